@@ -1,0 +1,61 @@
+# Two commands do everything: `make run` and `make test`. Both set up what they need, in .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+
+.PHONY: run test lint types proto proto-check docs docs-check bench format clean help
+
+help: ## This list.
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed; name one: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.runtime: $(BIN)/python pyproject.toml constraints.txt
+	$(PIP) --editable '.[postgres]'
+	@touch $@
+
+$(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
+	$(PIP) --editable '.[dev]'
+	@touch $@ $(VENV)/.runtime
+
+run: $(VENV)/.runtime ## The main job: record, export, show what left and what stayed.
+	$(BIN)/python examples/pipeline.py
+
+test: $(VENV)/.dev ## All tests, with coverage; PostgreSQL comes with them.
+	$(BIN)/python -m pytest --cov --cov-report=term
+
+lint: $(VENV)/.dev ## Style and import rules.
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/lint-imports
+
+types: $(VENV)/.dev ## Strict types, twice.
+	$(BIN)/mypy
+	$(BIN)/pyright
+
+proto: $(VENV)/.dev ## Makes the wire types anew from proto/.
+	$(BIN)/python tools/generate_proto.py
+
+proto-check: $(VENV)/.dev
+	$(BIN)/python tools/generate_proto.py --check
+
+docs: $(VENV)/.dev ## Writes the generated pages of docs/reference.
+	$(BIN)/python tools/generate_reference.py
+	$(BIN)/telemetry allowlist docs docs/reference/example-allowlist.md --file examples/allowlist.toml
+
+docs-check: $(VENV)/.dev
+	$(BIN)/python tools/generate_reference.py --check
+	$(BIN)/telemetry allowlist docs docs/reference/example-allowlist.md --file examples/allowlist.toml --check
+
+bench: $(VENV)/.dev ## Speed, as ratios to floors measured in the same run.
+	$(BIN)/python benchmarks/pipeline.py
+
+format: $(VENV)/.dev ## Formats the code.
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+clean: ## Removes what was set up and made.
+	rm -rf $(VENV) run .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
