@@ -1,0 +1,57 @@
+"""What a telemetry event is: names, parameters, context, redaction, policy. No I/O."""
+
+from telemetry.allowlist import Allowlist, AllowlistEntry, parse_additional_event_types, parse_allowlist
+from telemetry.context import Client, EventContext, MarketingTracking, current_context, event_context
+from telemetry.errors import (
+    EventTooLargeError,
+    InvalidAllowlistError,
+    InvalidContextError,
+    InvalidIdError,
+    InvalidInputError,
+    InvalidMetadataError,
+    InvalidNameError,
+    InvalidParametersError,
+    InvalidPolicyError,
+    InvalidPrivateMetadataError,
+    InvalidTimestampError,
+    RedactionError,
+    TelemetryError,
+)
+from telemetry.event import EventBuilder, NewEvent
+from telemetry.parameters import BillingMetadata, EventParameters, JSONValue
+from telemetry.policy import ExportMode, ExportPolicy, TelemetryMode
+from telemetry.redaction import Redactor
+
+__all__ = [
+    "Allowlist",
+    "AllowlistEntry",
+    "BillingMetadata",
+    "Client",
+    "EventBuilder",
+    "EventContext",
+    "EventParameters",
+    "EventTooLargeError",
+    "ExportMode",
+    "ExportPolicy",
+    "InvalidAllowlistError",
+    "InvalidContextError",
+    "InvalidIdError",
+    "InvalidInputError",
+    "InvalidMetadataError",
+    "InvalidNameError",
+    "InvalidParametersError",
+    "InvalidPolicyError",
+    "InvalidPrivateMetadataError",
+    "InvalidTimestampError",
+    "JSONValue",
+    "MarketingTracking",
+    "NewEvent",
+    "RedactionError",
+    "Redactor",
+    "TelemetryError",
+    "TelemetryMode",
+    "current_context",
+    "event_context",
+    "parse_additional_event_types",
+    "parse_allowlist",
+]

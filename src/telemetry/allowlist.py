@@ -1,0 +1,260 @@
+"""The reviewed allowlist: which private metadata of which events may leave.
+
+A TOML file, one `[[event]]` table an entry:
+
+    [[event]]
+    feature = "search.results"
+    action = "submit"                     # left out: all actions of the feature
+    keys = { language = "Needed to rank languages" }   # or { "*" = "reason" }: the whole field
+    approved_by = "privacy@example.com"
+    approved_on = 2026-01-31
+    expires_on = 2027-01-31               # optional: the last day that it holds
+"""
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+import structlog
+
+from telemetry.errors import InvalidAllowlistError
+from telemetry.names import NAME_RULE, is_valid_name
+from telemetry.text import text_problem
+
+WHOLE_FIELD = "*"
+"""As a key: all of `private_metadata` may leave."""
+
+ADDITIONAL_EVENT_TYPES_VARIABLE = "TELEMETRY_SENSITIVEMETADATA_ADDITIONAL_ALLOWED_EVENT_TYPES"
+
+_FIELDS = frozenset({"feature", "action", "keys", "approved_by", "approved_on", "expires_on"})
+_REQUIRED = ("feature", "keys", "approved_by", "approved_on")
+_HEADER = re.compile(r"\s*\[\[\s*event\s*\]\]")
+_log = structlog.get_logger("telemetry.allowlist")
+
+
+@dataclass(frozen=True, slots=True)
+class AllowlistEntry:
+    """What may leave of one event type.
+
+    Attributes:
+        feature: The feature.
+        action: The action; None for all actions of the feature.
+        keys: The private keys that may leave, each with the reason why; `*` for the whole field.
+        approved_by: Who answers for it.
+        approved_on: Since when.
+        expires_on: The last day that it holds; None: until it is taken out.
+        origin: Where it stands, for people.
+    """
+
+    feature: str
+    action: str | None
+    keys: Mapping[str, str]
+    approved_by: str
+    approved_on: date | None
+    expires_on: date | None = None
+    origin: str = ""
+
+    @property
+    def whole_field(self) -> bool:
+        """Whether all of `private_metadata` may leave."""
+        return WHOLE_FIELD in self.keys
+
+    def holds_on(self, today: date) -> bool:
+        """Returns whether the entry has not expired."""
+        return self.expires_on is None or today <= self.expires_on
+
+
+class Allowlist:
+    """The entries, looked up by event type.
+
+    Args:
+        entries: At most one for each feature and action.
+
+    Raises:
+        InvalidAllowlistError: Two entries are for the same event type.
+    """
+
+    def __init__(self, entries: Iterable[AllowlistEntry] = ()) -> None:
+        self.entries = tuple(entries)
+        self._by_type: dict[tuple[str, str | None], AllowlistEntry] = {}
+        self._reported: set[tuple[str, str | None]] = set()
+        for entry in self.entries:
+            event_type = (entry.feature, entry.action)
+            if first := self._by_type.get(event_type):
+                raise InvalidAllowlistError(
+                    entry.origin,
+                    f"duplicates the entry at {first.origin}: {entry.feature}, {entry.action or 'all actions'}",
+                )
+            self._by_type[event_type] = entry
+
+    def entry_for(self, feature: str, action: str, today: date) -> AllowlistEntry | None:
+        """Returns the entry that holds today for an event: the exact action's, else the feature's.
+
+        The two are never united. An exact entry that has expired still stands before the feature's:
+        nothing leaves because an approval ran out. The first look-up that meets one logs it.
+        """
+        # SECURITY: this look-up decides which private metadata leaves.
+        for event_type in ((feature, action), (feature, None)):
+            entry = self._by_type.get(event_type)
+            if entry is None:
+                continue
+            if entry.holds_on(today):
+                return entry
+            if event_type not in self._reported:
+                self._reported.add(event_type)
+                _log.warning("allowlist entry expired", entry=entry.origin, expired_on=str(entry.expires_on))
+            return None
+        return None
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+
+def parse_allowlist(text: str, origin: str = "allowlist") -> list[AllowlistEntry]:
+    """Reads the entries of an allowlist file.
+
+    Args:
+        text: The file's text, TOML.
+        origin: The file's name, for errors.
+
+    Raises:
+        InvalidAllowlistError: The text is no TOML, or an entry breaks the format; says the line.
+    """
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidAllowlistError(origin, f"is no TOML: {error}") from None
+    lines = _Lines(text, origin)
+    if unknown := sorted(set(document) - {"event"}):
+        raise InvalidAllowlistError(
+            lines.find(unknown[0]), f"unknown field {unknown[0]!r}; entries are [[event]] tables"
+        )
+    tables = document.get("event", [])
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise InvalidAllowlistError(lines.find("event"), "entries are [[event]] tables")
+    return [_parse_entry(table, index, lines) for index, table in enumerate(tables)]
+
+
+def parse_additional_event_types(text: str) -> list[AllowlistEntry]:
+    """Reads entries from the environment: `feature::action` or `feature::action::key::key`, comma separated.
+
+    `*` as the action stands for all actions; without keys, the whole field may leave.
+
+    Raises:
+        InvalidAllowlistError: An entry is not of that form; says which.
+    """
+    entries = []
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    for position, word in enumerate(words, start=1):
+        origin = f"{ADDITIONAL_EVENT_TYPES_VARIABLE}, entry {position}"
+        feature, separator, rest = word.partition("::")
+        action, *keys = rest.split("::")
+        if not separator or not is_valid_name(feature) or not (action == WHOLE_FIELD or is_valid_name(action)):
+            raise InvalidAllowlistError(origin, f"must be feature::action[::key...]; a name {NAME_RULE}")
+        if not all(keys) or WHOLE_FIELD in keys or len(set(keys)) != len(keys):
+            raise InvalidAllowlistError(origin, "keys must be named once each; leave them out for the whole field")
+        entries.append(
+            AllowlistEntry(
+                feature=feature,
+                action=None if action == WHOLE_FIELD else action,
+                keys=dict.fromkeys(keys or [WHOLE_FIELD], "added in the environment"),
+                approved_by="the environment",
+                approved_on=None,
+                origin=origin,
+            )
+        )
+    return entries
+
+
+def render_allowlist(allowlist: Allowlist) -> str:
+    """Returns the allowlist as people read it: a Markdown page with a table."""
+    rows = [
+        f"| `{entry.feature}` | {f'`{entry.action}`' if entry.action else 'all'} | "
+        f"{'everything' if key == WHOLE_FIELD else f'`{_cell(key)}`'} | {_cell(reason)} | "
+        f"{_cell(entry.approved_by)} | {entry.approved_on or ''} | {entry.expires_on or 'never'} |"
+        for entry in sorted(allowlist.entries, key=lambda entry: (entry.feature, entry.action or ""))
+        for key, reason in entry.keys.items()
+    ]
+    return "\n".join(
+        [
+            "# Private metadata that may leave",
+            "",
+            "Everything that is not in this table stays on the instance. Generated from the allowlist file by",
+            "`telemetry allowlist docs`; do not edit.",
+            "",
+            "| feature | action | private key | reason | approved by | approved on | expires on |",
+            "| --- | --- | --- | --- | --- | --- | --- |",
+            *rows,
+            "",
+        ]
+    )
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+class _Lines:
+    """Finds the lines of a TOML text that entries and their fields stand on."""
+
+    def __init__(self, text: str, origin: str) -> None:
+        self._lines = text.splitlines()
+        self._origin = origin
+        self._headers = [number for number, line in enumerate(self._lines) if _HEADER.match(line)]
+
+    def find(self, field: str, entry: int | None = None, *, within: str = "") -> str:
+        """Returns where `field` stands in the numbered entry; else `within`, else the entry, else the file."""
+        start, end = 0, len(self._lines)
+        if entry is not None and entry < len(self._headers):
+            start = self._headers[entry]
+            end = self._headers[entry + 1] if entry + 1 < len(self._headers) else end
+        name = re.compile(rf"\s*(\[\[?\s*(event\.)?)?[\"']?{re.escape(field)}[\"']?\s*[=.\]]")
+        number = next((number for number in range(start, end) if name.match(self._lines[number])), None)
+        if number is None and within:
+            return self.find(within, entry)
+        return f"{self._origin}, line {(start if number is None else number) + 1}"
+
+
+def _parse_entry(table: dict[str, Any], index: int, lines: _Lines) -> AllowlistEntry:
+    def fail(field: str, problem: str) -> InvalidAllowlistError:
+        return InvalidAllowlistError(lines.find(field, index, within="keys" if field else ""), problem)
+
+    if unknown := sorted(set(table) - _FIELDS):
+        raise fail(unknown[0], f"unknown field {unknown[0]!r}; known: {', '.join(sorted(_FIELDS))}")
+    if missing := [name for name in _REQUIRED if name not in table]:
+        raise fail("", f"the entry lacks {', '.join(missing)}")
+    for name in ("feature", "action"):
+        if name in table and not is_valid_name(table[name]):
+            raise fail(name, f"{name} could never be recorded: it {NAME_RULE}")
+    approved_by = table["approved_by"]
+    if not isinstance(approved_by, str) or not approved_by.strip():
+        raise fail("approved_by", "approved_by must say who answers for this entry")
+    for name in ("approved_on", "expires_on"):
+        value = table.get(name)
+        if name in table and (not isinstance(value, date) or isinstance(value, datetime)):
+            raise fail(name, f"{name} must be a date without quotes, such as 2026-01-31")
+    return AllowlistEntry(
+        feature=table["feature"],
+        action=table.get("action"),
+        keys=_parse_keys(table["keys"], fail),
+        approved_by=approved_by.strip(),
+        approved_on=table["approved_on"],
+        expires_on=table.get("expires_on"),
+        origin=lines.find("", index),
+    )
+
+
+def _parse_keys(keys: object, fail: Any) -> dict[str, str]:
+    if not isinstance(keys, dict) or not keys:
+        raise fail("keys", 'keys must name private keys, each with a reason: keys = { language = "why" }')
+    if WHOLE_FIELD in keys and len(keys) > 1:
+        raise fail("keys", "keys holds '*' (the whole field) beside other keys; keep one or the other")
+    for key, reason in keys.items():
+        if not key or text_problem(key):
+            raise fail("keys", "keys holds a key that could never be recorded")
+        if not isinstance(reason, str) or not reason.strip():
+            raise fail(key, f"key {key!r} has no reason")
+    return {key: reason.strip() for key, reason in keys.items()}

@@ -1,0 +1,185 @@
+"""Who and what is behind an event: set once per request or job, injected into every event."""
+
+import sys
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+from telemetry.errors import InvalidContextError
+from telemetry.text import check_text
+from telemetry.v1 import telemetrygateway_pb2 as pb
+
+MAX_SHORT_TEXT_LENGTH = 512
+"""Bound for ids and names, in characters: PostgreSQL cannot index text much longer."""
+
+_INT64 = range(-(2**63), 2**63)
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """The program in front of the user, where it is not the recording service itself.
+
+    Attributes:
+        name: For example `vscode`; 1 to 512 characters.
+        version: The client's own version, when it tells.
+    """
+
+    name: str
+    version: str | None = None
+
+    def __post_init__(self) -> None:
+        check_text("client.name", self.name, InvalidContextError, min_length=1, max_length=MAX_SHORT_TEXT_LENGTH)
+        _short_text("client.version", self.version)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class MarketingTracking:
+    """Where a user came from. Sensitive: it leaves first-party instances only.
+
+    Attributes:
+        url: The page that the event happened on.
+        first_source_url: The first page that led the user here.
+        cohort_id: The marketing cohort.
+        referrer: The page before this one.
+        last_source_url: The last page that led the user here.
+        device_session_id: The session on this device.
+        session_referrer: The referrer at the session's start.
+        session_first_url: The session's first page.
+    """
+
+    url: str | None = None
+    first_source_url: str | None = None
+    cohort_id: str | None = None
+    referrer: str | None = None
+    last_source_url: str | None = None
+    device_session_id: str | None = None
+    session_referrer: str | None = None
+    session_first_url: str | None = None
+
+    def __post_init__(self) -> None:
+        for entry in fields(self):
+            value = getattr(self, entry.name)
+            if value is not None:
+                check_text(f"marketing_tracking.{entry.name}", value, InvalidContextError)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventContext:
+    """Who and what is behind an event. Everything is optional; empty text means unknown.
+
+    Attributes:
+        user_id: The user's number on this instance; 64 bits.
+        anonymous_user_id: Stands for a person who is not signed in.
+        sams_external_id: The user's id at an external accounts service.
+        feature_flags: The flags evaluated for this user; `bool` becomes `true` or `false`.
+        interaction_id: Ties together the events of one interaction.
+        country_code: Two letters, ISO 3166-1.
+        client: The program in front of the user.
+        marketing_tracking: Where the user came from; sensitive.
+
+    Raises:
+        InvalidContextError: A value is of the wrong kind or cannot be stored.
+    """
+
+    user_id: int | None = None
+    anonymous_user_id: str | None = None
+    sams_external_id: str | None = None
+    feature_flags: Mapping[str, str | bool] | None = None
+    interaction_id: str | None = None
+    country_code: str | None = None
+    client: Client | None = None
+    marketing_tracking: MarketingTracking | None = field(default=None, repr=False)
+    # The part of an Event that this context makes up: built once, merged into each event.
+    template: pb.Event = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "template", self._build_template())
+
+    def _build_template(self) -> pb.Event:
+        event = pb.Event()
+        self._write_user(event)
+        _check_kind("feature_flags", self.feature_flags, Mapping)
+        _check_kind("client", self.client, Client)
+        _check_kind("marketing_tracking", self.marketing_tracking, MarketingTracking)
+        for name, value in (self.feature_flags or {}).items():
+            check_text("feature_flags, a name", name, InvalidContextError, min_length=1)
+            text = str(value).lower() if isinstance(value, bool) else value
+            event.feature_flags.flags[name] = check_text("feature_flags, a value", text, InvalidContextError)
+        if interaction_id := _short_text("interaction_id", self.interaction_id):
+            event.interaction.interaction_id = interaction_id
+        if country_code := _short_text("country_code", self.country_code):
+            event.interaction.geolocation.country_code = country_code
+        if self.client is not None:
+            event.source.client.name = self.client.name
+            if self.client.version:
+                event.source.client.version = self.client.version
+        if self.marketing_tracking is not None:
+            for entry in fields(self.marketing_tracking):
+                if value := getattr(self.marketing_tracking, entry.name):
+                    setattr(event.marketing_tracking, entry.name, value)
+        return event
+
+    def _write_user(self, event: pb.Event) -> None:
+        if self.user_id is not None:
+            if isinstance(self.user_id, bool) or not isinstance(self.user_id, int) or self.user_id not in _INT64:
+                raise InvalidContextError("user_id", "must be an integer of 64 bits")
+            event.user.user_id = self.user_id
+        if anonymous_user_id := _short_text("anonymous_user_id", self.anonymous_user_id):
+            event.user.anonymous_user_id = anonymous_user_id
+        if sams_external_id := _short_text("sams_external_id", self.sams_external_id):
+            event.user.sams_external_id = sams_external_id
+
+
+def _check_kind(name: str, value: object, kind: type) -> None:
+    if value is not None and not isinstance(value, kind):
+        raise InvalidContextError(name, f"must be {kind.__name__}, not {type(value).__name__}")
+
+
+def _short_text(name: str, value: object) -> str | None:
+    if value is None:
+        return None
+    return check_text(name, value, InvalidContextError, max_length=MAX_SHORT_TEXT_LENGTH)
+
+
+_NOTHING_KNOWN = EventContext()
+_CURRENT: ContextVar[EventContext] = ContextVar("telemetry_event_context", default=_NOTHING_KNOWN)
+
+
+def current_context() -> EventContext:
+    """Returns the context that events recorded here and now are given."""
+    return _CURRENT.get()
+
+
+@contextmanager
+def event_context(base: EventContext | None = None, /, **changes: Any) -> Generator[EventContext]:
+    """Sets what is known of the events recorded inside the `with` block.
+
+    Follows the rules of `contextvars`: each thread and each asyncio task has its own, and a
+    task inherits its creator's. Blocks nest; an inner block changes what it names.
+
+    Args:
+        base: A whole context, in place of the current one.
+        **changes: Attributes of `EventContext`, laid over `base` or over the current context.
+
+    Raises:
+        InvalidContextError: A value is of the wrong kind or cannot be stored.
+        TypeError: A name in `changes` is no attribute of `EventContext`.
+    """
+    context = replace(current_context() if base is None else base, **changes)
+    token = _CURRENT.set(context)
+    try:
+        yield context
+    finally:
+        _CURRENT.reset(token)
+
+
+def current_trace_id() -> str | None:
+    """Returns the id of OpenTelemetry's current trace, 32 hex digits, if a span is recording."""
+    # A span can only be recording when the host has imported the API, so we need not import it.
+    trace = sys.modules.get("opentelemetry.trace")
+    if trace is None:
+        return None
+    span = trace.get_current_span()
+    return f"{span.get_span_context().trace_id:032x}" if span.is_recording() else None

@@ -1,0 +1,113 @@
+"""Settings from the environment: frozen values, made once at the edge, every fault told at once.
+
+Import this only where a process starts: nothing below the edge reads the environment.
+"""
+
+import re
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Annotated, Any, Final, Self
+
+from pydantic import BeforeValidator, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from telemetry.errors import InvalidInputError
+
+_UNIT_SECONDS: Final = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_PART = r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)"
+_DURATION: Final = re.compile(rf"(?:{_PART})+")
+
+
+class InvalidSettingsError(InvalidInputError):
+    """Settings break their rules; the text has a line for each fault, and no value.
+
+    Attributes:
+        faults: For each fault, the variable's name and what is wrong.
+    """
+
+    def __init__(self, faults: Sequence[tuple[str, str]]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("settings", "".join(f"\n  {variable}: {problem}" for variable, problem in self.faults))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Lets the error cross process borders whole."""
+        return type(self), (self.faults,)
+
+
+def parse_duration(value: object) -> object:
+    """Reads a duration in Go's style: `300ms`, `5m`, `1h30m`, `0`. Anything but text passes as it is.
+
+    Raises:
+        ValueError: The text is none.
+    """
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    if text == "0":
+        return timedelta()
+    if _DURATION.fullmatch(text) is None:
+        raise ValueError("must be a duration such as 30s, 5m or 1h30m")
+    try:
+        return timedelta(seconds=sum(float(number) * _UNIT_SECONDS[unit] for number, unit in re.findall(_PART, text)))
+    except OverflowError:
+        raise ValueError("is longer than any duration can be") from None
+
+
+def format_duration(value: timedelta) -> str:
+    """Returns a duration in Go's style, for people: `1h30m`, `5m`, `0.5s`."""
+    seconds = value.total_seconds()
+    if seconds == 0:
+        return "0"
+    parts = []
+    for unit in ("h", "m"):
+        whole, seconds = divmod(seconds, _UNIT_SECONDS[unit])
+        if whole:
+            parts.append(f"{whole:.0f}{unit}")
+    if seconds:
+        parts.append(f"{seconds:g}s")
+    return "".join(parts)
+
+
+Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
+"""A duration; in the environment in Go's style."""
+
+
+class EnvironmentSettings(BaseSettings):
+    """Base of the settings of one program. Arguments win over the environment; empty means not set."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        validate_by_name=True,
+        validate_by_alias=True,
+        env_ignore_empty=True,
+        hide_input_in_errors=True,
+    )
+
+    @classmethod
+    def load(cls, **arguments: Any) -> Self:
+        """Reads the environment once, under the arguments that are not None.
+
+        Raises:
+            InvalidSettingsError: One or more settings break their rules; names every one of them.
+        """
+        given = {name: value for name, value in arguments.items() if value is not None}
+        try:
+            return cls(**given)
+        except ValidationError as error:
+            faults = [named for fault in error.errors(include_input=False) for named in cls._name(fault)]
+        raise InvalidSettingsError(faults)
+
+    @classmethod
+    def variable_of(cls, field: str) -> str:
+        """Returns the environment variable behind a field."""
+        return str(cls.model_fields[field].validation_alias or field)
+
+    @classmethod
+    def _name(cls, fault: Any) -> Sequence[tuple[str, str]]:
+        cause = fault.get("ctx", {}).get("error")
+        if isinstance(cause, InvalidSettingsError):  # settings that do not go together
+            return cause.faults
+        name = str(fault["loc"][0]) if fault["loc"] else "settings"
+        message = str(fault["msg"]).removeprefix("Value error, ")
+        return [(cls.variable_of(name) if name in cls.model_fields else name, message[:1].lower() + message[1:])]

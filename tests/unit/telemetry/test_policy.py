@@ -1,0 +1,119 @@
+import pytest
+from structlog.testing import capture_logs
+
+from support.events import CANARY
+from telemetry import EventContext, ExportMode, ExportPolicy, InvalidPolicyError, NewEvent, TelemetryMode
+from telemetry.event import EventBuilder
+from telemetry.policy import opt_out_variable
+from telemetry.v1 import telemetrygateway_pb2 as pb
+
+
+def event(flags: dict[str, str | bool] | None = None) -> pb.Event:
+    context = EventContext(user_id=7, feature_flags=flags)
+    return EventBuilder("1").build(NewEvent("search", "submit", context=context))
+
+
+ALL = ExportMode(everything=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "covered", "not_covered"),
+    [
+        ("none", [], ["search", "search.results"]),
+        ("", [], ["search"]),
+        ("all", ["search", "x.y"], []),
+        ("search", ["search", "search.results", "search.a.b"], ["searches", "searchx.results", "editor"]),
+        ("search.", ["search", "search.results"], ["searches"]),
+        ("search.results, editor", ["search.results", "editor.x"], ["search", "search.resultsx"]),
+    ],
+)
+def test_a_mode_covers_its_prefixes_and_what_is_below_them(
+    text: str, covered: list[str], not_covered: list[str]
+) -> None:
+    mode = ExportMode.parse(text)
+    assert [feature for feature in covered + not_covered if mode.covers(feature)] == covered
+    assert ExportMode.parse(str(mode)) == mode
+
+
+@pytest.mark.parametrize("text", ["Search", "a1", "search,all", "none,search", f"{CANARY}", "search,,x"])
+def test_a_mode_that_could_cover_nothing_recorded_is_refused(text: str) -> None:
+    with pytest.raises(InvalidPolicyError) as caught:
+        ExportMode.parse(text)
+    assert CANARY not in str(caught.value)
+
+
+def test_by_default_nothing_leaves_and_the_policy_says_why() -> None:
+    policy = ExportPolicy()
+    assert not policy.allows(event())
+    assert policy.obstacle == "TELEMETRY_EXPORT_MODE is none (set it to all, or to feature prefixes)"
+
+
+@pytest.mark.parametrize(
+    ("policy", "obstacle"),
+    [
+        (ExportPolicy(export_mode=ALL), None),
+        (ExportPolicy(export_mode=ALL, telemetry_mode=TelemetryMode.LOCAL), "TELEMETRY_MODE is local"),
+        (ExportPolicy(export_mode=ALL, telemetry_mode=TelemetryMode.OFF), "TELEMETRY_MODE is off"),
+        (ExportPolicy(export_mode=ALL, opted_out_by="DO_NOT_TRACK"), "DO_NOT_TRACK is set"),
+    ],
+)
+def test_consent_beats_the_mode(policy: ExportPolicy, obstacle: str | None) -> None:
+    assert policy.obstacle == obstacle
+    assert policy.allows(event()) == (obstacle is None)
+
+
+@pytest.mark.parametrize(
+    ("text", "mode"), [("on", TelemetryMode.ON), (" LOCAL ", TelemetryMode.LOCAL), ("Off", TelemetryMode.OFF)]
+)
+def test_the_telemetry_mode_is_one_word(text: str, mode: TelemetryMode) -> None:
+    assert TelemetryMode.parse(text) is mode
+
+
+def test_another_word_is_no_telemetry_mode() -> None:
+    with pytest.raises(InvalidPolicyError, match="must be one of on, local, off") as caught:
+        TelemetryMode.parse(CANARY)
+    assert (caught.value.__context__, CANARY in str(caught.value)) == (None, False)
+
+
+@pytest.mark.parametrize(
+    ("environ", "name"),
+    [
+        ({}, None),
+        ({"DO_NOT_TRACK": "1"}, "DO_NOT_TRACK"),
+        ({"DO_NOT_TRACK": "TRUE"}, "DO_NOT_TRACK"),
+        ({"SCARF_NO_ANALYTICS": "true"}, "SCARF_NO_ANALYTICS"),
+        ({"DO_NOT_TRACK": "0", "SCARF_NO_ANALYTICS": "yes"}, None),
+        ({"DO_NOT_TRACK": ""}, None),
+    ],
+)
+def test_the_opt_out_variables_are_1_or_true_in_any_case(environ: dict[str, str], name: str | None) -> None:
+    assert opt_out_variable(environ) == name
+
+
+@pytest.mark.parametrize(
+    ("flag", "allowed"), [(True, True), (False, False), ("TRUE", True), ("false", False), ("variant-a", False)]
+)
+def test_a_users_flag_keeps_the_event_unless_it_is_true(flag: str | bool, allowed: bool) -> None:
+    assert ExportPolicy(export_mode=ALL).allows(event({"telemetry-export": flag})) == allowed
+
+
+def test_the_switch_decides_from_the_event_and_is_asked_last() -> None:
+    asked: list[int] = []
+
+    def switch(given: pb.Event) -> bool:
+        asked.append(given.user.user_id)
+        return given.user.user_id != 7
+
+    assert not ExportPolicy(export_mode=ALL, switch=switch).allows(event())
+    assert not ExportPolicy(switch=switch).allows(event())
+    assert asked == [7]
+
+
+def test_a_switch_that_fails_keeps_the_event_and_logs_no_text() -> None:
+    def switch(given: pb.Event) -> bool:
+        raise RuntimeError(CANARY)
+
+    with capture_logs() as logs:
+        assert not ExportPolicy(export_mode=ALL, switch=switch).allows(event())
+    assert [line["error"] for line in logs] == ["RuntimeError"]
+    assert CANARY not in str(logs)
