@@ -1,0 +1,37 @@
+"""Puts events into the database: strict, best-effort and asyncio recorders."""
+
+from recorder.aio import AsyncRecorder
+from recorder.best_effort import BestEffortRecorder
+from recorder.errors import (
+    DatabaseBusyError,
+    DatabaseFailedError,
+    DatabaseFullError,
+    DatabaseReadOnlyError,
+    DatabaseUnavailableError,
+    DuplicateEventError,
+    RecorderError,
+    SchemaVersionError,
+    UnsupportedDatabaseError,
+)
+from recorder.recorder import EventStore, Recorder
+from recorder.tee import TeeStore, without_event_logs
+from recorder.transaction import InvalidConnectionError
+
+__all__ = [
+    "AsyncRecorder",
+    "BestEffortRecorder",
+    "DatabaseBusyError",
+    "DatabaseFailedError",
+    "DatabaseFullError",
+    "DatabaseReadOnlyError",
+    "DatabaseUnavailableError",
+    "DuplicateEventError",
+    "EventStore",
+    "InvalidConnectionError",
+    "Recorder",
+    "RecorderError",
+    "SchemaVersionError",
+    "TeeStore",
+    "UnsupportedDatabaseError",
+    "without_event_logs",
+]

@@ -1,0 +1,95 @@
+"""The recorder for asyncio services: the loop is never blocked, a cancelled event is never torn."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING, LiteralString, Union
+
+from recorder.best_effort import log_failure
+from recorder.recorder import Recorder
+from recorder.tee import event_logs_skipped
+from telemetry import EventParameters, NewEvent
+from telemetry.v1 import telemetrygateway_pb2 as pb
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+
+AsyncCallersConnection = Union["AsyncConnection", "AsyncSession"]
+"""What a caller's asyncio transaction is given as."""
+
+
+class AsyncRecorder:
+    """Records like `Recorder`, from coroutines.
+
+    Events are checked where `record` is called, and written by a small pool of threads. A caller
+    that is cancelled while it waits does not stop the write: the event is stored, or the failure
+    is logged.
+
+    Args:
+        recorder: The strict recorder that does the work.
+        threads: How many events may be written at the same time.
+    """
+
+    def __init__(self, recorder: Recorder, *, threads: int = 4) -> None:
+        self._recorder = recorder
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="telemetry-recorder")
+
+    async def record(
+        self,
+        feature: LiteralString,
+        action: LiteralString,
+        parameters: EventParameters | None = None,
+        *,
+        id: str | None = None,  # noqa: A002 - the wire contract's word
+        timestamp: datetime | None = None,
+        connection: AsyncCallersConnection | None = None,
+        without_event_logs: bool = False,
+    ) -> str:
+        """Stores one event and returns its id. Args and errors as for `Recorder.record`."""
+        event = NewEvent(feature, action, parameters, id, timestamp)
+        ids = await self.batch_record([event], connection=connection, without_event_logs=without_event_logs)
+        return ids[0]
+
+    async def batch_record(
+        self,
+        events: Iterable[NewEvent],
+        *,
+        connection: AsyncCallersConnection | None = None,
+        without_event_logs: bool = False,
+    ) -> list[str]:
+        """Stores many events, all or none, and returns their ids in order."""
+        given = list(events)
+        built = self._recorder.build(given)
+        if connection is not None:
+            await connection.run_sync(
+                lambda joined: self._recorder.store(built, connection=joined, without_event_logs=without_event_logs)
+            )
+        else:
+            await self._store(given, built, without_event_logs=without_event_logs)
+        return [event.id for event in built]
+
+    async def _store(self, given: Sequence[NewEvent], built: Sequence[pb.Event], *, without_event_logs: bool) -> None:
+        # The pool's threads do not see this task's context variables.
+        skip_logs = without_event_logs or event_logs_skipped()
+        store = partial(self._recorder.store, built, without_event_logs=skip_logs)
+        writing = self._pool.submit(store)
+        try:
+            # Whoever awaits may be cancelled; the write is not.
+            await asyncio.shield(asyncio.wrap_future(writing))
+        except asyncio.CancelledError:
+            writing.add_done_callback(partial(_report_failure, given))
+            raise
+
+    async def close(self) -> None:
+        """Waits for what is being written, then closes the recorder's own connections."""
+        await asyncio.to_thread(self._pool.shutdown)
+        self._recorder.close()
+
+
+def _report_failure(given: Sequence[NewEvent], writing: "Future[None]") -> None:
+    error = writing.exception()
+    if error is not None:
+        for event in given:
+            log_failure(event, error)

@@ -1,0 +1,308 @@
+"""Engines and their settings, one per process; transactions whose errors say nothing private."""
+
+import os
+import select
+import threading
+import weakref
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Final, TypeVar
+
+from sqlalchemy import Connection, DateTime, Dialect, Engine, MetaData, TypeDecorator, create_engine, event, make_url
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import ArgumentError, DisconnectionError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.pool import QueuePool
+
+from recorder.errors import SchemaVersionError, UnsupportedDatabaseError, database_failure
+
+SCHEMA_VERSION: Final = "0001"
+"""The migration that this code's tables are made by."""
+
+VERSION_TABLE: Final = "telemetry_alembic_version"
+"""Keeps our version apart from that of a host that uses Alembic in the same database."""
+
+BUSY_TIMEOUT_SECONDS: Final = 10
+
+metadata = MetaData()
+"""The tables of this package; each is defined beside the statements that use it."""
+
+T = TypeVar("T")
+
+# BEGIN IMMEDIATE takes the write lock at once: a transaction that reads first and writes later
+# could otherwise fail at the write, however long it would wait.
+_READ_ONLY = "telemetry_read_only"
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A point in time; always has the time zone UTC in Python, on both databases."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Stores UTC; SQLite, which knows no time zones, stores it without one."""
+        if value is None:
+            return None
+        utc = value.astimezone(UTC)
+        return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """Returns UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def create_database_engine(url: str | URL) -> Engine:
+    """Makes an engine with the settings that durability needs.
+
+    SQLite: WAL, `synchronous=FULL`, a busy timeout of 10 s, `BEGIN IMMEDIATE` for every write.
+    PostgreSQL: the driver psycopg; a connection that died while it was idle is replaced unseen.
+
+    Raises:
+        UnsupportedDatabaseError: The URL cannot be read, or names a database, a driver or a
+            kind of file that the recorder cannot write to.
+    """
+    checked = _check_url(url)
+    options: dict[str, Any] = {"hide_parameters": True}
+    if checked.get_backend_name() == "sqlite":
+        engine = create_engine(checked, poolclass=QueuePool, connect_args={"timeout": BUSY_TIMEOUT_SECONDS}, **options)
+        event.listen(engine, "connect", _set_up_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    else:
+        engine = create_engine(checked, **options)
+        event.listen(engine, "checkout", _refuse_dead_connection)
+    return engine
+
+
+def _check_url(url: str | URL) -> URL:
+    try:
+        checked = make_url(url)
+    except ArgumentError:
+        checked = None
+    if checked is None:
+        # The URL may hold a password, so it is not repeated.
+        raise UnsupportedDatabaseError("the database URL is not of the form sqlite:///FILE or postgresql://HOST/NAME")
+    if checked.drivername == "postgresql":
+        checked = checked.set(drivername="postgresql+psycopg")
+    check_driver(checked)
+    if checked.get_backend_name() == "sqlite" and (not checked.database or ":memory:" in checked.database):
+        raise UnsupportedDatabaseError("an in-memory SQLite database would lose what is recorded; name a file")
+    return checked
+
+
+def check_driver(url: URL) -> None:
+    """Checks that the recorder can write through this kind of URL.
+
+    Raises:
+        UnsupportedDatabaseError: It is neither SQLite nor PostgreSQL with psycopg, or the driver is not installed.
+    """
+    backend = url.get_backend_name()
+    if backend not in ("sqlite", "postgresql"):
+        raise UnsupportedDatabaseError(f"{backend} is not supported; use SQLite or PostgreSQL")
+    try:
+        driver = url.get_driver_name()
+    except NoSuchModuleError:
+        driver = "unknown"
+    if backend == "postgresql":
+        if driver not in ("psycopg", "psycopg_async"):
+            raise UnsupportedDatabaseError(f"the driver {driver} is not supported; use postgresql+psycopg://")
+        try:
+            import psycopg  # noqa: F401, PLC0415 - an optional dependency
+        except ImportError:
+            missing = True
+        else:
+            missing = False
+        if missing:
+            raise UnsupportedDatabaseError("psycopg is not installed: pip install 'telemetry-recorder[postgres]'")
+
+
+def _set_up_sqlite(dbapi_connection: Any, _record: object) -> None:
+    dbapi_connection.isolation_level = None  # the driver begins nothing by itself; _begin_sqlite does
+    cursor = dbapi_connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    read_only = connection.get_execution_options().get(_READ_ONLY, False)
+    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+
+def _refuse_dead_connection(dbapi_connection: Any, _record: object, _proxy: object) -> None:
+    # An idle connection has nothing to read, unless the server has said goodbye. Asking the
+    # socket costs a microsecond; a ping would cost a round trip.
+    readable, _, _ = select.select([dbapi_connection.fileno()], [], [], 0)
+    if readable:
+        raise DisconnectionError
+
+
+class Database:
+    """An engine as the recorder and the queue use it.
+
+    Args:
+        engine: Made by `create_database_engine`, or the host's own. A host's engine keeps the
+            host's settings.
+
+    Raises:
+        UnsupportedDatabaseError: The engine's database or driver cannot be written to.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        check_driver(engine.url)
+        self.engine = engine
+        self.is_sqlite = engine.dialect.name == "sqlite"
+        self.driver_errors: tuple[type[Exception], ...] = (SQLAlchemyError, _driver_error(engine))
+        self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._reading = engine.execution_options(**{_READ_ONLY: True})
+        self._version_checked = False
+        self._held: Connection | None = None
+        self._held_lock = threading.Lock()
+        _OPEN.add(self)
+
+    def run(self, work: Callable[[], T]) -> T:
+        """Runs `work`, turning a driver's error into one of ours.
+
+        Raises:
+            RecorderError: The database failed; nothing was stored.
+        """
+        try:
+            return work()
+        except self.driver_errors as error:
+            failure = database_failure(error)
+        # Raised outside the handler, so that not even `__context__` leads to the driver's text.
+        raise failure
+
+    def read(self, work: Callable[[Connection], T]) -> T:
+        """Runs `work` in a transaction that does not write."""
+
+        def reading() -> T:
+            with self._reading.begin() as connection:
+                return work(connection)
+
+        return self._on_current_schema(reading)
+
+    def write(self, work: Callable[[Connection], T]) -> T:
+        """Runs `work` in a transaction of its own, committed when it returns."""
+
+        def writing() -> T:
+            with self.engine.begin() as connection:
+                return work(connection)
+
+        return self._on_current_schema(writing)
+
+    def write_statement(self, work: Callable[[Connection], T]) -> T:
+        """Runs `work`, which must execute one statement, as a transaction in one round trip."""
+
+        def writing() -> T:
+            with self._autocommit.connect() as connection:
+                return work(connection)
+
+        return self._on_current_schema(writing)
+
+    def write_held(self, work: Callable[[Connection], T]) -> T:
+        """Runs `work` in a transaction on the one connection that this process keeps for writing.
+
+        SQLite has one writer at a time, so threads take turns here, where waiting is cheap,
+        rather than at the file's lock.
+        """
+
+        def writing() -> T:
+            with self._held_lock:
+                connection = self._held
+                if connection is None or connection.closed or connection.invalidated:
+                    connection = self._held = self.engine.connect()
+                with connection.begin():
+                    return work(connection)
+
+        return self._on_current_schema(writing)
+
+    def _on_current_schema(self, work: Callable[[], T]) -> T:
+        if not self._version_checked:
+            check_schema_version(self)
+            self._version_checked = True
+        return self.run(work)
+
+    def to_driver(self, moment: datetime) -> Any:
+        """Returns a point in time as the driver takes it, in the form that SQLAlchemy stores."""
+        utc = moment.astimezone(UTC)
+        return utc.replace(tzinfo=None).isoformat(" ", "microseconds") if self.is_sqlite else utc
+
+    def from_driver(self, value: Any) -> datetime | None:
+        """Returns a point in time from what the driver gave."""
+        if value is None:
+            return None
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+    def close(self) -> None:
+        """Closes the connections that this process holds."""
+        with self._held_lock:
+            if self._held is not None:
+                self._held.close()
+                self._held = None
+        self.engine.dispose()
+
+    def _after_fork_in_child(self) -> None:
+        # The parent's connections are not ours to use, nor to close: closing would speak on its
+        # sockets and drop its file locks. They are kept, unused, so that nothing collects them.
+        if self._held is not None:
+            _PARENTS_CONNECTIONS.append(self._held)
+        self._held = None
+        self._held_lock = threading.Lock()
+        self.engine.dispose(close=False)
+
+
+def _driver_error(engine: Engine) -> type[Exception]:
+    error: type[Exception] = engine.dialect.loaded_dbapi.Error
+    return error
+
+
+def check_schema_version(database: Database) -> None:
+    """Checks that the database's tables are those of this code.
+
+    Raises:
+        SchemaVersionError: They are missing, or of another version; says which command migrates.
+        RecorderError: The database failed.
+    """
+    found = database.run(lambda: _schema_version(database))
+    if found == SCHEMA_VERSION:
+        return
+    if found is None:
+        raise SchemaVersionError("the database has no telemetry tables yet; run: telemetry db upgrade")
+    if found > SCHEMA_VERSION:
+        raise SchemaVersionError(
+            f"the database is of version {found}, newer than this code's {SCHEMA_VERSION}; "
+            "upgrade the package telemetry-recorder in this process"
+        )
+    raise SchemaVersionError(
+        f"the database is of version {found}, this code needs {SCHEMA_VERSION}; run: telemetry db upgrade"
+    )
+
+
+def _schema_version(database: Database) -> str | None:
+    with database._reading.begin() as connection:  # noqa: SLF001 - the module's own class
+        if database.is_sqlite:
+            known = connection.exec_driver_sql(
+                "SELECT name FROM sqlite_master WHERE type = 'table' AND name = ?", (VERSION_TABLE,)
+            ).scalar()
+        else:
+            known = connection.exec_driver_sql("SELECT to_regclass(%s)", (VERSION_TABLE,)).scalar()
+        if known is None:
+            return None
+        version: str | None = connection.exec_driver_sql(f"SELECT version_num FROM {VERSION_TABLE}").scalar()  # noqa: S608
+        return version
+
+
+_OPEN: "weakref.WeakSet[Database]" = weakref.WeakSet()
+_PARENTS_CONNECTIONS: list[Connection] = []
+
+
+def _after_fork_in_child() -> None:
+    for database in list(_OPEN):
+        database._after_fork_in_child()  # noqa: SLF001 - the module's own class
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which cannot fork
+    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,0 +1,103 @@
+"""What can go wrong between an event and the database.
+
+A driver's own text may quote the row that failed, so none of it is passed on: the class, the
+SQLSTATE or SQLite's error name, and our advice are. For the same reason the driver's error
+is never chained to ours.
+"""
+
+import re
+from typing import Final
+
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from telemetry import TelemetryError
+
+
+class RecorderError(TelemetryError):
+    """Base of what goes wrong with the database. The event was not stored, in neither table."""
+
+
+class DatabaseUnavailableError(RecorderError):
+    """The database cannot be reached, or the connection broke."""
+
+
+class DatabaseBusyError(RecorderError):
+    """The database stayed locked longer than the busy timeout, or the pool stayed empty."""
+
+
+class DatabaseReadOnlyError(RecorderError):
+    """The database may not be written."""
+
+
+class DatabaseFullError(RecorderError):
+    """The disk, or the database's own limit, is full."""
+
+
+class DuplicateEventError(RecorderError, ValueError):
+    """An event with this id was recorded before."""
+
+
+class SchemaVersionError(RecorderError):
+    """The database's tables are missing, or of another version than this code's."""
+
+
+class UnsupportedDatabaseError(RecorderError, ValueError):
+    """The database or its driver is none that the recorder can write to."""
+
+
+class DatabaseFailedError(RecorderError):
+    """Anything else that the database refused."""
+
+
+_SQLITE: Final = {
+    "SQLITE_BUSY": (DatabaseBusyError, "the database stayed locked by another writer"),
+    "SQLITE_LOCKED": (DatabaseBusyError, "the database stayed locked by another writer"),
+    "SQLITE_READONLY": (DatabaseReadOnlyError, "the database file may not be written"),
+    "SQLITE_CANTOPEN": (DatabaseUnavailableError, "the database file cannot be opened; check that its folder exists"),
+    "SQLITE_IOERR": (DatabaseUnavailableError, "reading or writing the database file failed"),
+    "SQLITE_FULL": (DatabaseFullError, "the disk or the database is full"),
+    "SQLITE_NOTADB": (DatabaseUnavailableError, "the file is no SQLite database"),
+    "SQLITE_CORRUPT": (DatabaseUnavailableError, "the database file is damaged"),
+    "SQLITE_CONSTRAINT_PRIMARYKEY": (DuplicateEventError, "an event with this id was recorded before"),
+    "SQLITE_CONSTRAINT_UNIQUE": (DuplicateEventError, "an event with this id was recorded before"),
+}
+_POSTGRESQL: Final = {
+    "23505": (DuplicateEventError, "an event with this id was recorded before"),
+    "25006": (DatabaseReadOnlyError, "the database is read-only"),
+    "42501": (DatabaseReadOnlyError, "the database user may not write the telemetry tables"),
+    "53100": (DatabaseFullError, "the disk is full"),
+    "53300": (DatabaseBusyError, "the database has no connection to spare"),
+    "55P03": (DatabaseBusyError, "a lock was not granted in time"),
+    "57014": (DatabaseBusyError, "the statement was cancelled, by a timeout or an administrator"),
+    "28P01": (DatabaseUnavailableError, "the database refused the credentials"),
+    "28000": (DatabaseUnavailableError, "the database refused the credentials"),
+    "3D000": (DatabaseUnavailableError, "the database does not exist"),
+}
+_UNREACHABLE = (DatabaseUnavailableError, "the database cannot be reached")
+_SQLSTATE = re.compile(r"[0-9A-Z]{5}")
+
+
+def database_failure(error: Exception) -> RecorderError:
+    """Returns the error to raise for what SQLAlchemy or a driver raised, without any of its text."""
+    if isinstance(error, PoolTimeoutError):
+        return DatabaseBusyError("no database connection became free in time (pool timeout)")
+    original = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    code, (kind, advice) = _classify(original)
+    return kind(f"{advice} ({code})")
+
+
+def _classify(original: BaseException) -> tuple[str, tuple[type[RecorderError], str]]:
+    name = type(original).__name__
+    sqlite_name = getattr(original, "sqlite_errorname", None)
+    if isinstance(sqlite_name, str):
+        family = "_".join(sqlite_name.split("_")[:2])
+        return sqlite_name, _SQLITE.get(sqlite_name, _SQLITE.get(family, (DatabaseFailedError, "refused by SQLite")))
+    sqlstate = getattr(original, "sqlstate", None)
+    if isinstance(sqlstate, str) and _SQLSTATE.fullmatch(sqlstate):
+        if sqlstate[:2] in ("08", "57") and sqlstate not in _POSTGRESQL:
+            return sqlstate, _UNREACHABLE
+        return f"{name}, SQLSTATE {sqlstate}", _POSTGRESQL.get(sqlstate, (DatabaseFailedError, "refused by PostgreSQL"))
+    if name in ("OperationalError", "InterfaceError"):
+        return name, _UNREACHABLE
+    return name, (DatabaseFailedError, "the database operation failed")

@@ -1,0 +1,394 @@
+"""The export queue: put, lease, mark, release, set aside, prune, count.
+
+A row's state is in its columns: exported (`exported_at`), dead (`dead_at`), else unexported; of
+these, due when `due_at` is past or unset. A lease is a `due_at` in the future under a token, so
+the rows of an exporter that died come back by themselves. Work is selected by state, never by
+`id > last seen`: concurrent writers commit out of order, and a cursor would skip rows for ever.
+"""
+
+import json
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import BigInteger, Column, Connection, Index, Integer, LargeBinary, String, Table, Text, Uuid, text
+
+from recorder.database import Database, UtcDateTime, metadata
+from telemetry.event import Clock, now_utc
+
+_UNEXPORTED = text("exported_at IS NULL AND dead_at IS NULL")
+_EXPORTED = text("exported_at IS NOT NULL")
+_DEAD = text("dead_at IS NOT NULL")
+
+export_queue = Table(
+    "telemetry_events_export_queue",
+    metadata,
+    Column("id", Uuid(as_uuid=False).with_variant(String(36), "sqlite"), primary_key=True),
+    Column("timestamp", UtcDateTime, nullable=False),
+    Column("payload_pb", LargeBinary, nullable=False),
+    Column("exported_at", UtcDateTime),
+    Column("due_at", UtcDateTime),
+    Column("lease", String(36)),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("dead_at", UtcDateTime),
+    Column("dead_reason", Text),
+    # Partial, so that leasing costs the same however many exported rows wait for cleanup. The
+    # lease's columns stand in no index: leasing a row is then a heap-only update on PostgreSQL.
+    Index(
+        "telemetry_events_export_queue_unexported",
+        "timestamp",
+        "id",
+        postgresql_where=_UNEXPORTED,
+        sqlite_where=_UNEXPORTED,
+    ),
+    Index("telemetry_events_export_queue_exported", "exported_at", postgresql_where=_EXPORTED, sqlite_where=_EXPORTED),
+    Index("telemetry_events_export_queue_dead", "dead_at", postgresql_where=_DEAD, sqlite_where=_DEAD),
+    # Room on each page for the new version of a leased row.
+    postgresql_with={"fillfactor": 80},
+)
+
+export_ledger = Table(
+    "telemetry_export_ledger",
+    metadata,
+    Column("entry", String(32), primary_key=True),
+    Column("events", BigInteger, nullable=False),
+)
+"""Counts what no longer stands in the queue: recorded = pending + exported + dead + cleaned."""
+
+CLEANED: Final = "cleaned"
+
+QUEUED_COLUMNS: Final = ("id", "timestamp", "payload_pb")
+"""The columns of a new row, in the row's order."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeasedEvent:
+    """A leased row.
+
+    Attributes:
+        id: The event's id.
+        attempts: How often it was sent without being acknowledged.
+    """
+
+    id: str
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Rows that one exporter holds for a while.
+
+    Attributes:
+        token: Names the lease; only its holder can release rows or count failures.
+        events: The rows, oldest first.
+        expires_at: When the rows come back by themselves.
+    """
+
+    token: str
+    events: tuple[LeasedEvent, ...]
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class QueueCounts:
+    """The queue's state, from one reading.
+
+    Attributes:
+        pending: Unexported events: due, delayed or leased.
+        leased: Those of them that an exporter holds now.
+        delayed: Those of them that wait for a later try.
+        exported: Exported events that cleanup has not deleted yet.
+        dead: Dead letters.
+        cleaned: Exported events that cleanup has deleted, ever.
+        oldest_pending: When the oldest unexported event happened.
+    """
+
+    pending: int
+    leased: int
+    delayed: int
+    exported: int
+    dead: int
+    cleaned: int
+    oldest_pending: datetime | None
+
+    @property
+    def recorded(self) -> int:
+        """Every event that was ever queued."""
+        return self.pending + self.exported + self.dead + self.cleaned
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """An event that was set aside.
+
+    Attributes:
+        id: The event's id.
+        timestamp: When the event happened.
+        dead_at: When it was set aside.
+        reason: A code, a colon, and what the gateway or the exporter said.
+        attempts: How often it was sent.
+    """
+
+    id: str
+    timestamp: datetime
+    dead_at: datetime
+    reason: str
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExportedEvent:
+    """A row whose event the gateway acknowledged.
+
+    Attributes:
+        id: The event's id.
+        exported_at: When it was acknowledged.
+        payload: The event as it was queued, serialized.
+    """
+
+    id: str
+    exported_at: datetime
+    payload: bytes
+
+
+class ExportQueue:
+    """The queue as exporters and operators use it. Threads may share one.
+
+    Args:
+        database: Where it lives.
+        clock: Tells the time that leases run by. Exporters on several hosts need clocks that
+            agree to well within a lease.
+    """
+
+    def __init__(self, database: Database, *, clock: Clock = now_utc) -> None:
+        self._database = database
+        self._clock = clock
+        self._sql = _SQLITE if database.is_sqlite else _POSTGRESQL
+
+    def lease(self, limit: int, duration: timedelta) -> Lease:
+        """Takes up to `limit` due rows, oldest first, for `duration`.
+
+        Exporters that lease at the same time get different rows and do not wait for each other.
+        The transaction ends before this returns.
+        """
+        now = self._clock()
+        token = str(uuid.uuid4())
+        expires_at = now + duration
+        values = {"now": self._time(now), "until": self._time(expires_at), "lease": token, "limit": limit}
+
+        def leasing(connection: Connection) -> list[Any]:
+            return list(connection.exec_driver_sql(self._sql["lease"], values).all())
+
+        rows = self._database.write(leasing)
+        # RETURNING promises no order.
+        rows.sort(key=lambda row: (row.timestamp, str(row.id)))
+        return Lease(token, tuple(LeasedEvent(str(row.id), row.attempts) for row in rows), expires_at)
+
+    def payloads(self, ids: Sequence[str]) -> dict[str, bytes]:
+        """Returns the serialized events of rows, by id."""
+        values = {"ids": self._ids(ids)}
+        rows = self._database.read(lambda c: c.exec_driver_sql(self._sql["payloads"], values).all())
+        return {str(row.id): bytes(row.payload_pb) for row in rows}
+
+    def mark_exported(self, ids: Sequence[str]) -> int:
+        """Marks acknowledged events as exported; returns how many were not marked before.
+
+        Needs no lease: a late acknowledgement is still one, even of a dead letter.
+        """
+        return self._update("mark", {"ids": self._ids(ids), "now": self._time(self._clock())})
+
+    def release(self, lease: Lease, ids: Sequence[str]) -> int:
+        """Gives rows back as they were, due at once; returns how many were still held."""
+        return self._update("release", {"ids": self._ids(ids), "lease": lease.token, "due": None})
+
+    def postpone(self, lease: Lease, ids: Sequence[str], until: datetime) -> int:
+        """Gives rows back for a later time, counting no attempt; returns how many were still held."""
+        return self._update("release", {"ids": self._ids(ids), "lease": lease.token, "due": self._time(until)})
+
+    def fail(self, lease: Lease, ids: Sequence[str], retry_at: datetime) -> int:
+        """Counts an attempt against rows and gives them back for a later time; returns how many were still held."""
+        return self._update("fail", {"ids": self._ids(ids), "lease": lease.token, "due": self._time(retry_at)})
+
+    def set_aside(self, lease: Lease, reasons: Mapping[str, str]) -> int:
+        """Makes dead letters of rows, each with its reason; returns how many were still held.
+
+        They are kept until they are requeued, and never cleaned up.
+        """
+        now = self._time(self._clock())
+
+        def setting_aside(connection: Connection) -> int:
+            return sum(
+                connection.exec_driver_sql(
+                    self._sql["set_aside"], {"id": event_id, "reason": reason, "lease": lease.token, "now": now}
+                ).rowcount
+                for event_id, reason in reasons.items()
+            )
+
+        return self._database.write(setting_aside)
+
+    def requeue(self, ids: Sequence[str]) -> int:
+        """Makes dead letters due again, with no attempt counted; returns how many there were."""
+        return self._update("requeue", {"ids": self._ids(ids)})
+
+    def dead_letters(self, limit: int) -> list[DeadLetter]:
+        """Returns the dead letters, the latest first."""
+        rows = self._database.read(lambda c: c.exec_driver_sql(self._sql["dead_letters"], {"limit": limit}).all())
+        return [
+            DeadLetter(str(row.id), self._known(row.timestamp), self._known(row.dead_at), row.dead_reason, row.attempts)
+            for row in rows
+        ]
+
+    def preview(self, limit: int) -> list[tuple[str, bytes]]:
+        """Returns ids and serialized events in the order in which they will be sent, leasing nothing."""
+        rows = self._database.read(lambda c: c.exec_driver_sql(self._sql["preview"], {"limit": limit}).all())
+        return [(str(row.id), bytes(row.payload_pb)) for row in rows]
+
+    def exported(self, limit: int) -> list[ExportedEvent]:
+        """Returns what was exported and is not cleaned up yet, the latest first."""
+        rows = self._database.read(lambda c: c.exec_driver_sql(self._sql["exported"], {"limit": limit}).all())
+        return [ExportedEvent(str(row.id), self._known(row.exported_at), bytes(row.payload_pb)) for row in rows]
+
+    def prune_exported(self, before: datetime, limit: int) -> int:
+        """Deletes at most `limit` rows exported before then, and counts them in the ledger.
+
+        An unexported row is never deleted. Returns how many were.
+        """
+
+        def pruning(connection: Connection) -> int:
+            values = {"before": self._time(before), "limit": limit}
+            pruned = connection.exec_driver_sql(self._sql["prune"], values).rowcount
+            if pruned:
+                connection.exec_driver_sql(self._sql["count_cleaned"], {"entry": CLEANED, "events": pruned})
+            return pruned
+
+        return self._database.write(pruning)
+
+    def counts(self) -> QueueCounts:
+        """Returns the queue's state. One statement, so the numbers agree with each other."""
+        values = {"now": self._time(self._clock()), "entry": CLEANED}
+        row = self._database.read(lambda c: c.exec_driver_sql(self._sql["counts"], values).one())
+        return QueueCounts(
+            pending=row.pending,
+            leased=row.leased,
+            delayed=row.delayed,
+            exported=row.exported,
+            dead=row.dead,
+            cleaned=row.cleaned,
+            oldest_pending=self._database.from_driver(row.oldest_pending),
+        )
+
+    def _update(self, statement: str, values: Mapping[str, Any]) -> int:
+        return self._database.write(lambda c: c.exec_driver_sql(self._sql[statement], dict(values)).rowcount)
+
+    def _ids(self, ids: Sequence[str]) -> Any:
+        return json.dumps(list(ids)) if self._database.is_sqlite else list(ids)
+
+    def _time(self, moment: datetime) -> Any:
+        return self._database.to_driver(moment)
+
+    def _known(self, value: Any) -> datetime:
+        moment = self._database.from_driver(value)
+        assert moment is not None  # noqa: S101 - the columns behind it are never null
+        return moment
+
+
+# The statements, as text once for each database. `{ids}` is the set of ids that a statement is
+# for, as one parameter whatever their number: a JSON array on SQLite, an array on PostgreSQL.
+_STATEMENTS: Final = {
+    "payloads": "SELECT id, payload_pb FROM {queue} WHERE id {ids}",
+    "mark": """
+        UPDATE {queue} SET exported_at = {now}, due_at = NULL, lease = NULL, dead_at = NULL, dead_reason = NULL
+        WHERE id {ids} AND exported_at IS NULL
+    """,
+    "release": """
+        UPDATE {queue} SET due_at = {due}, lease = NULL
+        WHERE id {ids} AND lease = {lease} AND exported_at IS NULL
+    """,
+    "fail": """
+        UPDATE {queue} SET due_at = {due}, lease = NULL, attempts = attempts + 1
+        WHERE id {ids} AND lease = {lease} AND exported_at IS NULL
+    """,
+    "set_aside": """
+        UPDATE {queue} SET dead_at = {now}, dead_reason = {reason}, due_at = NULL, lease = NULL, attempts = attempts + 1
+        WHERE id = {id} AND lease = {lease} AND exported_at IS NULL
+    """,
+    "requeue": """
+        UPDATE {queue} SET dead_at = NULL, dead_reason = NULL, attempts = 0
+        WHERE id {ids} AND dead_at IS NOT NULL
+    """,
+    "dead_letters": """
+        SELECT id, timestamp, dead_at, dead_reason, attempts FROM {queue}
+        WHERE dead_at IS NOT NULL ORDER BY dead_at DESC, id LIMIT {limit}
+    """,
+    "preview": """
+        SELECT id, payload_pb FROM {queue}
+        WHERE exported_at IS NULL AND dead_at IS NULL ORDER BY timestamp, id LIMIT {limit}
+    """,
+    "exported": """
+        SELECT id, exported_at, payload_pb FROM {queue}
+        WHERE exported_at IS NOT NULL ORDER BY exported_at DESC, id DESC LIMIT {limit}
+    """,
+    "prune": """
+        DELETE FROM {queue} WHERE id IN (
+            SELECT id FROM {queue} WHERE exported_at IS NOT NULL AND exported_at < {before}
+            ORDER BY exported_at LIMIT {limit}
+        )
+    """,
+    "count_cleaned": """
+        INSERT INTO {ledger} (entry, events) VALUES ({entry}, {events})
+        ON CONFLICT (entry) DO UPDATE SET events = {ledger}.events + excluded.events
+    """,
+    "counts": """
+        SELECT
+            count(*) AS pending,
+            count(CASE WHEN due_at > {now} AND lease IS NOT NULL THEN 1 END) AS leased,
+            count(CASE WHEN due_at > {now} AND lease IS NULL THEN 1 END) AS delayed,
+            min(timestamp) AS oldest_pending,
+            (SELECT count(*) FROM {queue} WHERE exported_at IS NOT NULL) AS exported,
+            (SELECT count(*) FROM {queue} WHERE dead_at IS NOT NULL) AS dead,
+            coalesce((SELECT events FROM {ledger} WHERE entry = {entry}), 0) AS cleaned
+        FROM {queue} WHERE exported_at IS NULL AND dead_at IS NULL
+    """,
+}
+_LEASE_SQLITE: Final = """
+    UPDATE {queue} SET due_at = {until}, lease = {lease} WHERE id IN (
+        SELECT id FROM {queue}
+        WHERE exported_at IS NULL AND dead_at IS NULL AND (due_at IS NULL OR due_at <= {now})
+        ORDER BY timestamp, id LIMIT {limit}
+    ) RETURNING id, timestamp, attempts
+"""
+# SKIP LOCKED: an exporter that meets rows which another is just leasing takes the next ones.
+_LEASE_POSTGRESQL: Final = """
+    WITH due AS MATERIALIZED (
+        SELECT id FROM {queue}
+        WHERE exported_at IS NULL AND dead_at IS NULL AND (due_at IS NULL OR due_at <= {now})
+        ORDER BY timestamp, id LIMIT {limit} FOR UPDATE SKIP LOCKED
+    )
+    UPDATE {queue} AS queue SET due_at = {until}, lease = {lease} FROM due WHERE queue.id = due.id
+    RETURNING queue.id, queue.timestamp, queue.attempts
+"""
+_PARAMETERS: Final = (
+    "now until lease limit due id reason before entry events".split()  # noqa: SIM905 - a list of words
+)
+
+
+def _for_database(statements: Mapping[str, str], parameter: Callable[[str], str], ids: str) -> dict[str, str]:
+    names = {name: parameter(name) for name in _PARAMETERS}
+    return {
+        key: statement.format(queue=export_queue.name, ledger=export_ledger.name, ids=ids, **names)
+        for key, statement in statements.items()
+    }
+
+
+_SQLITE: Final = _for_database(
+    {**_STATEMENTS, "lease": _LEASE_SQLITE},
+    lambda name: f":{name}",
+    "IN (SELECT value FROM json_each(:ids))",
+)
+_POSTGRESQL: Final = _for_database(
+    {**_STATEMENTS, "lease": _LEASE_POSTGRESQL},
+    lambda name: f"%({name})s",
+    "= ANY(%(ids)s::uuid[])",
+)

@@ -1,0 +1,190 @@
+"""Make `event_logs` and the export queue, or adopt those of the original system with their rows.
+
+The definitions are written out here, because a migration must not change when the code does.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.engine.interfaces import ReflectedColumn
+
+from recorder.errors import SchemaVersionError
+
+revision = "0001"
+down_revision = None
+
+_JSON = sa.JSON().with_variant(JSONB(), "postgresql")
+_EMPTY_OBJECT = sa.text("'{}'")
+_TIME = sa.DateTime(timezone=True)
+
+_EVENT_LOGS_REQUIRED = {
+    "id",
+    "name",
+    "url",
+    "user_id",
+    "anonymous_user_id",
+    "source",
+    "argument",
+    "version",
+    "timestamp",
+}
+_QUEUE_REQUIRED = {"id", "timestamp", "payload_pb", "exported_at"}
+_CHECKS = {
+    "event_logs_check_name_not_empty": "name <> ''",
+    "event_logs_check_source_not_empty": "source <> ''",
+    "event_logs_check_version_not_empty": "version <> ''",
+    "event_logs_check_has_user": "user_id <> 0 OR anonymous_user_id <> ''",
+}
+_INDEXED = ("name", "source", "user_id", "anonymous_user_id", "timestamp")
+_UNEXPORTED = sa.text("exported_at IS NULL AND dead_at IS NULL")
+_EXPORTED = sa.text("exported_at IS NOT NULL")
+_DEAD = sa.text("dead_at IS NOT NULL")
+_QUEUE = "telemetry_events_export_queue"
+
+
+def upgrade() -> None:
+    """Makes what is missing; changes what is there only where the code needs it."""
+    tables = set(sa.inspect(op.get_bind()).get_table_names())
+    if "event_logs" in tables:
+        _adopt_event_logs()
+    else:
+        _create_event_logs()
+    if _QUEUE in tables:
+        _adopt_queue()
+    else:
+        _create_queue()
+    op.create_index(
+        f"{_QUEUE}_unexported", _QUEUE, ["timestamp", "id"], postgresql_where=_UNEXPORTED, sqlite_where=_UNEXPORTED
+    )
+    op.create_index(f"{_QUEUE}_exported", _QUEUE, ["exported_at"], postgresql_where=_EXPORTED, sqlite_where=_EXPORTED)
+    op.create_index(f"{_QUEUE}_dead", _QUEUE, ["dead_at"], postgresql_where=_DEAD, sqlite_where=_DEAD)
+    op.create_table(
+        "telemetry_export_ledger",
+        sa.Column("entry", sa.String(32), primary_key=True),
+        sa.Column("events", sa.BigInteger, nullable=False),
+    )
+
+
+def _event_logs_optional() -> list[sa.Column[Any]]:
+    return [
+        sa.Column("public_argument", _JSON, nullable=False, server_default=_EMPTY_OBJECT),
+        sa.Column("feature_flags", _JSON),
+        *(
+            sa.Column(name, sa.Text)
+            for name in (
+                "cohort_id",
+                "first_source_url",
+                "last_source_url",
+                "referrer",
+                "device_id",
+                "insert_id",
+                "billing_product_category",
+                "billing_event_id",
+                "client",
+            )
+        ),
+    ]
+
+
+def _create_event_logs() -> None:
+    op.create_table(
+        "event_logs",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
+        sa.Column("name", sa.Text, nullable=False),
+        sa.Column("url", sa.Text, nullable=False),
+        sa.Column("user_id", sa.Integer, nullable=False),
+        sa.Column("anonymous_user_id", sa.Text, nullable=False),
+        sa.Column("source", sa.Text, nullable=False),
+        sa.Column("argument", _JSON, nullable=False, server_default=_EMPTY_OBJECT),
+        sa.Column("version", sa.Text, nullable=False),
+        sa.Column("timestamp", _TIME, nullable=False),
+        *_event_logs_optional(),
+        *(sa.CheckConstraint(check, name=name) for name, check in _CHECKS.items()),
+    )
+    for column in _INDEXED:
+        op.create_index(f"event_logs_{column}", "event_logs", [column])
+
+
+def _adopt_event_logs() -> None:
+    inspector = sa.inspect(op.get_bind())
+    columns = {column["name"]: column for column in inspector.get_columns("event_logs")}
+    ours = _EVENT_LOGS_REQUIRED | {column.name for column in _event_logs_optional()}
+    _require("event_logs", set(columns), _EVENT_LOGS_REQUIRED)
+    _refuse_demands_of_others("event_logs", columns.values(), ours)
+    for column in _event_logs_optional():
+        if column.name not in columns:
+            op.add_column("event_logs", column)
+    if op.get_bind().dialect.name == "postgresql":
+        if "cohort_id" in columns and isinstance(columns["cohort_id"]["type"], sa.Date):
+            # Cohorts were dates once; on the wire they are any text.
+            op.alter_column("event_logs", "cohort_id", type_=sa.Text, postgresql_using="cohort_id::text")
+        op.alter_column("event_logs", "argument", server_default=_EMPTY_OBJECT)
+        present = {check["name"] for check in inspector.get_check_constraints("event_logs")}
+        for check, condition in _CHECKS.items():
+            if check not in present:
+                # NOT VALID: rows that are there already are taken as they are.
+                op.execute(f"ALTER TABLE event_logs ADD CONSTRAINT {check} CHECK ({condition}) NOT VALID")
+    # SQLite cannot add a check to a table that exists; what the recorder writes satisfies it anyway.
+    indexed = {index["column_names"][0] for index in inspector.get_indexes("event_logs")}
+    for name in _INDEXED:
+        if name not in indexed:
+            op.create_index(f"event_logs_{name}", "event_logs", [name])
+
+
+def _queue_state() -> list[sa.Column[Any]]:
+    return [
+        sa.Column("due_at", _TIME),
+        sa.Column("lease", sa.String(36)),
+        sa.Column("attempts", sa.Integer, nullable=False, server_default=sa.text("0")),
+        sa.Column("dead_at", _TIME),
+        sa.Column("dead_reason", sa.Text),
+    ]
+
+
+def _create_queue() -> None:
+    op.create_table(
+        _QUEUE,
+        sa.Column("id", sa.Uuid(as_uuid=False).with_variant(sa.String(36), "sqlite"), primary_key=True),
+        sa.Column("timestamp", _TIME, nullable=False),
+        sa.Column("payload_pb", sa.LargeBinary, nullable=False),
+        sa.Column("exported_at", _TIME),
+        *_queue_state(),
+        postgresql_with={"fillfactor": 80},
+    )
+
+
+def _adopt_queue() -> None:
+    columns = {column["name"]: column for column in sa.inspect(op.get_bind()).get_columns(_QUEUE)}
+    ours = _QUEUE_REQUIRED | {column.name for column in _queue_state()}
+    _require(_QUEUE, set(columns), _QUEUE_REQUIRED)
+    _refuse_demands_of_others(_QUEUE, columns.values(), ours)
+    for column in _queue_state():
+        op.add_column(_QUEUE, column)
+    if op.get_bind().dialect.name == "postgresql":
+        if not isinstance(columns["id"]["type"], sa.Uuid):
+            op.alter_column(_QUEUE, "id", type_=sa.Uuid, postgresql_using="id::uuid")
+        op.execute(f"ALTER TABLE {_QUEUE} SET (fillfactor = 80)")
+
+
+def _require(table: str, present: set[str], required: set[str]) -> None:
+    if missing := sorted(required - present):
+        raise SchemaVersionError(
+            f"a table {table} exists, but lacks {', '.join(missing)}, so it cannot be adopted; "
+            "rename it, then upgrade again"
+        )
+
+
+def _refuse_demands_of_others(table: str, columns: Iterable[ReflectedColumn], ours: set[str]) -> None:
+    demanding = sorted(
+        column["name"]
+        for column in columns
+        if column["name"] not in ours and not column["nullable"] and column.get("default") is None
+    )
+    if demanding:
+        raise SchemaVersionError(
+            f"the table {table} demands values for {', '.join(demanding)}, which new events do not have: "
+            "make these columns nullable or give them defaults, then upgrade again"
+        )

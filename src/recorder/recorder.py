@@ -1,0 +1,224 @@
+"""The strict recorder: an event is stored, in both tables, or the caller is told."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, LiteralString, Protocol, Self
+
+import structlog
+from sqlalchemy import Engine
+
+from recorder.database import Database, create_database_engine
+from recorder.tee import TeeStore
+from recorder.transaction import CallersConnection
+from telemetry import EventBuilder, EventParameters, ExportPolicy, NewEvent, Redactor, TelemetryMode
+from telemetry.event import DEFAULT_MAX_EVENT_BYTES, Clock, IdFactory, new_event_id, now_utc
+from telemetry.v1 import telemetrygateway_pb2 as pb
+
+if TYPE_CHECKING:
+    from recorder.settings import RecorderSettings
+    from telemetry.policy import ExportSwitch
+
+_log = structlog.get_logger("recorder")
+
+
+class EventStore(Protocol):
+    """Where a recorder puts events."""
+
+    def store_events(
+        self,
+        events: Sequence[pb.Event],
+        *,
+        connection: CallersConnection | None = None,
+        without_event_logs: bool = False,
+    ) -> None:
+        """Stores all of the events or none, durably, or raises."""
+        ...
+
+    def close(self) -> None:
+        """Gives back what the store holds."""
+        ...
+
+
+class Recorder:
+    """Records events, strictly: what breaks a rule raises, what returns is durable.
+
+    Make one per process and share it; threads may. After a fork the child makes connections of
+    its own.
+
+    Args:
+        store: Where events go.
+        service_version: The recording service's own version.
+        clock: Tells the time of events that bring none.
+        id_factory: Makes the ids of events that bring none.
+        max_event_bytes: The largest serialized event.
+        telemetry_mode: With `OFF`, calls check and store nothing, and say so once in the log.
+    """
+
+    def __init__(
+        self,
+        store: EventStore,
+        *,
+        service_version: str,
+        clock: Clock = now_utc,
+        id_factory: IdFactory = new_event_id,
+        max_event_bytes: int = DEFAULT_MAX_EVENT_BYTES,
+        telemetry_mode: TelemetryMode = TelemetryMode.ON,
+    ) -> None:
+        self._store = store
+        self._builder = EventBuilder(
+            service_version, clock=clock, id_factory=id_factory, max_event_bytes=max_event_bytes
+        )
+        self._off = telemetry_mode is TelemetryMode.OFF
+        if self._off:
+            _log.warning("telemetry is off: nothing is recorded", setting="TELEMETRY_MODE")
+
+    @classmethod
+    def from_url(
+        cls,
+        url: str | None = None,
+        *,
+        service_version: str,
+        settings: "RecorderSettings | None" = None,
+        export_switch: "ExportSwitch | None" = None,
+    ) -> Self:
+        """Makes a recorder on a database of its own connections.
+
+        Args:
+            url: A SQLAlchemy URL, such as `sqlite:///telemetry.db`; by default the settings'.
+            service_version: The recording service's own version.
+            settings: By default read from the environment, once, here.
+            export_switch: Asked for each event whether it may be exported.
+
+        Raises:
+            InvalidSettingsError: The environment holds a setting that breaks a rule.
+            UnsupportedDatabaseError: The URL is none that the recorder can write to.
+        """
+        settings = settings or _settings_from_environment()
+        engine = create_database_engine(url or settings.database_url)
+        return cls.from_engine(engine, service_version=service_version, settings=settings, export_switch=export_switch)
+
+    @classmethod
+    def from_engine(
+        cls,
+        engine: Engine,
+        *,
+        service_version: str,
+        settings: "RecorderSettings | None" = None,
+        export_switch: "ExportSwitch | None" = None,
+    ) -> Self:
+        """Makes a recorder on the host's own engine, whose settings are left alone.
+
+        Args and errors are those of `from_url`.
+        """
+        settings = settings or _settings_from_environment()
+        return cls.on_database(
+            Database(engine),
+            service_version=service_version,
+            policy=settings.export_policy(export_switch),
+            redactor=settings.redactor(),
+            max_event_bytes=settings.max_event_bytes,
+        )
+
+    @classmethod
+    def on_database(
+        cls,
+        database: Database,
+        *,
+        service_version: str,
+        policy: ExportPolicy,
+        redactor: Redactor,
+        max_event_bytes: int = DEFAULT_MAX_EVENT_BYTES,
+    ) -> Self:
+        """Makes a recorder from its parts, reading no settings."""
+        return cls(
+            TeeStore(database, policy=policy, redactor=redactor),
+            service_version=service_version,
+            max_event_bytes=max_event_bytes,
+            telemetry_mode=policy.telemetry_mode,
+        )
+
+    def record(
+        self,
+        feature: LiteralString,
+        action: LiteralString,
+        parameters: EventParameters | None = None,
+        *,
+        id: str | None = None,  # noqa: A002 - the wire contract's word
+        timestamp: datetime | None = None,
+        connection: CallersConnection | None = None,
+        without_event_logs: bool = False,
+    ) -> str:
+        """Stores one event and returns its id.
+
+        Args:
+            feature: What the event is about; a constant in the caller's code.
+            action: What happened to it; a constant in the caller's code.
+            parameters: What else there is to say.
+            id: A canonical UUID version 7 that the caller already has; made otherwise.
+            timestamp: When it happened, with a time zone; now otherwise.
+            connection: The caller's SQLAlchemy connection or session. The event joins its
+                transaction: it exists if, and only if, the caller commits.
+            without_event_logs: Skips the row in `event_logs`, for call sites that write it themselves.
+
+        Raises:
+            InvalidInputError: Something breaks a rule; the leaf class and the text say what.
+            RecorderError: The database failed; nothing was stored.
+            RedactionError: The event could not be redacted; nothing was stored.
+        """
+        event = NewEvent(feature, action, parameters, id, timestamp)
+        return self.batch_record([event], connection=connection, without_event_logs=without_event_logs)[0]
+
+    def batch_record(
+        self,
+        events: Iterable[NewEvent],
+        *,
+        connection: CallersConnection | None = None,
+        without_event_logs: bool = False,
+    ) -> list[str]:
+        """Stores many events, all or none, and returns their ids in order.
+
+        Args and errors are those of `record`.
+        """
+        built = self.build(events)
+        self.store(built, connection=connection, without_event_logs=without_event_logs)
+        return [event.id for event in built]
+
+    def build(self, events: Iterable[NewEvent]) -> list[pb.Event]:
+        """Checks events and returns them whole, in the current context, storing nothing.
+
+        `batch_record` is this, then `store`; the two are apart for variants that store elsewhere
+        than they were called.
+
+        Raises:
+            InvalidInputError: An event breaks a rule.
+        """
+        if self._off:
+            return [pb.Event(id=event.id or self._builder.new_id()) for event in events]
+        return [self._builder.build(event) for event in events]
+
+    def store(
+        self,
+        events: Sequence[pb.Event],
+        *,
+        connection: CallersConnection | None = None,
+        without_event_logs: bool = False,
+    ) -> None:
+        """Stores events that `build` made, all or none.
+
+        Raises:
+            RecorderError: The database failed; nothing was stored.
+            RedactionError: An event could not be redacted; nothing was stored.
+        """
+        if events and not self._off:
+            self._store.store_events(events, connection=connection, without_event_logs=without_event_logs)
+
+    def close(self) -> None:
+        """Closes the recorder's own connections. What was recorded is durable already."""
+        self._store.close()
+
+
+def _settings_from_environment() -> "RecorderSettings":
+    # Imported here, because a service whose settings are given in code need not pay for it.
+    from recorder.settings import RecorderSettings  # noqa: PLC0415
+
+    return RecorderSettings.load()

@@ -1,0 +1,81 @@
+"""Fixtures of all tests. Those that take a database run once on each."""
+
+import os
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from recorder.database import Database, create_database_engine
+from recorder.export_queue import ExportQueue
+from recorder.migrations import upgrade_database
+from support.databases import ManualClock, PostgresServer, postgres_server
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test depends on what the shell that runs it has set."""
+    for name in list(os.environ):
+        ours = name.startswith("TELEMETRY_") and not name.startswith("TELEMETRY_TEST_")
+        if ours or name in ("DO_NOT_TRACK", "SCARF_NO_ANALYTICS"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Generator[PostgresServer]:
+    with postgres_server() as url:
+        server = PostgresServer(url)
+        yield server
+        server.close()
+
+
+@contextmanager
+def fresh_url(request: pytest.FixtureRequest, kind: str, folder: Path, *, migrated: bool) -> Iterator[str]:
+    if kind == "postgresql":
+        server: PostgresServer = request.getfixturevalue("postgres")
+        with server.fresh_database(migrated=migrated) as url:
+            yield url
+        return
+    url = f"sqlite:///{folder / 'telemetry.db'}"
+    if migrated:
+        engine = create_database_engine(url)
+        upgrade_database(engine)
+        engine.dispose()
+    yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def empty_url(request: pytest.FixtureRequest, database_kind: str, tmp_path: Path) -> Iterator[str]:
+    """A database without any table."""
+    with fresh_url(request, database_kind, tmp_path, migrated=False) as url:
+        yield url
+
+
+@pytest.fixture
+def migrated_url(request: pytest.FixtureRequest, database_kind: str, tmp_path: Path) -> Iterator[str]:
+    """A database with our tables, empty."""
+    with fresh_url(request, database_kind, tmp_path, migrated=True) as url:
+        yield url
+
+
+@pytest.fixture
+def database(migrated_url: str) -> Iterator[Database]:
+    opened = Database(create_database_engine(migrated_url))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def queue(database: Database, clock: ManualClock) -> ExportQueue:
+    return ExportQueue(database, clock=clock)

@@ -1,0 +1,265 @@
+"""The database fails: the error says how, nothing is half stored, nothing private is told."""
+
+import multiprocessing
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import traceback
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import create_engine, event
+
+from recorder import (
+    DatabaseBusyError,
+    DatabaseFailedError,
+    DatabaseFullError,
+    DatabaseReadOnlyError,
+    DatabaseUnavailableError,
+    Recorder,
+    RecorderError,
+    UnsupportedDatabaseError,
+)
+from recorder.database import Database, create_database_engine
+from recorder.migrations import upgrade_database
+from support.events import CANARY
+from support.recorders import EXPORT_ALL, logged, make_recorder, queued, stored_names
+from telemetry import EventParameters, NewEvent
+
+SECRET = EventParameters(private_metadata={"query": CANARY, "more": "x" * 2_000})
+
+
+def assert_refused(recorder: Recorder, error: type[RecorderError], text: str, **options: Any) -> None:
+    """Asserts that both ways of recording fail with this error, and that it tells nothing private."""
+    for events in ([NewEvent("search", "submit", SECRET)], [NewEvent("search", "submit", SECRET)] * 3):
+        with pytest.raises(error) as caught:
+            recorder.batch_record(events, **options)
+        assert text in str(caught.value)
+        told = "".join(traceback.format_exception(caught.value)) + repr(caught.value)
+        assert CANARY not in told
+        assert "INSERT" not in str(caught.value)
+        assert (caught.value.__cause__, caught.value.__context__) == (None, None)
+
+
+@pytest.fixture
+def sqlite_file(tmp_path: Path) -> Path:
+    file = tmp_path / "telemetry.db"
+    engine = create_database_engine(f"sqlite:///{file}")
+    upgrade_database(engine)
+    engine.dispose()
+    return file
+
+
+@pytest.mark.parametrize(
+    ("url", "text"),
+    [
+        ("postgresql://u:SECRETPW@127.0.0.1:1/x", "the database cannot be reached"),
+        ("sqlite:////no/such/folder/telemetry.db", "cannot be opened; check that its folder exists"),
+    ],
+)
+def test_a_database_that_is_not_there(url: str, text: str) -> None:
+    recorder = make_recorder(Database(create_database_engine(url)))
+    assert_refused(recorder, DatabaseUnavailableError, text)
+    with pytest.raises(DatabaseUnavailableError) as caught:
+        recorder.record("search", "submit")
+    assert "SECRETPW" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_database_that_may_not_be_written(migrated_url: str, database: Database) -> None:
+    if database.is_sqlite:
+        engine = create_database_engine(f"sqlite:///file:{database.engine.url.database}?mode=ro&uri=true")
+    else:
+        engine = create_engine(database.engine.url, connect_args={"options": "-c default_transaction_read_only=on"})
+    recorder = make_recorder(Database(engine))
+    assert_refused(recorder, DatabaseReadOnlyError, "read-only" if not database.is_sqlite else "may not be written")
+    recorder.close()
+    assert stored_names(database) == ([], [])
+
+
+def test_a_sqlite_database_that_another_process_keeps_locked(sqlite_file: Path) -> None:
+    engine = create_engine(f"sqlite:///{sqlite_file}", connect_args={"timeout": 0.05})
+    recorder = make_recorder(Database(engine))
+    other = sqlite3.connect(sqlite_file, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    assert_refused(recorder, DatabaseBusyError, "stayed locked by another writer")
+    other.execute("ROLLBACK")
+    other.close()
+    assert recorder.record("search", "submit")
+    recorder.close()
+
+
+def test_a_postgresql_table_that_stays_locked(postgres: Any) -> None:
+    with postgres.fresh_database(migrated=True) as url:
+        engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
+
+        @event.listens_for(engine, "connect")
+        def connect(dbapi_connection: Any, _record: object) -> None:
+            dbapi_connection.execute("SET lock_timeout = '50ms'")
+            dbapi_connection.commit()
+
+        recorder = make_recorder(Database(engine))
+        others = create_engine(engine.url)
+        with others.begin() as other:
+            other.exec_driver_sql("LOCK TABLE event_logs IN ACCESS EXCLUSIVE MODE")
+            assert_refused(recorder, DatabaseBusyError, "a lock was not granted in time")
+        others.dispose()
+        assert recorder.record("search", "submit")
+        recorder.close()
+
+
+def test_a_full_disk(sqlite_file: Path) -> None:
+    engine = create_database_engine(f"sqlite:///{sqlite_file}")
+
+    @event.listens_for(engine, "connect")
+    def connect(dbapi_connection: Any, _record: object) -> None:
+        pages = dbapi_connection.execute("PRAGMA page_count").fetchone()[0]
+        dbapi_connection.execute(f"PRAGMA max_page_count={pages + 2}")
+
+    database = Database(engine)
+    recorder = make_recorder(database)
+    stored = 0
+    with pytest.raises(DatabaseFullError, match="the disk or the database is full"):  # noqa: PT012 - until it is full
+        for _ in range(1_000):
+            recorder.record("search", "submit", SECRET)
+            stored += 1
+    assert len(logged(database)) == len(queued(database)) == stored
+    assert_refused(recorder, DatabaseFullError, "full")
+    recorder.close()
+
+
+def test_a_table_that_was_dropped(database: Database) -> None:
+    recorder = make_recorder(database)
+    recorder.record("search", "submit")
+    with database.engine.begin() as connection:
+        connection.exec_driver_sql("DROP TABLE event_logs")
+    assert_refused(recorder, DatabaseFailedError, "refused by")
+    assert len(queued(database)) == 1
+
+
+@pytest.mark.parametrize(
+    ("url", "text"),
+    [
+        ("mysql://u:SECRETPW@h/x", "mysql is not supported; use SQLite or PostgreSQL"),
+        ("postgresql+asyncpg://u:SECRETPW@h/x", "the driver asyncpg is not supported; use postgresql+psycopg://"),
+        ("sqlite://", "an in-memory SQLite database would lose what is recorded"),
+        ("sqlite:///:memory:", "an in-memory SQLite database would lose what is recorded"),
+        ("SECRETPW", "the database URL is not of the form"),
+    ],
+)
+def test_urls_that_the_recorder_cannot_write_to(url: str, text: str) -> None:
+    with pytest.raises(UnsupportedDatabaseError) as caught:
+        create_database_engine(url)
+    assert text in str(caught.value)
+    assert "SECRETPW" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_connections_that_died_while_idle_are_replaced_unseen(postgres: Any) -> None:
+    with postgres.fresh_database(migrated=True) as url:
+        database = Database(create_database_engine(url))
+        recorder = make_recorder(database)
+        recorder.record("search", "before")
+        admin = create_engine(database.engine.url, isolation_level="AUTOCOMMIT")
+        with admin.connect() as connection:
+            connection.exec_driver_sql(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        recorder.record("search", "after")
+        assert stored_names(database)[0] == ["search.after", "search.before"]
+        admin.dispose()
+        recorder.close()
+
+
+def test_a_connection_that_dies_in_the_callers_transaction_is_told(postgres: Any) -> None:
+    with postgres.fresh_database(migrated=True) as url:
+        database = Database(create_database_engine(url))
+        recorder = make_recorder(database)
+        with pytest.raises(DatabaseUnavailableError), database.engine.connect() as connection:  # noqa: PT012
+            pid = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar()
+            admin = create_engine(database.engine.url, isolation_level="AUTOCOMMIT")
+            with admin.connect() as other:
+                other.exec_driver_sql(f"SELECT pg_terminate_backend({pid}, 5000)")
+            admin.dispose()
+            recorder.record("search", "submit", SECRET, connection=connection)
+        assert stored_names(database) == ([], [])
+        recorder.close()
+
+
+def record_in_child(recorder: Recorder, results: "multiprocessing.Queue[str]") -> None:
+    try:
+        results.put(recorder.record("child", "one"))
+    except BaseException as error:  # noqa: BLE001 - the parent asserts on it
+        results.put(repr(error))
+    finally:
+        recorder.close()
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_after_a_fork_parent_and_child_record_with_connections_of_their_own(database: Database) -> None:
+    recorder = make_recorder(database)
+    recorder.record("parent", "before")
+    context = multiprocessing.get_context("fork")
+    results: multiprocessing.Queue[str] = context.Queue()
+    held = threading.Event()
+    release = threading.Event()
+
+    def hold_the_lock() -> None:  # a thread that writes while the process forks
+        with database._held_lock:
+            held.set()
+            release.wait(10)
+
+    writer = threading.Thread(target=hold_the_lock)
+    writer.start()
+    held.wait(10)
+    children = [context.Process(target=record_in_child, args=(recorder, results)) for _ in range(3)]
+    for child in children:
+        child.start()
+    release.set()
+    writer.join()
+    recorder.record("parent", "after")
+    ids = [results.get(timeout=30) for _ in children]
+    for child in children:
+        child.join(30)
+        assert child.exitcode == 0
+    recorder.record("parent", "last")
+    assert set(ids) <= set(queued(database))
+    assert len(queued(database)) == 6
+    results.close()
+    results.join_thread()
+
+
+RECORDING_PROCESS = """
+import sys
+from recorder import Recorder
+from recorder.settings import RecorderSettings
+recorder = Recorder.from_url(sys.argv[1], service_version="1", settings=RecorderSettings(export_mode="all"))
+with open(sys.argv[2], "a", buffering=1) as ledger:
+    print("ready", flush=True)
+    while True:
+        ledger.write(recorder.record("search", "submit") + "\\n")
+"""
+
+
+def test_what_record_returned_survives_a_kill(migrated_url: str, database: Database, tmp_path: Path) -> None:
+    ledger = tmp_path / "ledger"
+    for round_number in range(6):
+        with subprocess.Popen(
+            [sys.executable, "-c", RECORDING_PROCESS, migrated_url, str(ledger)], stdout=subprocess.PIPE
+        ) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            threading.Event().wait(0.02 + 0.03 * round_number)
+            os.kill(process.pid, signal.SIGKILL)
+    promised = {line for line in ledger.read_text().split("\n")[:-1] if len(line) == 36}
+    assert len(promised) > 6
+    in_queue = set(queued(database))
+    assert promised <= in_queue
+    assert len(logged(database)) == len(in_queue)  # never half of an event
+
+
+def test_the_policy_of_these_tests_lets_everything_leave() -> None:
+    assert EXPORT_ALL.obstacle is None

@@ -1,0 +1,345 @@
+"""The export queue: leases, marks, dead letters, and that nothing is ever lost between them."""
+
+import threading
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+
+from recorder.database import Database
+from recorder.event_logs import prune_event_logs
+from recorder.export_queue import ExportQueue, Lease
+from support.databases import ManualClock
+from support.recorders import make_recorder
+from telemetry import NewEvent
+
+MINUTE = timedelta(minutes=1)
+
+
+def fill(database: Database, count: int, *, start: datetime | None = None) -> list[str]:
+    """Queues events a second apart; returns their ids, oldest first."""
+    first = start or datetime(2026, 3, 1, 11, 0, tzinfo=UTC)
+    return make_recorder(database).batch_record(
+        NewEvent("search", "submit", timestamp=first + timedelta(seconds=number)) for number in range(count)
+    )
+
+
+def ids_of(lease: Lease) -> list[str]:
+    return [event.id for event in lease.events]
+
+
+def test_leases_take_the_oldest_first_and_never_the_same_twice(database: Database, queue: ExportQueue) -> None:
+    ids = fill(database, 5)
+    first, second = queue.lease(3, MINUTE), queue.lease(3, MINUTE)
+    assert (ids_of(first), ids_of(second)) == (ids[:3], ids[3:])
+    assert queue.lease(3, MINUTE).events == ()
+    assert first.token != second.token
+
+
+def test_the_oldest_goes_first_whatever_its_id(database: Database, queue: ExportQueue) -> None:
+    # Work is selected by state, never by id: rows commit out of id order.
+    newer = fill(database, 2)
+    older = fill(database, 2, start=datetime(2020, 1, 1, tzinfo=UTC))
+    assert ids_of(queue.lease(10, MINUTE)) == older + newer
+
+
+def test_a_lease_that_ended_gives_its_rows_back(database: Database, queue: ExportQueue, clock: ManualClock) -> None:
+    ids = fill(database, 2)
+    queue.lease(2, MINUTE)
+    clock.advance(seconds=59)
+    assert queue.lease(2, MINUTE).events == ()
+    clock.advance(seconds=1)
+    assert ids_of(queue.lease(2, MINUTE)) == ids
+
+
+def test_only_the_leases_holder_releases_fails_or_sets_aside(
+    database: Database, queue: ExportQueue, clock: ManualClock
+) -> None:
+    ids = fill(database, 1)
+    old = queue.lease(1, MINUTE)
+    clock.advance(minutes=2)
+    new = queue.lease(1, MINUTE)
+    assert queue.release(old, ids) == 0
+    assert queue.postpone(old, ids, clock.now) == 0
+    assert queue.fail(old, ids, clock.now) == 0
+    assert queue.set_aside(old, {ids[0]: "x: y"}) == 0
+    assert queue.lease(1, MINUTE).events == ()  # the new lease still holds
+    assert queue.release(new, ids) == 1
+    assert ids_of(queue.lease(1, MINUTE)) == ids
+
+
+def test_success_needs_no_lease_and_counts_once(database: Database, queue: ExportQueue, clock: ManualClock) -> None:
+    ids = fill(database, 2)
+    queue.lease(2, MINUTE)
+    clock.advance(minutes=5)
+    other = queue.lease(2, MINUTE)
+    assert queue.mark_exported(ids) == 2
+    assert queue.mark_exported(ids) == 0
+    assert queue.release(other, ids) == 0
+    clock.advance(minutes=5)
+    assert queue.lease(2, MINUTE).events == ()
+
+
+def test_a_failure_counts_an_attempt_and_waits(database: Database, queue: ExportQueue, clock: ManualClock) -> None:
+    ids = fill(database, 1)
+    assert queue.fail(queue.lease(1, MINUTE), ids, clock.now + MINUTE) == 1
+    assert queue.counts().delayed == 1
+    assert queue.lease(1, MINUTE).events == ()
+    clock.advance(minutes=1)
+    assert [event.attempts for event in queue.lease(1, MINUTE).events] == [1]
+
+
+def test_a_postponement_waits_and_counts_no_attempt(database: Database, queue: ExportQueue, clock: ManualClock) -> None:
+    ids = fill(database, 1)
+    queue.postpone(queue.lease(1, MINUTE), ids, clock.now + MINUTE)
+    clock.advance(minutes=1)
+    assert [event.attempts for event in queue.lease(1, MINUTE).events] == [0]
+
+
+def test_dead_letters_are_kept_listed_and_requeued(database: Database, queue: ExportQueue, clock: ManualClock) -> None:
+    ids = fill(database, 2)
+    lease = queue.lease(2, MINUTE)
+    assert queue.set_aside(lease, {ids[0]: "rejected: why"}) == 1
+    clock.advance(seconds=1)
+    assert queue.set_aside(lease, {ids[1]: "too_large: why"}) == 1
+    letters = queue.dead_letters(10)
+    assert [(letter.id, letter.reason, letter.attempts) for letter in letters] == [
+        (ids[1], "too_large: why", 1),
+        (ids[0], "rejected: why", 1),
+    ]
+    assert letters[0].dead_at == clock.now
+    clock.advance(days=365)
+    assert queue.prune_exported(clock.now, 10) == 0
+    assert queue.lease(2, MINUTE).events == ()
+    assert queue.requeue([ids[0]]) == 1
+    assert queue.requeue([ids[0]]) == 0
+    assert [(event.id, event.attempts) for event in queue.lease(2, MINUTE).events] == [(ids[0], 0)]
+
+
+def test_a_late_acknowledgement_raises_a_dead_letter(database: Database, queue: ExportQueue) -> None:
+    (event_id,) = fill(database, 1)
+    queue.set_aside(queue.lease(1, MINUTE), {event_id: "not_acknowledged: x"})
+    assert queue.mark_exported([event_id]) == 1
+    counts = queue.counts()
+    assert (counts.dead, counts.exported) == (0, 1)
+
+
+def test_cleanup_deletes_old_exported_rows_only_and_counts_them(
+    database: Database, queue: ExportQueue, clock: ManualClock
+) -> None:
+    ids = fill(database, 6)
+    lease = queue.lease(6, MINUTE)
+    queue.mark_exported(ids[:3])
+    queue.set_aside(lease, {ids[3]: "x: y"})
+    clock.advance(hours=1)
+    queue.mark_exported([ids[4]])
+    assert queue.prune_exported(clock.now, 2) == 2
+    assert queue.prune_exported(clock.now, 2) == 1
+    assert queue.prune_exported(clock.now, 2) == 0
+    counts = queue.counts()
+    assert (counts.pending, counts.exported, counts.dead, counts.cleaned, counts.recorded) == (1, 1, 1, 3, 6)
+
+
+def test_counts_tell_every_state(database: Database, queue: ExportQueue, clock: ManualClock) -> None:
+    assert queue.counts().oldest_pending is None
+    ids = fill(database, 6)
+    lease = queue.lease(5, MINUTE)
+    queue.mark_exported(ids[:1])
+    queue.fail(lease, [ids[1]], clock.now + MINUTE)
+    queue.set_aside(lease, {ids[2]: "x: y"})
+    counts = queue.counts()
+    assert (counts.pending, counts.leased, counts.delayed, counts.exported, counts.dead) == (4, 2, 1, 1, 1)
+    assert counts.oldest_pending == datetime(2026, 3, 1, 11, 0, 1, tzinfo=UTC)
+    clock.advance(minutes=2)  # the lease ended
+    assert (queue.counts().leased, queue.counts().delayed) == (0, 0)
+
+
+def test_payloads_and_lists_hold_what_was_queued(database: Database, queue: ExportQueue) -> None:
+    ids = fill(database, 3)
+    payloads = queue.payloads([*ids, "0190a5c0-0000-7000-8000-00000000ffff"])
+    assert set(payloads) == set(ids)
+    assert queue.preview(2) == [(event_id, payloads[event_id]) for event_id in ids[:2]]
+    queue.lease(3, MINUTE)
+    queue.mark_exported(ids[1:2])
+    (exported,) = queue.exported(10)
+    assert (exported.id, exported.payload) == (ids[1], payloads[ids[1]])
+
+
+def test_exporters_that_lease_at_the_same_time_share_the_queue_without_overlap(database: Database) -> None:
+    ids = fill(database, 300)
+    queues = [ExportQueue(database) for _ in range(4)]
+    leased: list[str] = []
+    errors: list[Exception] = []
+
+    def work(own: ExportQueue) -> None:
+        try:
+            while events := own.lease(7, MINUTE).events:
+                leased.extend(event.id for event in events)
+        except Exception as error:  # noqa: BLE001 - reported by the assertion below
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(own,)) for own in queues]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert len(leased) == 300
+    assert sorted(leased) == sorted(ids)
+
+
+def test_old_rows_of_event_logs_are_deleted_in_bounded_steps(database: Database) -> None:
+    fill(database, 5)
+    cutoff = datetime(2026, 3, 1, 11, 0, 3, tzinfo=UTC)
+    assert [prune_event_logs(database, cutoff, 2) for _ in range(3)] == [2, 1, 0]
+    with database.engine.connect() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM event_logs").scalar() == 2
+
+
+@pytest.mark.parametrize("statement", ["lease", "prune"])
+def test_the_statements_use_the_partial_indexes(database: Database, queue: ExportQueue, statement: str) -> None:
+    fill(database, 50)
+    sql = queue._sql[statement]
+    moment = database.to_driver(datetime(2027, 1, 1, tzinfo=UTC))
+    values = {"now": moment, "until": moment, "lease": "token", "limit": 5, "before": moment}
+    with database.engine.begin() as connection:
+        if database.is_sqlite:
+            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", values).all()
+        else:
+            connection.exec_driver_sql("SET LOCAL enable_seqscan = off")  # a table so small would be read whole
+            plan = connection.exec_driver_sql(f"EXPLAIN {sql}", values).all()
+    expected = {"lease": "_unexported", "prune": "_exported"}[statement]
+    assert f"telemetry_events_export_queue{expected}" in str(plan)
+
+
+class QueueMachine(RuleBasedStateMachine):
+    """Two exporters, a clock that jumps, and a model of what the queue must hold."""
+
+    database: Database  # set by the test
+
+    @initialize()
+    def begin(self) -> None:
+        with self.database.engine.begin() as connection:
+            connection.exec_driver_sql("DELETE FROM telemetry_events_export_queue")
+            connection.exec_driver_sql("DELETE FROM telemetry_export_ledger")
+        self.clock = ManualClock()
+        self.queue = ExportQueue(self.database, clock=self.clock)
+        self.recorder = make_recorder(self.database)
+        self.due: dict[str, datetime] = {}  # unexported: when it is due
+        self.attempts: dict[str, int] = {}
+        self.exported: dict[str, datetime] = {}
+        self.dead: set[str] = set()
+        self.cleaned = 0
+        self.leases: list[Lease] = []
+        self.holder: dict[str, str] = {}  # id -> token of the last lease
+
+    @rule(count=st.integers(1, 4))
+    def record(self, count: int) -> None:
+        for event_id in self.recorder.batch_record(NewEvent("search", "submit") for _ in range(count)):
+            self.due[event_id] = datetime.min.replace(tzinfo=UTC)
+            self.attempts[event_id] = 0
+
+    @rule(limit=st.integers(1, 5))
+    def lease(self, limit: int) -> None:
+        lease = self.queue.lease(limit, MINUTE)
+        due = {event_id for event_id, moment in self.due.items() if moment <= self.clock.now}
+        assert {event.id for event in lease.events} <= due
+        assert len(lease.events) == min(limit, len(due))
+        for event in lease.events:
+            assert event.attempts == self.attempts[event.id]
+            self.due[event.id] = self.clock.now + MINUTE
+            self.holder[event.id] = lease.token
+        self.leases.append(lease)
+
+    @rule(seconds=st.integers(-30, 120))
+    def pass_time(self, seconds: int) -> None:
+        self.clock.advance(seconds=seconds)
+
+    def some(self, data: Any) -> tuple[Lease, list[str]] | None:
+        if not self.leases:
+            return None
+        lease = data.draw(st.sampled_from(self.leases))
+        ids = ids_of(lease)
+        return lease, data.draw(st.lists(st.sampled_from(ids), unique=True)) if ids else []
+
+    def held(self, lease: Lease, ids: list[str]) -> list[str]:
+        return [event_id for event_id in ids if event_id in self.due and self.holder.get(event_id) == lease.token]
+
+    @rule(data=st.data())
+    def acknowledge(self, data: Any) -> None:
+        if chosen := self.some(data):  # any lease ever made: late acknowledgements too
+            _, ids = chosen
+            known = [event_id for event_id in ids if event_id in self.due or event_id in self.dead]
+            assert self.queue.mark_exported(ids) == len(known)
+            for event_id in known:
+                self.due.pop(event_id, None)
+                self.dead.discard(event_id)
+                self.holder.pop(event_id, None)
+                self.exported[event_id] = self.clock.now
+
+    @rule(data=st.data(), outcome=st.sampled_from(["release", "fail", "postpone", "set_aside"]))
+    def give_back(self, data: Any, outcome: str) -> None:
+        chosen = self.some(data)
+        if chosen is None:
+            return
+        lease, ids = chosen
+        held = self.held(lease, ids)
+        later = self.clock.now + MINUTE
+        changed = {
+            "release": lambda: self.queue.release(lease, ids),
+            "fail": lambda: self.queue.fail(lease, ids, later),
+            "postpone": lambda: self.queue.postpone(lease, ids, later),
+            "set_aside": lambda: self.queue.set_aside(lease, dict.fromkeys(ids, "x: y")),
+        }[outcome]()
+        assert changed == len(held)
+        for event_id in held:
+            del self.holder[event_id]
+            if outcome == "set_aside":
+                del self.due[event_id]
+                self.dead.add(event_id)
+                continue
+            self.due[event_id] = datetime.min.replace(tzinfo=UTC) if outcome == "release" else later
+            self.attempts[event_id] += outcome == "fail"
+
+    @rule(data=st.data())
+    def requeue(self, data: Any) -> None:
+        if self.dead:
+            event_id = data.draw(st.sampled_from(sorted(self.dead)))
+            assert self.queue.requeue([event_id]) == 1
+            self.dead.remove(event_id)
+            self.due[event_id] = datetime.min.replace(tzinfo=UTC)
+            self.attempts[event_id] = 0
+
+    @rule(limit=st.integers(1, 5))
+    def clean(self, limit: int) -> None:
+        old = [event_id for event_id, moment in self.exported.items() if moment < self.clock.now]
+        pruned = self.queue.prune_exported(self.clock.now, limit)
+        assert pruned == min(limit, len(old))
+        for event_id in sorted(old, key=lambda event_id: self.exported[event_id])[:pruned]:
+            del self.exported[event_id]
+        # Which of equally old rows went is the database's choice.
+        self.exported = {event.id: event.exported_at for event in self.queue.exported(1_000)}
+        self.cleaned += pruned
+
+    @invariant()
+    def nothing_is_lost(self) -> None:
+        if hasattr(self, "queue"):
+            counts = self.queue.counts()
+            assert (counts.pending, counts.exported, counts.dead, counts.cleaned) == (
+                len(self.due),
+                len(self.exported),
+                len(self.dead),
+                self.cleaned,
+            )
+
+
+def test_no_sequence_of_events_loses_one(database: Database) -> None:
+    class Machine(QueueMachine):
+        pass
+
+    Machine.database = database
+    examples = 60 if database.is_sqlite else 25
+    run_state_machine_as_test(Machine, settings=settings(max_examples=examples, stateful_step_count=25, deadline=None))

@@ -1,0 +1,212 @@
+"""The tables are made, or adopted with their rows; a database of another version is refused."""
+
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Engine, inspect
+
+from recorder import Recorder, SchemaVersionError
+from recorder.database import SCHEMA_VERSION, VERSION_TABLE, Database, create_database_engine, metadata
+from recorder.export_queue import ExportQueue
+from recorder.migrations import upgrade_database
+from recorder.settings import RecorderSettings
+from support.events import CANARY, sensitive_event
+from support.recorders import logged, make_recorder, queued
+
+
+@pytest.fixture
+def engine(empty_url: str) -> Engine:
+    return create_database_engine(empty_url)
+
+
+# The tables as the original system makes them on PostgreSQL, and their like on SQLite.
+ORIGINAL = {
+    "postgresql": [
+        """CREATE TABLE event_logs (
+            id bigserial PRIMARY KEY, name text NOT NULL, url text NOT NULL, user_id integer NOT NULL,
+            anonymous_user_id text NOT NULL, source text NOT NULL, argument jsonb NOT NULL, version text NOT NULL,
+            timestamp timestamptz NOT NULL, feature_flags jsonb, cohort_id date,
+            public_argument jsonb DEFAULT '{}'::jsonb NOT NULL, first_source_url text, last_source_url text,
+            referrer text, device_id text, insert_id text, billing_product_category text, billing_event_id text,
+            legacy_extra text,
+            CONSTRAINT event_logs_check_name_not_empty CHECK (name <> '')
+        )""",
+        "CREATE INDEX event_logs_name_timestamp ON event_logs (name, timestamp DESC)",
+        """CREATE TABLE telemetry_events_export_queue (
+            id text PRIMARY KEY, timestamp timestamptz NOT NULL, payload_pb bytea NOT NULL,
+            exported_at timestamptz DEFAULT NULL
+        )""",
+    ],
+    "sqlite": [
+        """CREATE TABLE event_logs (
+            id INTEGER PRIMARY KEY, name text NOT NULL, url text NOT NULL, user_id integer NOT NULL,
+            anonymous_user_id text NOT NULL, source text NOT NULL, argument JSON NOT NULL, version text NOT NULL,
+            timestamp DATETIME NOT NULL, legacy_extra text
+        )""",
+        """CREATE TABLE telemetry_events_export_queue (
+            id text PRIMARY KEY, timestamp DATETIME NOT NULL, payload_pb BLOB NOT NULL, exported_at DATETIME
+        )""",
+    ],
+}
+DEMANDING_QUEUE = """CREATE TABLE telemetry_events_export_queue (
+    id text PRIMARY KEY, timestamp TIMESTAMP, payload_pb text, exported_at TIMESTAMP, tenant text NOT NULL
+)"""
+OLD_ROW = "INSERT INTO event_logs (name, url, user_id, anonymous_user_id, source, argument, version, timestamp) VALUES "
+
+
+def make_original(engine: Engine, payload: bytes, event_id: str) -> None:
+    kind = engine.dialect.name
+    place = "?" if kind == "sqlite" else "%s"
+    with engine.begin() as connection:
+        for statement in ORIGINAL[kind]:
+            connection.exec_driver_sql(statement)
+        # The last one breaks a check that is added: it is taken as it is.
+        for name in ("OldEvent", "OlderEvent"):
+            connection.exec_driver_sql(f"{OLD_ROW} ('{name}', '', 0, '', 'WEB', '{{}}', '1', '2020-01-01 00:00:00')")
+        connection.exec_driver_sql(
+            "INSERT INTO telemetry_events_export_queue (id, timestamp, payload_pb) "
+            f"VALUES ({place}, '2020-01-01 00:00:00.000000', {place})",
+            (event_id, payload),
+        )
+
+
+def test_the_migrations_make_just_the_tables_of_the_code(engine: Engine) -> None:
+    assert upgrade_database(engine) == SCHEMA_VERSION
+    with engine.connect() as connection:
+        context = MigrationContext.configure(
+            connection, opts={"include_name": lambda name, kind, _: not (kind == "table" and name == VERSION_TABLE)}
+        )
+        assert compare_metadata(context, metadata) == []
+    engine.dispose()
+
+
+def test_upgrading_again_changes_nothing_and_keeps_the_rows(engine: Engine) -> None:
+    upgrade_database(engine)
+    database = Database(engine)
+    make_recorder(database).record("search", "submit")
+    upgrade_database(engine)
+    assert len(queued(database)) == 1
+    database.close()
+
+
+def test_tables_of_the_original_system_are_adopted_with_their_rows(engine: Engine) -> None:
+    event = sensitive_event()
+    make_original(engine, event.SerializeToString(), event.id)
+    upgrade_database(engine)
+    database = Database(engine)
+    rows = logged(database)
+    assert [row["name"] for row in rows] == ["OldEvent", "OlderEvent"]
+    assert [row["public_argument"] for row in rows] == [{}, {}]
+
+    queue = ExportQueue(database)
+    assert queue.counts().pending == 1
+    (leased,) = queue.lease(10, timedelta(minutes=1)).events
+    assert (leased.id, leased.attempts) == (event.id, 0)
+    assert queue.mark_exported([leased.id]) == 1
+
+    new_id = make_recorder(database).record("search", "submit")
+    assert new_id in queued(database)
+    assert logged(database)[-1]["name"] == "search.submit"
+    indexed = {index["column_names"][0] for index in inspect(engine).get_indexes("event_logs")}
+    assert {"name", "source", "user_id", "anonymous_user_id", "timestamp"} <= indexed
+    database.close()
+
+
+def test_a_cohort_of_any_text_can_be_recorded_after_adoption(engine: Engine) -> None:
+    from telemetry import MarketingTracking, event_context  # noqa: PLC0415
+
+    event = sensitive_event()
+    make_original(engine, event.SerializeToString(), event.id)
+    upgrade_database(engine)
+    database = Database(engine)
+    with event_context(marketing_tracking=MarketingTracking(cohort_id="not a date")):
+        make_recorder(database).record("search", "submit")
+    assert logged(database)[-1]["cohort_id"] == "not a date"
+    database.close()
+
+
+@pytest.mark.parametrize(
+    ("statement", "text"),
+    [
+        (
+            "CREATE TABLE event_logs (id INTEGER PRIMARY KEY, name text)",
+            "event_logs exists, but lacks anonymous_user",
+        ),
+        (
+            "CREATE TABLE telemetry_events_export_queue (id text)",
+            "export_queue exists, but lacks exported_at",
+        ),
+        (
+            DEMANDING_QUEUE,
+            "demands values for tenant, which new events do not have",
+        ),
+    ],
+)
+def test_a_table_that_cannot_be_adopted_is_refused_and_nothing_is_changed(
+    engine: Engine, statement: str, text: str
+) -> None:
+    with engine.begin() as connection:
+        connection.exec_driver_sql(statement)
+    before = sorted(inspect(engine).get_table_names())
+    with pytest.raises(SchemaVersionError, match=text):
+        upgrade_database(engine)
+    assert sorted(inspect(engine).get_table_names()) == before
+    engine.dispose()
+
+
+def test_processes_that_upgrade_at_once_wait_for_each_other(empty_url: str) -> None:
+    program = [sys.executable, "-m", "telemetry_cli.main", "db", "upgrade", "--database-url", empty_url]
+    running = [subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(3)]
+    ended = [process.communicate(timeout=60) for process in running]
+    assert [process.returncode for process in running] == [0, 0, 0], ended
+
+
+@pytest.mark.parametrize(
+    ("version", "text"),
+    [
+        (None, "the database has no telemetry tables yet; run: telemetry db upgrade"),
+        ("0000", "the database is of version 0000, this code needs 0001; run: telemetry db upgrade"),
+        (
+            "9999",
+            "the database is of version 9999, newer than this code's 0001; upgrade the package",
+        ),
+    ],
+)
+def test_a_database_of_another_version_is_refused_with_what_to_do(
+    engine: Engine, version: str | None, text: str
+) -> None:
+    if version is not None:
+        upgrade_database(engine)
+        with engine.begin() as connection:
+            connection.exec_driver_sql(f"UPDATE {VERSION_TABLE} SET version_num = '{version}'")
+    settings = RecorderSettings(export_mode="all")
+    recorder = Recorder.from_engine(engine, service_version="1", settings=settings)
+    with pytest.raises(SchemaVersionError) as caught:
+        recorder.record("search", "submit")
+    assert text in str(caught.value)
+    with pytest.raises(SchemaVersionError):
+        ExportQueue(Database(engine)).lease(1, timedelta(minutes=1))
+    recorder.close()
+
+
+def test_a_recorder_works_once_the_database_is_upgraded(engine: Engine) -> None:
+    recorder = make_recorder(Database(engine))
+    with pytest.raises(SchemaVersionError):
+        recorder.record("search", "submit")
+    upgrade_database(engine)
+    assert recorder.record("search", "submit", timestamp=datetime(2026, 1, 1, tzinfo=UTC))
+    recorder.close()
+
+
+def test_adopted_payloads_are_what_they_were(engine: Engine) -> None:
+    # They were never redacted; the exporter does it before it sends.
+    event = sensitive_event()
+    make_original(engine, event.SerializeToString(), event.id)
+    upgrade_database(engine)
+    database = Database(engine)
+    assert CANARY.encode() in ExportQueue(database).payloads([event.id])[event.id]
+    database.close()

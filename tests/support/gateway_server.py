@@ -1,0 +1,92 @@
+"""Runs a real gateway on loopback, in a thread with an event loop of its own."""
+
+import asyncio
+import json
+import threading
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import grpc
+
+from gateway import Authenticator, GatewayServer, GatewaySettings, LicenseCheck, Sink
+
+T = TypeVar("T")
+
+_PATIENCE = 30
+
+
+class RunningGateway:
+    """A gateway that listens.
+
+    Attributes:
+        address: `host:port`.
+        server: The gateway itself.
+        sink_file: What the sink `jsonl` writes.
+    """
+
+    def __init__(self, address: str, server: GatewayServer, sink_file: Path, loop: asyncio.AbstractEventLoop) -> None:
+        self.address = address
+        self.server = server
+        self.sink_file = sink_file
+        self._loop = loop
+
+    def published(self) -> list[dict[str, Any]]:
+        """Returns the lines of the sink's file: `{"attributes": ..., "message": ...}` each."""
+        return [json.loads(line) for line in self.sink_file.read_text(encoding="utf-8").splitlines()]
+
+    def published_ids(self) -> list[str]:
+        """Returns the ids of what was published, in order."""
+        return [line["message"]["event"]["id"] for line in self.published()]
+
+    def channel(self) -> grpc.Channel:
+        """Returns a plain-text channel to it."""
+        return grpc.insecure_channel(self.address)
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Runs a coroutine in the gateway's loop."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(_PATIENCE)
+
+
+@contextmanager
+def running_gateway(
+    directory: Path,
+    *,
+    sink: Sink | str | None = None,
+    authenticator: Authenticator | None = None,
+    license_check: LicenseCheck | None = None,
+    **settings: Any,
+) -> Iterator[RunningGateway]:
+    """Runs a gateway that keeps its files in `directory`, until the block ends.
+
+    Args:
+        directory: Where the sink's file and the window are; a second gateway there goes on with them.
+        sink: A kind of sink, as in the settings, or a sink itself.
+        authenticator: In place of the one that the settings name.
+        license_check: The hook for license keys.
+        **settings: Fields of `GatewaySettings`.
+    """
+    defaults: dict[str, Any] = {
+        "listen_addr": "127.0.0.1:0",
+        "sink_file": directory / "published.jsonl",
+        "deduplication_file": directory / "deduplication.db",
+        "rejects_file": directory / "rejects.jsonl",
+        "drain_timeout": "5s",
+    }
+    if isinstance(sink, str):
+        defaults["sink"], sink = sink, None
+    made = GatewaySettings.load(**(defaults | settings))
+    server = GatewayServer(made, sink=sink, authenticator=authenticator, license_check=license_check)
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="gateway", daemon=True)
+    thread.start()
+    try:
+        address = asyncio.run_coroutine_threadsafe(server.start(), loop).result(_PATIENCE)
+        yield RunningGateway(address, server, made.sink_file, loop)
+    finally:
+        asyncio.run_coroutine_threadsafe(server.stop(), loop).result(_PATIENCE)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(_PATIENCE)
+        loop.run_until_complete(loop.shutdown_default_executor())
+        loop.close()

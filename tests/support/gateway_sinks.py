@@ -1,0 +1,57 @@
+"""Sinks for tests: in memory, told when to fail and when to wait."""
+
+import threading
+from collections.abc import Iterable, Sequence
+
+from gateway import Message, SinkError
+
+
+class MemorySink:
+    """Holds what is published.
+
+    Attributes:
+        max_message_bytes: The largest body that it takes.
+        published: Every message, in order.
+        groups: How many messages each `publish` had.
+        failure: Raised by `publish` while it is set.
+        may_publish: `publish` waits for it.
+        is_publishing: Set when `publish` was entered.
+        closed: Whether it was closed.
+    """
+
+    def __init__(self) -> None:
+        self.max_message_bytes = 1024 * 1024
+        self.published: list[Message] = []
+        self.groups: list[int] = []
+        self.failure: Exception | None = None
+        self.may_publish = threading.Event()
+        self.may_publish.set()
+        self.is_publishing = threading.Event()
+        self.closed = False
+
+    def publish(self, messages: Sequence[Message]) -> None:
+        self.is_publishing.set()
+        assert self.may_publish.wait(20)
+        if self.failure is not None:
+            raise self.failure
+        self.groups.append(len(messages))
+        self.published.extend(messages)
+
+    def published_since(self, position: str, not_before: float) -> Iterable[tuple[str, str]]:
+        return ()
+
+    @property
+    def position(self) -> str:
+        return ""
+
+    def close(self) -> None:
+        self.closed = True
+
+    def ids(self) -> list[str]:
+        """Returns the ids of what was published."""
+        return [message.event_id for message in self.published]
+
+
+def out_of_order() -> SinkError:
+    """Returns a sink's failure."""
+    return SinkError("out of order")

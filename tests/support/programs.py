@@ -1,0 +1,79 @@
+"""Runs the command line as a user does: in a process of its own."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+PROGRAM = (sys.executable, "-m", "telemetry_cli.main")
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+class Shell:
+    """A folder and an environment to run commands in."""
+
+    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+        self.folder = folder
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("TELEMETRY_")}
+        self.environment = {**kept, "COLUMNS": "200", **environment}
+
+    def telemetry(self, *arguments: str, environment: Mapping[str, str] | None = None) -> Result:
+        done = subprocess.run(
+            [*PROGRAM, *arguments],
+            cwd=self.folder,
+            env={**self.environment, **(environment or {})},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        return Result(done.returncode, done.stdout, done.stderr)
+
+    @contextmanager
+    def background(self, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
+        with subprocess.Popen(
+            [*PROGRAM, *arguments], cwd=self.folder, env=self.environment, stderr=subprocess.PIPE, text=True
+        ) as process:
+            try:
+                yield process
+            finally:
+                if process.poll() is None:
+                    process.kill()
+                process.communicate()
+
+    @contextmanager
+    def gateway(self, *arguments: str) -> Iterator[str]:
+        """Runs a gateway; yields its address as exporters take it, and drains it at the end."""
+        with self.background("gateway", "serve", "--listen", "127.0.0.1:0", *arguments) as process:
+            address = wait_for_line(process, r"listening on (\S+)")
+            yield f"http://{address}"
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=30)
+            assert process.returncode == 0
+
+
+def wait_for_line(process: "subprocess.Popen[str]", pattern: str) -> str:
+    """Returns the first group of the first line of standard error that matches."""
+    assert process.stderr is not None
+    seen = []
+    deadline = time.monotonic() + 30
+    for line in process.stderr:
+        seen.append(line)
+        if found := re.search(pattern, line):
+            return found.group(1)
+        assert time.monotonic() < deadline
+    raise AssertionError(f"no line like {pattern!r} in {seen}")

@@ -1,0 +1,21 @@
+"""Code that must not type-check: each line that ends in `# E: <rule>` is an error of just that rule."""
+
+from recorder import BestEffortRecorder, Recorder
+from telemetry import EventParameters, NewEvent
+
+recorder = Recorder.from_url("sqlite:///telemetry.db", service_version="1.0")
+
+
+def record(name_from_a_request: str, number: int) -> None:
+    recorder.record(name_from_a_request, "submit")  # E: reportArgumentType
+    recorder.record("search", name_from_a_request)  # E: reportArgumentType
+    recorder.record(f"search.{name_from_a_request}", "submit")  # E: reportArgumentType
+    recorder.record(f"search.{number}", "submit")  # E: reportArgumentType
+    NewEvent(name_from_a_request, "submit")  # E: reportArgumentType
+    BestEffortRecorder(recorder).record(name_from_a_request, "submit")  # E: reportArgumentType
+    recorder.record("search", "submit", {"metadata": {}})  # E: reportArgumentType
+    recorder.record("search", "submit", EventParameters(metadata={"k": "text"}))  # E: reportArgumentType
+    recorder.record("search", "submit", EventParameters(private_metadata={"k": {1, 2}}))  # E: reportArgumentType
+    recorder.record("search", "submit", connection="sqlite://")  # E: reportArgumentType
+    recorder.record("search")  # E: reportCallIssue
+    EventParameters(1)  # E: reportCallIssue
