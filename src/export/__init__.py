@@ -1,0 +1,27 @@
+"""Gets events out: leases them from the queue, redacts them, streams them to a gateway."""
+
+from export.cleanup import Cleanup, CleanupReport
+from export.errors import CredentialsError, ExportError, FailureKind, GatewayError
+from export.exporter import Exporter, Outcome, PassReport, PassSettings
+from export.gateway_client import Gateway, GatewayClient
+from export.jobs import ExportJobs
+from export.metrics import ExportMetrics
+from export.settings import ExporterSettings
+
+__all__ = [
+    "Cleanup",
+    "CleanupReport",
+    "CredentialsError",
+    "ExportError",
+    "ExportJobs",
+    "ExportMetrics",
+    "Exporter",
+    "ExporterSettings",
+    "FailureKind",
+    "Gateway",
+    "GatewayClient",
+    "GatewayError",
+    "Outcome",
+    "PassReport",
+    "PassSettings",
+]

@@ -1,0 +1,96 @@
+"""Deletes what has been kept long enough, in small transactions."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+import structlog
+
+from export.metrics import ExportMetrics
+from recorder.database import Database
+from recorder.event_logs import prune_event_logs
+from recorder.export_queue import ExportQueue
+from telemetry.event import Clock, now_utc
+
+ROWS_PER_TRANSACTION: Final = 1_000
+"""So few that recorders hardly wait for a cleanup."""
+
+_log = structlog.get_logger("export.cleanup")
+
+
+@dataclass(frozen=True, slots=True)
+class CleanupReport:
+    """What a cleanup deleted.
+
+    Attributes:
+        exported: Rows of the queue whose events were exported long ago.
+        event_logs: Rows of `event_logs` past their retention.
+    """
+
+    exported: int
+    event_logs: int
+
+
+class Cleanup:
+    """Deletes exported rows past their retention, and old rows of `event_logs` where a retention is set.
+
+    An unexported row or a dead letter is never deleted.
+
+    Args:
+        database: Where both tables are.
+        queue: The queue.
+        exported_retention: How long exported rows are kept.
+        event_logs_retention: How long `event_logs` keeps a row; None: for ever.
+        metrics: What Prometheus is told.
+        clock: Tells the time.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        queue: ExportQueue,
+        *,
+        exported_retention: timedelta,
+        event_logs_retention: timedelta | None,
+        metrics: ExportMetrics,
+        clock: Clock = now_utc,
+    ) -> None:
+        self._database = database
+        self._queue = queue
+        self._exported_retention = exported_retention
+        self._event_logs_retention = event_logs_retention
+        self._metrics = metrics
+        self._clock = clock
+        self._stopping = threading.Event()
+
+    def run(self) -> CleanupReport:
+        """Deletes what is past its retention now.
+
+        Raises:
+            RecorderError: The database failed; what was deleted before stays deleted.
+        """
+        now = self._clock()
+        exported = self._prune(self._queue.prune_exported, now - self._exported_retention)
+        event_logs = 0
+        if self._event_logs_retention is not None:
+            event_logs = self._prune(
+                lambda before, limit: prune_event_logs(self._database, before, limit), now - self._event_logs_retention
+            )
+        self._metrics.pruned.inc(exported)
+        _log.info("cleanup", exported=exported, event_logs=event_logs)
+        return CleanupReport(exported, event_logs)
+
+    def stop(self) -> None:
+        """Ends a running cleanup after its current transaction."""
+        self._stopping.set()
+
+    def _prune(self, prune: Callable[[datetime, int], int], before: datetime) -> int:
+        total = 0
+        while not self._stopping.is_set():
+            deleted = prune(before, ROWS_PER_TRANSACTION)
+            total += deleted
+            if deleted < ROWS_PER_TRANSACTION:
+                break
+        return total

@@ -1,0 +1,139 @@
+"""Tokens for the gateway: a static one, or OAuth 2.0 client credentials."""
+
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from contextlib import closing
+from typing import Any, Final, Protocol
+
+import httpx2
+from authlib.common.errors import AuthlibBaseError
+from authlib.integrations.httpx_client import OAuth2Client
+
+from export.errors import CredentialsError
+from export.settings import ExporterSettings
+
+_TIMEOUT_SECONDS: Final = 10
+# A token is renewed this long before it expires, or after 9/10 of its life if that is later.
+_RENEW_BEFORE_SECONDS: Final = 60
+_DEFAULT_LIFE_SECONDS: Final = 300
+
+
+class TokenSource(Protocol):
+    """Where bearer tokens come from. Threads share one."""
+
+    def token(self) -> str:
+        """Returns a token that is valid now.
+
+        Raises:
+            CredentialsError: None can be had; the text never holds a secret.
+        """
+        ...
+
+    def invalidate(self) -> None:
+        """Forgets the token that the gateway just refused."""
+        ...
+
+
+class StaticToken:
+    """A token that an operator set."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def token(self) -> str:
+        """Returns it."""
+        return self._token
+
+    def invalidate(self) -> None:
+        """Changes nothing: there is no other token."""
+
+
+class ClientCredentials:
+    """OAuth 2.0 client credentials (RFC 6749, 4.4): one cached token, whatever the number of threads.
+
+    Args:
+        token_url: Where the token is asked for.
+        client_id: The client's id.
+        client_secret: The client's secret.
+        scope: The scope to ask for.
+        verify: How the token URL's certificate is checked.
+        monotonic: Tells seconds.
+    """
+
+    def __init__(
+        self,
+        token_url: str,
+        client_id: str,
+        client_secret: str,
+        scope: str,
+        *,
+        verify: ssl.SSLContext | bool = True,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._token_url = token_url
+        self._client_id = client_id
+        self._client_secret = client_secret
+        self._scope = scope
+        self._verify = verify
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        self._token: str | None = None
+        self._renew_at = 0.0
+
+    def token(self) -> str:
+        """Returns the cached token, or fetches one; other threads wait for it.
+
+        Raises:
+            CredentialsError: The token URL did not give one.
+        """
+        with self._lock:
+            if self._token is None or self._monotonic() >= self._renew_at:
+                self._token = None
+                self._token, life = self._fetch()
+                self._renew_at = self._monotonic() + max(life - _RENEW_BEFORE_SECONDS, life * 0.9)
+            return self._token
+
+    def invalidate(self) -> None:
+        """Makes the next call fetch a new token."""
+        with self._lock:
+            self._token = None
+
+    def _fetch(self) -> tuple[str, float]:
+        try:
+            client: Any = OAuth2Client(
+                self._client_id, self._client_secret, scope=self._scope, verify=self._verify, timeout=_TIMEOUT_SECONDS
+            )
+            with closing(client):
+                answer = client.fetch_token(self._token_url, grant_type="client_credentials")
+            return str(answer["access_token"]), float(answer.get("expires_in") or _DEFAULT_LIFE_SECONDS)
+        except AuthlibBaseError as error:
+            # The error's code is from a fixed list (RFC 6749, 5.2); its description is free text.
+            problem = f"the token URL refused the client credentials ({error.error})"
+        except httpx2.HTTPStatusError as error:
+            problem = f"the token URL answered with status {error.response.status_code}"
+        except httpx2.HTTPError as error:
+            problem = f"the token URL cannot be reached ({type(error).__name__})"
+        except (KeyError, TypeError, ValueError) as error:
+            problem = f"the token URL's answer holds no usable token ({type(error).__name__})"
+        # SECURITY: raised outside the handlers, so that no request with the secret is chained to it.
+        raise CredentialsError(problem)
+
+
+def token_source(settings: ExporterSettings) -> TokenSource | None:
+    """Returns where tokens come from as the settings have it; None where none is sent."""
+    if settings.bearer_token is not None:
+        return StaticToken(settings.bearer_token.get_secret_value())
+    if settings.oauth_token_url and settings.oauth_client_id and settings.oauth_client_secret:
+        verify: ssl.SSLContext | bool = True
+        if settings.tls_ca_file is not None:
+            verify = ssl.create_default_context(cafile=str(settings.tls_ca_file))
+        return ClientCredentials(
+            settings.oauth_token_url,
+            settings.oauth_client_id,
+            settings.oauth_client_secret.get_secret_value(),
+            settings.oauth_scope,
+            verify=verify,
+        )
+    return None

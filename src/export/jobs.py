@@ -1,0 +1,132 @@
+"""Export, cleanup and metrics on a scheduler: a process of its own, once, or inside a service."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, Self
+
+import structlog
+from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.interval import IntervalTrigger
+
+from export.cleanup import Cleanup
+from export.exporter import Exporter, PassSettings
+from export.gateway_client import Gateway, GatewayClient
+from export.metrics import ExportMetrics
+from export.settings import ExporterSettings
+from recorder.database import Database, create_database_engine
+from recorder.errors import RecorderError
+from recorder.export_queue import ExportQueue
+from telemetry.event import Clock, now_utc
+
+_JITTER_SHARE = 10
+_log = structlog.get_logger("export.jobs")
+
+
+class ExportJobs:
+    """Everything that the export side does, assembled from its settings.
+
+    Args:
+        settings: What an operator said.
+        gateway: Where events go; made from the settings by default.
+        metrics: What Prometheus is told; in the default registry by default.
+        clock: Tells the time.
+
+    Raises:
+        ValueError: No gateway is given and the settings have no address.
+        UnsupportedDatabaseError: The database URL is none that works.
+    """
+
+    def __init__(
+        self,
+        settings: ExporterSettings,
+        *,
+        gateway: Gateway | None = None,
+        metrics: ExportMetrics | None = None,
+        clock: Clock = now_utc,
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._gateway = GatewayClient.from_settings(settings) if gateway is None else gateway
+        self.database = Database(create_database_engine(settings.database_url))
+        self.queue = ExportQueue(self.database, clock=clock)
+        self.metrics = ExportMetrics() if metrics is None else metrics
+        self.exporter = Exporter(
+            self.queue,
+            self._gateway,
+            redactor=settings.redactor(),
+            policy=settings.export_policy(),
+            settings=PassSettings(
+                batch_size=settings.export_batch_size,
+                lease=settings.lease,
+                chunk_bytes=settings.chunk_bytes,
+                shutdown_timeout=settings.shutdown_timeout,
+            ),
+            metrics=self.metrics,
+            clock=clock,
+        )
+        self.cleanup = Cleanup(
+            self.database,
+            self.queue,
+            exported_retention=settings.exported_events_retention,
+            event_logs_retention=settings.event_logs_retention,
+            metrics=self.metrics,
+            clock=clock,
+        )
+        self._scheduler: Any = None
+
+    def start(self) -> Self:
+        """Starts the three jobs in threads of this process, each at once and then at its interval.
+
+        Call it in the process that is to export, after any fork.
+        """
+        scheduler = BackgroundScheduler(executors={"default": ThreadPoolExecutor(3)}, timezone="UTC")
+        for job, interval in (
+            (self.exporter.run_pass, self._settings.export_interval),
+            (self._run_cleanup, self._settings.queue_cleanup_interval),
+            (self.observe_queue, self._settings.metrics_interval),
+        ):
+            self._schedule(scheduler, job, interval)
+        scheduler.start()
+        self._scheduler = scheduler
+        _log.info("export jobs started", interval_seconds=self._settings.export_interval.total_seconds())
+        return self
+
+    def stop(self) -> None:
+        """Stops the jobs: no new lease, a bounded wait for what is on its way, leases given back."""
+        self.exporter.stop()
+        self.cleanup.stop()
+        if self._scheduler is not None:
+            self._scheduler.shutdown(wait=True)
+            self._scheduler = None
+        self.close()
+        _log.info("export jobs stopped")
+
+    def close(self) -> None:
+        """Closes the channel and the database connections."""
+        self._gateway.close()
+        self.database.close()
+
+    def observe_queue(self) -> None:
+        """Measures the queue for Prometheus."""
+        try:
+            self.metrics.observe_queue(self.queue.counts(), self._clock())
+        except RecorderError as error:
+            _log.warning("queue not measured", error=str(error))
+
+    def _run_cleanup(self) -> None:
+        try:
+            self.cleanup.run()
+        except RecorderError as error:
+            _log.warning("cleanup failed", error=str(error))
+
+    def _schedule(self, scheduler: Any, job: Callable[[], object], interval: timedelta) -> None:
+        seconds = interval.total_seconds()
+        scheduler.add_job(
+            job,
+            IntervalTrigger(seconds=seconds, jitter=seconds / _JITTER_SHARE),  # pyright: ignore[reportArgumentType]
+            next_run_time=self._clock(),
+            max_instances=1,
+            coalesce=True,
+            misfire_grace_time=None,
+        )

@@ -1,0 +1,63 @@
+"""What Prometheus is told of the export. No label ever holds anything that an event said."""
+
+from datetime import datetime
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+
+from recorder.export_queue import QueueCounts
+
+
+class ExportMetrics:
+    """The exporter's instruments.
+
+    Args:
+        registry: Where they are registered; a process has one exporter for each registry.
+    """
+
+    def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
+        self.exported = Counter(
+            "telemetry_events_exported", "Events that the gateway acknowledged and that were marked.", registry=registry
+        )
+        self.rejected = Counter(
+            "telemetry_events_rejected", "Events that the gateway said can never succeed.", registry=registry
+        )
+        self.dead = Counter("telemetry_events_dead", "Events that became dead letters.", registry=registry)
+        self.pruned = Counter(
+            "telemetry_events_pruned", "Exported events that cleanup deleted from the queue.", registry=registry
+        )
+        self.passes = Counter(
+            "telemetry_export_passes", "Export passes, by how they ended.", ["outcome"], registry=registry
+        )
+        self.last_success = Gauge(
+            "telemetry_export_last_success_timestamp_seconds",
+            "When a pass last left nothing behind that was due.",
+            registry=registry,
+        )
+        self.batch_size = Histogram(
+            "telemetry_export_batch_events",
+            "Events leased at a time.",
+            buckets=(1, 10, 100, 1_000, 5_000, 10_000, 50_000),
+            registry=registry,
+        )
+        self.duration = Histogram(
+            "telemetry_export_pass_seconds",
+            "Time that a pass took.",
+            buckets=(0.1, 0.5, 1, 5, 15, 60, 300, 1_800),
+            registry=registry,
+        )
+        self.queue_size = Gauge("telemetry_queue_events", "Unexported events in the queue.", registry=registry)
+        self.queued = Gauge(
+            "telemetry_events_queued", "Events that were ever put into the queue, by its ledger.", registry=registry
+        )
+        self.oldest_age = Gauge(
+            "telemetry_queue_oldest_age_seconds", "Age of the oldest unexported event.", registry=registry
+        )
+        self.dead_letters = Gauge("telemetry_dead_letters", "Dead letters in the queue.", registry=registry)
+
+    def observe_queue(self, counts: QueueCounts, now: datetime) -> None:
+        """Takes over a reading of the queue."""
+        self.queue_size.set(counts.pending)
+        self.queued.set(counts.recorded)
+        self.dead_letters.set(counts.dead)
+        oldest = counts.oldest_pending
+        self.oldest_age.set(0 if oldest is None else max(0.0, (now - oldest).total_seconds()))

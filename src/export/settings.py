@@ -1,0 +1,232 @@
+"""The exporter's settings, from the environment or from arguments."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Self
+from urllib.parse import urlsplit
+
+from annotated_types import Ge, Gt, Le
+from pydantic import AfterValidator, Field, SecretStr, model_validator
+
+from export.address import GatewayAddress, parse_gateway_address
+from recorder.settings import DEFAULT_DATABASE_URL, PrivacySettings
+from telemetry.settings import Duration, InvalidSettingsError
+from telemetry.v1 import telemetrygateway_pb2 as pb
+
+EVENTS_WRITE_SCOPE = "telemetry_gateway::events::write"
+
+_PREFIX = "TELEMETRY_GATEWAY_EXPORTER_"
+_NOTHING = timedelta()
+# gRPC's own limit is 4 MiB; one event more than fits (64 KiB by default, 1 MiB at most) must stay below it.
+_MAX_CHUNK_BYTES = 2 * 1024 * 1024
+
+PositiveDuration = Annotated[Duration, Gt(_NOTHING)]
+
+
+def _check_address(value: str) -> str:
+    parse_gateway_address(value)
+    return value
+
+
+class ExporterSettings(PrivacySettings):
+    """Everything that the export job can be told. Which events may leave is `PrivacySettings`."""
+
+    database_url: str = Field(
+        default=DEFAULT_DATABASE_URL,
+        validation_alias="TELEMETRY_DATABASE_URL",
+        repr=False,  # it may hold a password
+        description="A SQLAlchemy URL, for SQLite or PostgreSQL.",
+    )
+    export_addr: Annotated[str, AfterValidator(_check_address)] | None = Field(
+        default=None,
+        validation_alias=f"{_PREFIX}EXPORT_ADDR",
+        description="The gateway, `https://host:port`. `http://` is for loopback, or with the insecure switch. "
+        "None: nothing is exported.",
+    )
+    export_interval: Annotated[PositiveDuration, Le(timedelta(hours=1))] = Field(
+        default=timedelta(minutes=5),
+        validation_alias=f"{_PREFIX}EXPORT_INTERVAL",
+        description="Time between two passes; a tenth of it is varied at random.",
+    )
+    export_batch_size: int = Field(
+        default=10_000,
+        ge=100,
+        le=100_000,
+        validation_alias=f"{_PREFIX}EXPORT_BATCH_SIZE",
+        description="How many events are leased at a time.",
+    )
+    exported_events_retention: Annotated[Duration, Ge(_NOTHING)] = Field(
+        default=timedelta(hours=24),
+        validation_alias=f"{_PREFIX}EXPORTED_EVENTS_RETENTION",
+        description="How long exported events are kept in the queue; `0`: until the next cleanup.",
+    )
+    queue_cleanup_interval: PositiveDuration = Field(
+        default=timedelta(minutes=30),
+        validation_alias=f"{_PREFIX}QUEUE_CLEANUP_INTERVAL",
+        description="Time between two cleanups.",
+    )
+    metrics_interval: PositiveDuration = Field(
+        default=timedelta(minutes=1),
+        validation_alias=f"{_PREFIX}METRICS_INTERVAL",
+        description="Time between two measurements of the queue.",
+    )
+    event_logs_retention: Annotated[Duration, Ge(timedelta(days=1))] | None = Field(
+        default=None,
+        validation_alias="TELEMETRY_EVENT_LOGS_RETENTION",
+        description="How long `event_logs` keeps a row; none: for ever.",
+    )
+    rpc_deadline: PositiveDuration = Field(
+        default=timedelta(minutes=1),
+        validation_alias=f"{_PREFIX}RPC_DEADLINE",
+        description="The longest that one stream may take; shorter than the lease.",
+    )
+    lease: PositiveDuration = Field(
+        default=timedelta(minutes=5),
+        validation_alias=f"{_PREFIX}LEASE",
+        description="After this time the events of an exporter that died are due again.",
+    )
+    chunk_bytes: int = Field(
+        default=1024 * 1024,
+        ge=64 * 1024,
+        le=_MAX_CHUNK_BYTES,
+        validation_alias=f"{_PREFIX}CHUNK_BYTES",
+        description="The size of one message to the gateway, serialized.",
+    )
+    shutdown_timeout: Annotated[Duration, Ge(_NOTHING)] = Field(
+        default=timedelta(seconds=10),
+        validation_alias=f"{_PREFIX}SHUTDOWN_TIMEOUT",
+        description="How long SIGTERM waits for what is on its way.",
+    )
+    insecure: bool = Field(
+        default=False,
+        validation_alias=f"{_PREFIX}INSECURE",
+        description="Allows `http://` to a gateway on another machine. Credentials are refused even then.",
+    )
+    tls_ca_file: Path | None = Field(
+        default=None,
+        validation_alias=f"{_PREFIX}TLS_CA_FILE",
+        description="PEM file of the authorities to trust, for the gateway and the token URL; none: the system's.",
+    )
+    tls_cert_file: Path | None = Field(
+        default=None, validation_alias=f"{_PREFIX}TLS_CERT_FILE", description="PEM file of the client certificate."
+    )
+    tls_key_file: Path | None = Field(
+        default=None, validation_alias=f"{_PREFIX}TLS_KEY_FILE", description="PEM file of the client certificate's key."
+    )
+    license_key: SecretStr | None = Field(
+        default=None, validation_alias="TELEMETRY_LICENSE_KEY", description="Makes this a licensed instance."
+    )
+    instance_id: str | None = Field(
+        default=None,
+        validation_alias="TELEMETRY_INSTANCE_ID",
+        description="The instance's id; alone: unlicensed.",
+    )
+    external_url: str | None = Field(
+        default=None, validation_alias="TELEMETRY_EXTERNAL_URL", description="Where users reach the instance."
+    )
+    service_id: str | None = Field(
+        default=None,
+        validation_alias="TELEMETRY_SERVICE_ID",
+        description="Makes this a managed service, which must authenticate.",
+    )
+    service_environment: str | None = Field(
+        default=None, validation_alias="TELEMETRY_SERVICE_ENVIRONMENT", description="The managed service's environment."
+    )
+    bearer_token: SecretStr | None = Field(
+        default=None, validation_alias=f"{_PREFIX}BEARER_TOKEN", description="A static token for the gateway."
+    )
+    oauth_token_url: str | None = Field(
+        default=None,
+        validation_alias=f"{_PREFIX}OAUTH_TOKEN_URL",
+        description="Where OAuth 2.0 client credentials are exchanged for a token; `https://`.",
+    )
+    oauth_client_id: str | None = Field(
+        default=None, validation_alias=f"{_PREFIX}OAUTH_CLIENT_ID", description="The OAuth 2.0 client id."
+    )
+    oauth_client_secret: SecretStr | None = Field(
+        default=None, validation_alias=f"{_PREFIX}OAUTH_CLIENT_SECRET", description="The OAuth 2.0 client secret."
+    )
+    oauth_scope: str = Field(
+        default=EVENTS_WRITE_SCOPE, validation_alias=f"{_PREFIX}OAUTH_SCOPE", description="The scope to ask for."
+    )
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        faults = [(self.variable_of(field), problem) for field, problem in self._faults_together()]
+        if faults:
+            raise InvalidSettingsError(faults)
+        return self
+
+    def _faults_together(self) -> Iterator[tuple[str, str]]:
+        if self.rpc_deadline + self.shutdown_timeout >= self.lease:
+            yield "lease", "must be longer than the RPC deadline and the shutdown timeout together"
+        yield from self._transport_faults()
+        yield from self._identity_faults()
+        yield from self._credentials_faults()
+        for field in ("tls_ca_file", "tls_cert_file", "tls_key_file"):
+            path: Path | None = getattr(self, field)
+            if path is not None and not path.is_file():
+                yield field, f"there is no file {path}"
+
+    def _transport_faults(self) -> Iterator[tuple[str, str]]:
+        address = self.address
+        if address is not None and not address.secure:
+            # SECURITY: plain text leaves this machine only when an operator said so.
+            if not address.is_loopback and not self.insecure:
+                yield "export_addr", f"plain http:// only to loopback; use https:// or set {_PREFIX}INSECURE=true"
+            # SECURITY: a token never travels over plain text, not even to loopback.
+            if self.bearer_token or self.oauth_client_id:
+                yield "export_addr", "credentials never travel over plain http://; use https://"
+        if (self.tls_cert_file is None) != (self.tls_key_file is None):
+            yield "tls_cert_file", f"needs {_PREFIX}TLS_KEY_FILE, and the other way round"
+
+    def _identity_faults(self) -> Iterator[tuple[str, str]]:
+        if self.service_id is not None and (self.license_key is not None or self.instance_id is not None):
+            yield "service_id", "a managed service has no license key or instance id; keep one kind of identity"
+        if self.license_key is not None and self.instance_id is None:
+            yield "instance_id", "is missing; a licensed instance has an id too"
+        if self.export_addr is None:
+            return
+        if self.service_id is None and self.instance_id is None and self.license_key is None:
+            yield "instance_id", "is missing; say who is sending: an instance's id, or TELEMETRY_SERVICE_ID"
+        if self.service_id is not None and self.bearer_token is None and self.oauth_token_url is None:
+            yield "bearer_token", "is missing; a managed service must authenticate, by a token or client credentials"
+
+    def _credentials_faults(self) -> Iterator[tuple[str, str]]:
+        oauth = ("oauth_token_url", "oauth_client_id", "oauth_client_secret")
+        missing = [name for name in oauth if getattr(self, name) is None]
+        if len(missing) < len(oauth):
+            for name in missing:
+                yield name, "is missing; client credentials need token URL, client id and client secret"
+            if self.bearer_token is not None:
+                yield "bearer_token", "stands beside client credentials; keep one of them"
+        if self.oauth_token_url is not None and urlsplit(self.oauth_token_url).scheme != "https":
+            # SECURITY: the client secret travels to this URL.
+            yield "oauth_token_url", "must be https://"
+
+    @property
+    def address(self) -> GatewayAddress | None:
+        """The gateway's address; None when nothing is to be exported."""
+        return None if self.export_addr is None else parse_gateway_address(self.export_addr)
+
+    def identifier(self) -> pb.Identifier:
+        """Returns who this exporter sends as."""
+        identifier = pb.Identifier()
+        if self.service_id is not None:
+            identifier.managed_service.service_id = self.service_id
+            if self.service_environment is not None:
+                identifier.managed_service.service_environment = self.service_environment
+        elif self.license_key is not None:
+            identifier.licensed_instance.license_key = self.license_key.get_secret_value()
+            identifier.licensed_instance.instance_id = self.instance_id or ""
+            identifier.licensed_instance.external_url = self.external_url or ""
+        else:
+            identifier.unlicensed_instance.instance_id = self.instance_id or ""
+            identifier.unlicensed_instance.external_url = self.external_url or ""
+        return identifier
+
+    def secrets(self) -> tuple[str, ...]:
+        """Returns every secret, so that what a peer says can be searched for them before it is logged."""
+        values = (self.license_key, self.bearer_token, self.oauth_client_secret)
+        return tuple(value.get_secret_value() for value in values if value is not None)

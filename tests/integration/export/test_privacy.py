@@ -1,0 +1,258 @@
+"""What is on the wire, byte for byte, and what is told of it."""
+
+from datetime import date, timedelta
+from typing import Any
+
+import grpc
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, generate_latest
+from sqlalchemy import insert
+from structlog.testing import capture_logs
+
+from export import ExporterSettings, ExportMetrics, Outcome
+from export.chunks import ChunkMaker, Outgoing
+from recorder.database import Database
+from recorder.export_queue import ExportQueue, export_queue
+from support.events import CANARY, sensitive_event, valid_parameters
+from support.recorders import EXPORT_ALL, make_recorder
+from support.scripted_gateway import Batch, Refuse, ScriptedGateway, acknowledge
+from telemetry import (
+    Allowlist,
+    AllowlistEntry,
+    ExportMode,
+    ExportPolicy,
+    NewEvent,
+    RedactionError,
+    Redactor,
+    TelemetryMode,
+)
+from telemetry.event import new_event_id
+from telemetry.v1 import telemetrygateway_pb2 as pb
+
+
+def queue_raw(database: Database, event: pb.Event, payload: bytes | None = None) -> str:
+    """Queues a payload as it is, as another version or the original system might have."""
+    row = {
+        "id": event.id,
+        "timestamp": event.timestamp.ToDatetime().astimezone(),
+        "payload_pb": event.SerializeToString() if payload is None else payload,
+    }
+    with database.engine.begin() as connection:
+        connection.execute(insert(export_queue).values(row))
+    return event.id
+
+
+def allow(*keys: str) -> Redactor:
+    return Redactor(
+        Allowlist([AllowlistEntry("search.results", None, dict.fromkeys(keys, "r"), "x", date(2026, 1, 1))])
+    )
+
+
+def test_a_payload_that_was_never_redacted_is_redacted_before_it_is_sent(
+    database: Database, make_exporter: Any, gateway: ScriptedGateway
+) -> None:
+    queue_raw(database, sensitive_event())
+    with capture_logs() as logs:
+        assert make_exporter().run_pass().acked == 1
+    assert CANARY.encode() not in gateway.raw
+    assert CANARY not in str(logs)
+
+
+def test_the_allowlist_of_the_moment_of_sending_decides(
+    database: Database, make_exporter: Any, gateway: ScriptedGateway
+) -> None:
+    for redactor, left in (
+        (allow("language"), {"language": "python"}),
+        (allow("query"), {"query": "q"}),
+        (Redactor(), {}),
+    ):
+        queue_raw(database, sensitive_event(language="python", query="q", other=CANARY))
+        make_exporter(redactor=redactor).run_pass()
+        (event,) = gateway.batches[-1].events
+        assert dict(event.parameters.private_metadata) == left
+    assert CANARY.encode() not in gateway.raw
+
+
+def test_unknown_fields_of_a_newer_version_are_not_sent(
+    database: Database, make_exporter: Any, gateway: ScriptedGateway
+) -> None:
+    event = sensitive_event()
+    queue_raw(database, event, event.SerializeToString() + bytes([0xF2, 0x3E, 4]) + b"leak")
+    assert make_exporter().run_pass().acked == 1
+    assert b"leak" not in gateway.raw
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        (b"\xff\xff\xff" + CANARY.encode(), "unreadable: the stored event is no protobuf Event"),
+        (pb.Event(id="another", feature="search").SerializeToString(), "unreadable: the stored event has another id"),
+    ],
+)
+def test_a_payload_that_cannot_be_read_is_set_aside_and_holds_up_no_other(
+    database: Database, queue: ExportQueue, make_exporter: Any, gateway: ScriptedGateway, payload: bytes, reason: str
+) -> None:
+    bad = queue_raw(database, sensitive_event(), payload)
+    queue_raw(database, sensitive_event())
+    report = make_exporter().run_pass()
+    assert (report.outcome, report.acked, report.dead) == (Outcome.DRAINED, 1, 1)
+    (letter,) = queue.dead_letters(10)
+    assert letter.id == bad
+    assert letter.reason.startswith(reason)
+    assert CANARY.encode() not in gateway.raw
+
+
+def test_an_event_whose_redaction_fails_is_not_sent(
+    database: Database, queue: ExportQueue, make_exporter: Any, gateway: ScriptedGateway
+) -> None:
+    class Broken(Redactor):
+        def redact(self, event: pb.Event) -> None:
+            raise RedactionError("marketing_tracking is still set after redaction")
+
+    queue_raw(database, sensitive_event())
+    report = make_exporter(redactor=Broken()).run_pass()
+    assert (report.sent, report.dead, gateway.received) == (0, 1, [])
+    assert queue.dead_letters(1)[0].reason == "redaction: marketing_tracking is still set after redaction"
+    assert CANARY.encode() not in gateway.raw
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        ExportPolicy(),
+        ExportPolicy(export_mode=ExportMode(everything=True), telemetry_mode=TelemetryMode.LOCAL),
+        ExportPolicy(export_mode=ExportMode(everything=True), telemetry_mode=TelemetryMode.OFF),
+        ExportPolicy(export_mode=ExportMode(everything=True), opted_out_by="DO_NOT_TRACK"),
+    ],
+)
+def test_without_consent_nothing_is_sent(
+    database: Database, queue: ExportQueue, make_exporter: Any, gateway: ScriptedGateway, policy: ExportPolicy
+) -> None:
+    queue_raw(database, sensitive_event())
+    report = make_exporter(policy=policy).run_pass()
+    assert (report.outcome, report.problem, gateway.streams) == (Outcome.OFF, policy.obstacle, 0)
+    assert queue.counts().leased == 0
+
+
+def test_an_export_mode_that_was_narrowed_holds_back_what_is_queued(
+    database: Database, queue: ExportQueue, clock: Any, make_exporter: Any, gateway: ScriptedGateway
+) -> None:
+    recorder = make_recorder(database)
+    recorder.batch_record([NewEvent("search", "ok"), NewEvent("editor", "ok"), NewEvent("search.results", "ok")])
+    narrowed = make_exporter(policy=ExportPolicy(export_mode=ExportMode.parse("search")))
+    report = narrowed.run_pass()
+    assert (report.outcome, report.acked, report.held, report.dead) == (Outcome.DRAINED, 2, 1, 0)
+    assert b"editor" not in gateway.raw
+    clock.advance(hours=1)
+    assert make_exporter().run_pass().acked == 1
+    assert queue.counts().dead == 0
+
+
+def test_first_party_instances_send_both(database: Database, make_exporter: Any, gateway: ScriptedGateway) -> None:
+    queue_raw(database, sensitive_event())
+    make_exporter(redactor=Redactor(first_party=True)).run_pass()
+    (event,) = gateway.batches[0].events
+    assert event.marketing_tracking.url == CANARY
+    assert event.parameters.private_metadata["query"] == CANARY
+
+
+def test_nothing_told_of_a_pass_holds_what_an_event_said(
+    database: Database, queue: ExportQueue, make_exporter: Any, gateway: ScriptedGateway
+) -> None:
+    for _ in range(3):
+        queue_raw(database, sensitive_event())
+    calls = iter([Refuse(grpc.StatusCode.UNAVAILABLE), Refuse(grpc.StatusCode.INTERNAL), None])
+
+    def script(batch: Batch) -> pb.RecordEventsResponse:
+        if refusal := next(calls, None):
+            raise refusal
+        return acknowledge(batch)
+
+    gateway.script = script
+    exporter = make_exporter()
+    with capture_logs() as logs:
+        report = exporter.run_pass()
+    assert CANARY not in str(logs) + str(report)
+    assert report.acked == 3
+
+
+def test_a_license_key_and_what_a_gateway_echoes_of_it_stay_out_of_logs_and_reports(
+    database: Database, queue: ExportQueue, gateway: ScriptedGateway
+) -> None:
+    from export import Exporter, GatewayClient, PassSettings  # noqa: PLC0415
+
+    key = "LICENSE-KEY-SECRET"
+    queue_raw(database, sensitive_event())
+
+    def echo(stream: int, headers: dict[str, str]) -> None:
+        raise Refuse(grpc.StatusCode.PERMISSION_DENIED, f"license {key} has\nexpired {'x' * 500}")
+
+    gateway.at_start = echo
+    settings_ = ExporterSettings.load(export_addr=gateway.address, instance_id="i", license_key=key)
+    client = GatewayClient.from_settings(settings_)
+    registry = CollectorRegistry()
+    exporter = Exporter(
+        queue, client, redactor=Redactor(), policy=EXPORT_ALL, settings=PassSettings(), metrics=ExportMetrics(registry)
+    )
+    with capture_logs() as logs:
+        report = exporter.run_pass()
+    client.close()
+    assert gateway.metadata[0].identifier.licensed_instance.license_key == key
+    assert str(report.problem).startswith("PERMISSION_DENIED: license *** has expired xxx")
+    assert len(str(report.problem)) < 350
+    told = str(logs) + str(report) + generate_latest(registry).decode() + repr(settings_)
+    assert key not in told
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(valid_parameters(), min_size=1, max_size=30), st.integers(100, 2_000))
+def test_requests_are_cut_to_size_exactly(parameters: list[Any], chunk_bytes: int) -> None:
+    from telemetry import EventBuilder  # noqa: PLC0415
+
+    events = [EventBuilder("1").build(NewEvent("search", "submit", each, new_event_id())) for each in parameters]
+    payloads = {event.id: event.SerializeToString() for event in events}
+    outgoing = Outgoing()
+    chunks = ChunkMaker(
+        lambda ids: {event_id: payloads[event_id] for event_id in ids},
+        redactor=Redactor(),
+        policy=EXPORT_ALL,
+        chunk_bytes=chunk_bytes,
+    )
+    sent: list[str] = []
+    sizes = 0
+    for request in chunks.requests(list(payloads), outgoing):
+        ids = [event.id for event in request.events.events]
+        assert request.events.ByteSize() <= chunk_bytes or len(ids) == 1
+        assert ids
+        sent += ids
+        sizes += request.events.ByteSize()
+        assert all(not event.parameters.HasField("private_metadata") for event in request.events.events)
+    assert sent == list(payloads)
+    assert (outgoing.sent, outgoing.bytes) == (set(payloads), sizes)
+
+
+def test_rows_that_vanished_meanwhile_are_passed_over() -> None:
+    chunks = ChunkMaker(lambda ids: {}, redactor=Redactor(), policy=EXPORT_ALL, chunk_bytes=1_000)
+    outgoing = Outgoing()
+    assert list(chunks.requests(["a", "b"], outgoing)) == []
+    assert (outgoing.sent, outgoing.unfit, outgoing.held) == (set(), {}, [])
+
+
+def test_memory_holds_a_page_whatever_the_number_of_rows() -> None:
+    pages: list[int] = []
+
+    def read(ids: Any) -> dict[str, bytes]:
+        pages.append(len(ids))
+        return {}
+
+    list(
+        ChunkMaker(read, redactor=Redactor(), policy=EXPORT_ALL, chunk_bytes=1_000).requests(["x"] * 1_234, Outgoing())
+    )
+    assert pages == [500, 500, 234]
+
+
+def test_a_lease_is_longer_than_a_stream_by_default() -> None:
+    defaults = ExporterSettings.load()
+    assert defaults.rpc_deadline + defaults.shutdown_timeout < defaults.lease == timedelta(minutes=5)

@@ -1,0 +1,165 @@
+"""The exporter's settings: export.md's table, and what does not go together."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from export import ExporterSettings
+from export.address import GatewayAddress, parse_gateway_address
+from telemetry.settings import InvalidSettingsError
+
+PREFIX = "TELEMETRY_GATEWAY_EXPORTER_"
+SECRET = "SECRET-8c1e"
+
+
+def faults(**arguments: Any) -> dict[str, str]:
+    with pytest.raises(InvalidSettingsError) as caught:
+        ExporterSettings.load(**arguments)
+    assert SECRET not in str(caught.value) + repr(caught.value)
+    return dict(caught.value.faults)
+
+
+def test_the_defaults_are_those_of_the_specification() -> None:
+    settings = ExporterSettings.load()
+    assert settings.database_url == "sqlite:///telemetry.db"
+    assert settings.export_addr is None
+    assert settings.export_interval == timedelta(minutes=5)
+    assert settings.export_batch_size == 10_000
+    assert settings.exported_events_retention == timedelta(hours=24)
+    assert settings.queue_cleanup_interval == timedelta(minutes=30)
+    assert settings.event_logs_retention is None
+    assert settings.chunk_bytes == 1024 * 1024
+    assert settings.shutdown_timeout == timedelta(seconds=10)
+    assert settings.oauth_scope == "telemetry_gateway::events::write"
+    assert str(settings.export_policy().export_mode) == "none"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "problem"),
+    [
+        ("EXPORT_INTERVAL", "0", "greater than"),
+        ("EXPORT_INTERVAL", "61m", "less than or equal to"),
+        ("EXPORT_INTERVAL", SECRET, "must be a duration such as 30s, 5m or 1h30m"),
+        ("EXPORT_BATCH_SIZE", "99", "greater than or equal to 100"),
+        ("EXPORT_BATCH_SIZE", SECRET, "valid integer"),
+        ("QUEUE_CLEANUP_INTERVAL", "0", "greater than"),
+        ("CHUNK_BYTES", "4194304", "less than or equal to 2097152"),
+        ("RPC_DEADLINE", "0s", "greater than"),
+        ("INSECURE", SECRET, "valid boolean"),
+        ("EXPORT_ADDR", f"https://u:{SECRET}@h", "must hold nothing but scheme, host and port"),
+        ("EXPORT_ADDR", "https://h:99999", "the port is a number up to 65535"),
+        ("EXPORT_ADDR", "h:443", "must be https://host:port"),
+        ("TLS_CA_FILE", "/no/such/file", "there is no file /no/such/file"),
+        ("TLS_CERT_FILE", __file__, "needs TELEMETRY_GATEWAY_EXPORTER_TLS_KEY_FILE"),
+        ("LEASE", "70s", "must be longer than the RPC deadline and the shutdown timeout together"),
+    ],
+)
+def test_each_bound_is_told_by_its_variable(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, problem: str
+) -> None:
+    monkeypatch.setenv(PREFIX + variable, value)
+    assert problem in faults()[PREFIX + variable]
+
+
+def test_event_logs_are_kept_a_day_at_least(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TELEMETRY_EVENT_LOGS_RETENTION", "23h")
+    assert "greater than or equal to" in faults()["TELEMETRY_EVENT_LOGS_RETENTION"]
+
+
+def test_arguments_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(PREFIX + "EXPORT_ADDR", "https://environment:443")
+    monkeypatch.setenv("TELEMETRY_INSTANCE_ID", "environment")
+    settings = ExporterSettings.load(export_addr="https://argument", instance_id="argument")
+    assert (str(settings.address), settings.instance_id) == ("https://argument:443", "argument")
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("https://h", GatewayAddress("h", 443, secure=True)),
+        ("https://h:10443/", GatewayAddress("h", 10443, secure=True)),
+        ("http://127.0.0.1:80", GatewayAddress("127.0.0.1", 80, secure=False)),
+        ("http://[::1]:80", GatewayAddress("::1", 80, secure=False)),
+    ],
+)
+def test_addresses_are_read(text: str, address: GatewayAddress) -> None:
+    assert parse_gateway_address(text) == address
+    assert parse_gateway_address(str(address)) == address
+
+
+@pytest.mark.parametrize(
+    ("address", "refused"),
+    [
+        ("http://127.0.0.1:1", False),
+        ("http://127.9.9.9:1", False),
+        ("http://localhost:1", False),
+        ("http://[::1]:1", False),
+        ("https://example.com", False),
+        ("http://example.com", True),
+        ("http://10.0.0.1:1", True),
+        ("http://localhost.example.com:1", True),
+    ],
+)
+def test_plain_text_goes_to_loopback_only(address: str, refused: bool) -> None:
+    if not refused:
+        assert ExporterSettings.load(export_addr=address, instance_id="i").address is not None
+        return
+    assert "plain http:// only to loopback" in faults(export_addr=address, instance_id="i")[PREFIX + "EXPORT_ADDR"]
+    assert ExporterSettings.load(export_addr=address, instance_id="i", insecure=True).address is not None
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:1", "http://example.com"])
+@pytest.mark.parametrize(
+    "credentials",
+    [
+        {"bearer_token": SECRET},
+        {"oauth_token_url": "https://t", "oauth_client_id": "c", "oauth_client_secret": SECRET},
+    ],
+)
+def test_credentials_never_travel_over_plain_text(address: str, credentials: dict[str, str]) -> None:
+    told = faults(export_addr=address, service_id="s", insecure=True, **credentials)
+    assert told[PREFIX + "EXPORT_ADDR"] == "credentials never travel over plain http://; use https://"
+
+
+def test_a_token_url_is_https() -> None:
+    told = faults(oauth_token_url="http://127.0.0.1:1", oauth_client_id="c", oauth_client_secret=SECRET)
+    assert told == {PREFIX + "OAUTH_TOKEN_URL": "must be https://"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fault"),
+    [
+        ({"license_key": SECRET}, ("TELEMETRY_INSTANCE_ID", "is missing; a licensed instance has an id too")),
+        ({}, ("TELEMETRY_INSTANCE_ID", "is missing; say who is sending: an instance's id, or TELEMETRY_SERVICE_ID")),
+        ({"service_id": "s"}, (PREFIX + "BEARER_TOKEN", "is missing; a managed service must authenticate")),
+        ({"service_id": "s", "instance_id": "i"}, ("TELEMETRY_SERVICE_ID", "keep one kind of identity")),
+        ({"instance_id": "i", "oauth_client_id": "c"}, (PREFIX + "OAUTH_TOKEN_URL", "is missing; client credentials")),
+        (
+            {
+                "service_id": "s", "bearer_token": SECRET, "oauth_token_url": "https://t", "oauth_client_id": "c",
+                "oauth_client_secret": SECRET,
+            },
+            (PREFIX + "BEARER_TOKEN", "stands beside client credentials; keep one of them"),
+        ),
+    ],
+)  # fmt: skip
+def test_an_identity_is_whole_and_one(arguments: dict[str, str], fault: tuple[str, str]) -> None:
+    told = faults(export_addr="https://h", **arguments)
+    assert fault[1] in told[fault[0]]
+
+
+def test_the_three_kinds_of_identity() -> None:
+    licensed = ExporterSettings.load(license_key="k", instance_id="i", external_url="u").identifier().licensed_instance
+    assert (licensed.license_key, licensed.instance_id, licensed.external_url) == ("k", "i", "u")
+    unlicensed = ExporterSettings.load(instance_id="i", external_url="u").identifier().unlicensed_instance
+    assert (unlicensed.instance_id, unlicensed.external_url) == ("i", "u")
+    managed = ExporterSettings.load(service_id="s", service_environment="e").identifier().managed_service
+    assert (managed.service_id, managed.service_environment) == ("s", "e")
+    assert not ExporterSettings.load(service_id="s").identifier().managed_service.HasField("service_environment")
+
+
+def test_secrets_are_not_shown_by_repr(tmp_path: Path) -> None:
+    settings = ExporterSettings.load(database_url=f"postgresql://u:{SECRET}@h/d", license_key=SECRET, instance_id="i")
+    assert SECRET not in repr(settings)
