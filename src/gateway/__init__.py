@@ -1,0 +1,58 @@
+"""The receiving end: takes events from exporters and publishes them, each once, before it acknowledges."""
+
+from gateway.auth import AnyOf, Authenticator, StaticTokens
+from gateway.errors import (
+    AuthenticatorUnavailableError,
+    DeduplicationError,
+    DrainingError,
+    GatewayServiceError,
+    InvalidStreamError,
+    ListenError,
+    OverLimitError,
+    PermissionDeniedError,
+    RejectsError,
+    SilentStreamError,
+    SinkBrokenError,
+    SinkError,
+    SinkRefusedError,
+    UnauthenticatedError,
+)
+from gateway.identification import LicenseCheck
+from gateway.metrics import GatewayMetrics
+from gateway.rejects import Reject, read_rejects
+from gateway.server import GatewayServer, serve
+from gateway.settings import GatewaySettings, SinkKind
+from gateway.sinks import JsonlSink, Message, Rotation, Sink, StdoutSink
+
+__all__ = [
+    "AnyOf",
+    "Authenticator",
+    "AuthenticatorUnavailableError",
+    "DeduplicationError",
+    "DrainingError",
+    "GatewayMetrics",
+    "GatewayServer",
+    "GatewayServiceError",
+    "GatewaySettings",
+    "InvalidStreamError",
+    "JsonlSink",
+    "LicenseCheck",
+    "ListenError",
+    "Message",
+    "OverLimitError",
+    "PermissionDeniedError",
+    "Reject",
+    "RejectsError",
+    "Rotation",
+    "SilentStreamError",
+    "Sink",
+    "SinkBrokenError",
+    "SinkError",
+    "SinkKind",
+    "SinkRefusedError",
+    "StaticTokens",
+    "StdoutSink",
+    "UnauthenticatedError",
+    "read_rejects",
+    "serve",
+]

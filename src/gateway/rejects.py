@@ -1,0 +1,125 @@
+"""Keeps the events that can never succeed, each with its reason, so that a person can look and send them again."""
+
+import base64
+import os
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import orjson
+from google.protobuf.message import DecodeError
+
+from gateway.errors import RejectsError
+from telemetry.v1 import telemetrygateway_pb2 as pb
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """An event that was rejected.
+
+    Attributes:
+        at: When.
+        reason: Why.
+        publisher: Who sent it, as duplicates are told by.
+        metadata: What its stream said of itself.
+        event: The event, as it came.
+    """
+
+    at: datetime
+    reason: str
+    publisher: str
+    metadata: pb.RecordEventsRequestMetadata
+    event: pb.Event
+
+
+class RejectsFile:
+    """A file of rejected events, a JSON line each, synced before the rejection is told.
+
+    It is bounded: past `max_bytes` it becomes `<name>.1`, in place of the former one.
+
+    Args:
+        path: The file; made when it is first needed, readable by its owner only.
+        max_bytes: When it is put aside.
+    """
+
+    def __init__(self, path: Path, max_bytes: int) -> None:
+        self._path = path
+        self._max_bytes = max_bytes
+        self._lock = threading.Lock()
+
+    def add(self, rejects: Iterable[Reject]) -> None:
+        """Keeps rejected events. May be called from any thread.
+
+        Raises:
+            RejectsError: They cannot be written.
+        """
+        data = b"".join(_encode(reject) for reject in rejects)
+        try:
+            with self._lock:
+                self._append(data)
+        except OSError as error:
+            problem = error.strerror
+        else:
+            return
+        raise RejectsError(f"{self._path} cannot be written: {problem}")
+
+    def _append(self, data: bytes) -> None:
+        file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            size = os.fstat(file).st_size
+            written = 0
+            while written < len(data):
+                written += os.write(file, data[written:])
+            os.fsync(file)
+        finally:
+            os.close(file)
+        if size + len(data) > self._max_bytes:
+            self._path.replace(self._path.with_name(self._path.name + ".1"))
+
+
+def read_rejects(path: Path) -> Iterator[Reject]:
+    """Yields what a `RejectsFile` keeps, the oldest first. Lines that a crash tore are left out.
+
+    Raises:
+        RejectsError: The file cannot be read.
+    """
+    for file in (path.with_name(path.name + ".1"), path):
+        try:
+            lines = file.read_bytes().split(b"\n")
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            problem = error.strerror
+        else:
+            yield from (reject for line in lines if (reject := _decode(line)) is not None)
+            continue
+        raise RejectsError(f"{file} cannot be read: {problem}")
+
+
+def _encode(reject: Reject) -> bytes:
+    # The event as bytes: what made it unacceptable may be what JSON cannot hold.
+    line = {
+        "at": reject.at.astimezone(UTC).isoformat(),
+        "reason": reject.reason,
+        "publisher": reject.publisher,
+        "eventId": reject.event.id,
+        "metadata": base64.b64encode(reject.metadata.SerializeToString()).decode(),
+        "event": base64.b64encode(reject.event.SerializeToString()).decode(),
+    }
+    return orjson.dumps(line) + b"\n"
+
+
+def _decode(line: bytes) -> Reject | None:
+    try:
+        value = orjson.loads(line)
+        return Reject(
+            datetime.fromisoformat(value["at"]),
+            value["reason"],
+            value["publisher"],
+            pb.RecordEventsRequestMetadata.FromString(base64.b64decode(value["metadata"])),
+            pb.Event.FromString(base64.b64decode(value["event"])),
+        )
+    except (ValueError, KeyError, TypeError, DecodeError):
+        return None

@@ -1,0 +1,369 @@
+"""Tokens that an authority answers for, over real HTTP, and certificates of clients."""
+
+import asyncio
+import base64
+import json
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from joserfc.jwk import ECKey, OctKey
+
+from gateway import AuthenticatorUnavailableError, PermissionDeniedError
+from gateway.authority import Authority
+from gateway.introspection import Introspection
+from gateway.jwts import JwtRules, Jwts
+from support.gateway_authority import AUDIENCE, CLIENT, ISSUER, SCOPE, TestAuthority, running_authority
+from support.gateway_certificates import CertificateAuthority
+from support.gateway_client import INSTANCE, SERVICE, event, send
+from support.gateway_server import RunningGateway, running_gateway
+
+DENIED = grpc.StatusCode.PERMISSION_DENIED
+
+
+@pytest.fixture
+def authority() -> Iterator[TestAuthority]:
+    with running_authority() as running:
+        yield running
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = time.time()
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class TestJwts:
+    @pytest.fixture
+    def gateway(self, tmp_path: Path, authority: TestAuthority) -> Iterator[RunningGateway]:
+        with running_gateway(
+            tmp_path,
+            jwt_jwks_url=f"{authority.url}/jwks",
+            jwt_issuer=ISSUER,
+            jwt_audience=AUDIENCE,
+            token_service_claim="client_id",
+        ) as running:
+            yield running
+
+    def _send(self, gateway: RunningGateway, token: str) -> tuple[grpc.StatusCode, str]:
+        with gateway.channel() as channel:
+            answer = send(channel, [event()], SERVICE, token=token)
+        assert token not in answer.details
+        return answer.code, answer.details
+
+    def test_a_good_one_passes_and_keys_are_asked_for_once(
+        self, gateway: RunningGateway, authority: TestAuthority
+    ) -> None:
+        for claims in ({}, {"scope": None, "scp": ["other", SCOPE]}, {"aud": ["x", AUDIENCE]}):
+            assert self._send(gateway, authority.sign(**claims)) == (grpc.StatusCode.OK, "")
+        assert authority.asked == ["/jwks"]
+
+    @pytest.mark.parametrize(
+        ("claims", "details"),
+        [
+            ({"exp": 1_000_000_000}, "the token has expired"),
+            ({"exp": None}, "the token's claim exp is missing or wrong"),
+            ({"nbf": 4_000_000_000}, "the token's claim nbf is missing or wrong"),
+            ({"iss": "https://other.test"}, "the token's claim iss is missing or wrong"),
+            ({"iss": None}, "the token's claim iss is missing or wrong"),
+            ({"aud": "other"}, "the token's claim aud is missing or wrong"),
+            ({"aud": None}, "the token's claim aud is missing or wrong"),
+            ({"scope": "openid"}, f"the token lacks the scope {SCOPE}"),
+            ({"scope": f"x{SCOPE}"}, f"the token lacks the scope {SCOPE}"),
+            ({"scope": None}, f"the token lacks the scope {SCOPE}"),
+            ({"client_id": "search"}, "the token is not valid for this managed service"),
+            ({"client_id": None}, "the token is not valid for this managed service"),
+        ],
+    )
+    def test_claims_that_do_not_pass(
+        self, gateway: RunningGateway, authority: TestAuthority, claims: dict[str, Any], details: str
+    ) -> None:
+        assert self._send(gateway, authority.sign(**claims)) == (DENIED, details)
+
+    def test_a_signature_of_another_key(self, gateway: RunningGateway, authority: TestAuthority) -> None:
+        forged = authority.sign(ECKey.generate_key("P-256", {"kid": "first"}))
+
+        assert self._send(gateway, forged) == (DENIED, "the token's signature is not good")
+
+    def test_the_public_key_as_a_shared_secret(self, gateway: RunningGateway, authority: TestAuthority) -> None:
+        public = json.dumps(authority.key.as_dict(private=False))
+
+        forged = authority.sign(OctKey.import_key(public.encode()), {"alg": "HS256"})
+
+        assert self._send(gateway, forged) == (DENIED, "the token's signature is not good")
+
+    def test_no_signature_at_all(self, gateway: RunningGateway, authority: TestAuthority) -> None:
+        header = base64.urlsafe_b64encode(b'{"alg":"none","kid":"first"}').rstrip(b"=").decode()
+        payload = authority.sign().split(".")[1]
+
+        assert self._send(gateway, f"{header}.{payload}.")[0] is DENIED
+
+    @pytest.mark.parametrize("token", ["nonsense", "a.b.c", "....", "e30.e30.e30"])
+    def test_no_jwt_at_all(self, gateway: RunningGateway, token: str) -> None:
+        assert self._send(gateway, token)[0] is DENIED
+
+    @pytest.mark.parametrize("answer", [(500, b"{}"), (200, b"no json"), (200, b"[]"), (200, b"{}")])
+    def test_an_issuer_that_cannot_answer(
+        self, gateway: RunningGateway, authority: TestAuthority, answer: tuple[int, bytes]
+    ) -> None:
+        authority.answer_with = answer
+
+        code, details = self._send(gateway, authority.sign())
+
+        assert code is grpc.StatusCode.UNAVAILABLE
+        assert details.startswith("the token cannot be checked now: ")
+
+
+def _jwts(authority: TestAuthority, clock: Clock) -> Jwts:
+    return Jwts(Authority(), JwtRules(f"{authority.url}/jwks", ISSUER, AUDIENCE), clock=clock)
+
+
+async def _passes(jwts: Jwts | Introspection, token: str) -> bool:
+    try:
+        await jwts.authenticate(token, "billing")
+    except PermissionDeniedError:
+        return False
+    return True
+
+
+class TestKeys:
+    """Each test runs in an event loop of its own; no gRPC is needed to see when keys are asked for."""
+
+    def test_a_new_key_is_asked_for_but_not_at_every_try(self, authority: TestAuthority) -> None:
+        clock = Clock()
+
+        async def scenario() -> list[bool]:
+            jwts = _jwts(authority, clock)
+            seen = [await _passes(jwts, authority.sign())]
+            authority.rotate_key()
+            seen.append(await _passes(jwts, authority.sign()))
+            clock.now += 11
+            seen.append(await _passes(jwts, authority.sign()))
+            return seen
+
+        assert _run(scenario()) == [True, False, True]
+        assert authority.asked == ["/jwks", "/jwks"]
+
+    def test_known_keys_hold_while_the_issuer_is_away(self, authority: TestAuthority) -> None:
+        clock = Clock()
+
+        async def scenario() -> list[bool]:
+            jwts = _jwts(authority, clock)
+            seen = [await _passes(jwts, authority.sign())]
+            for answer in ((503, b""), (200, b"{}")):
+                authority.answer_with = answer
+                clock.now += 601
+                seen.append(await _passes(jwts, authority.sign(exp=int(clock.now) + 60)))
+            return seen
+
+        assert _run(scenario()) == [True, True, True]
+        assert len(authority.asked) == 3
+
+    def test_an_issuer_that_was_never_there_is_not_asked_at_every_try(self, authority: TestAuthority) -> None:
+        authority.answer_with = (503, b"")
+
+        async def scenario() -> None:
+            jwts = _jwts(authority, Clock())
+            for _ in range(3):
+                with pytest.raises(AuthenticatorUnavailableError):
+                    await jwts.authenticate(authority.sign(), "billing")
+
+        _run(scenario())
+        assert authority.asked == ["/jwks"]
+
+
+class TestIntrospection:
+    @pytest.fixture
+    def gateway(self, tmp_path: Path) -> Iterator[tuple[RunningGateway, TestAuthority]]:
+        certificates = CertificateAuthority(tmp_path)
+        with (
+            running_authority(certificates.issue("authority")) as authority,
+            running_gateway(
+                tmp_path,
+                introspection_url=f"{authority.url}/introspect",
+                introspection_client_id=CLIENT[0],
+                introspection_client_secret=CLIENT[1],
+                authority_ca_file=certificates.file,
+            ) as running,
+        ):
+            authority.tokens["good"] = {"active": True, "scope": SCOPE, "client_id": "billing"}
+            yield running, authority
+
+    @pytest.mark.parametrize(
+        ("answer", "code"),
+        [
+            ({"active": True, "scope": SCOPE}, grpc.StatusCode.OK),
+            ({"active": True, "scope": "other"}, DENIED),
+            ({"active": True, "scope": SCOPE, "exp": 1_000_000_000}, DENIED),
+            ({"active": "true", "scope": SCOPE}, DENIED),
+            ({"active": False, "scope": SCOPE}, DENIED),
+            ({}, DENIED),
+        ],
+    )
+    def test_the_authority_decides(
+        self, gateway: tuple[RunningGateway, TestAuthority], answer: dict[str, Any], code: grpc.StatusCode
+    ) -> None:
+        running, authority = gateway
+        authority.tokens["token"] = answer
+
+        with running.channel() as channel:
+            assert send(channel, [event()], SERVICE, token="token").code is code
+
+    @pytest.mark.parametrize("token", ["good", "bad"])
+    def test_answers_are_cached_bad_ones_too(self, gateway: tuple[RunningGateway, TestAuthority], token: str) -> None:
+        running, authority = gateway
+
+        with running.channel() as channel:
+            codes = {send(channel, [event()], SERVICE, token=token).code for _ in range(3)}
+
+        assert codes == {grpc.StatusCode.OK if token == "good" else DENIED}
+        assert authority.asked == ["/introspect"]
+
+    def test_an_authority_that_cannot_answer_is_never_a_pass(
+        self, gateway: tuple[RunningGateway, TestAuthority]
+    ) -> None:
+        running, authority = gateway
+        authority.answer_with = (500, b"")
+
+        with running.channel() as channel:
+            broken = send(channel, [event()], SERVICE, token="good")
+            authority.answer_with = None
+            well = send(channel, [event()], SERVICE, token="good")
+
+        assert broken.code is grpc.StatusCode.UNAVAILABLE
+        assert broken.details == "the token cannot be checked now: the authority answered with status 500"
+        assert well.code is grpc.StatusCode.OK
+
+    def test_an_authority_that_nobody_vouches_for(self, tmp_path: Path) -> None:
+        real, other = CertificateAuthority(tmp_path, "real"), CertificateAuthority(tmp_path, "other")
+        with running_authority(real.issue("authority")) as authority:
+
+            async def scenario() -> None:
+                introspection = Introspection(
+                    Authority(other.file), f"{authority.url}/introspect", CLIENT, cache_for=timedelta(seconds=1)
+                )
+                with pytest.raises(AuthenticatorUnavailableError, match="cannot be reached"):
+                    await introspection.authenticate("good", "billing")
+
+            _run(scenario())
+            assert authority.asked == []
+
+    def test_a_cached_answer_ends_with_its_time_and_with_its_token(self, authority: TestAuthority) -> None:
+        clock = Clock()
+        authority.tokens["token"] = {"active": True, "scope": SCOPE, "exp": clock.now + 50}
+
+        async def scenario() -> list[bool]:
+            introspection = Introspection(
+                Authority(), f"{authority.url}/introspect", CLIENT, cache_for=timedelta(seconds=30), clock=clock
+            )
+            seen = []
+            for _ in range(3):
+                seen.append(await _passes(introspection, "token"))
+                clock.now += 31
+            return seen
+
+        assert _run(scenario()) == [True, True, False]
+        assert authority.asked == ["/introspect"] * 3
+
+    def test_the_cache_is_bounded(self, authority: TestAuthority, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("gateway.introspection._MAX_CACHED", 2)
+
+        async def scenario() -> None:
+            introspection = Introspection(
+                Authority(), f"{authority.url}/introspect", CLIENT, cache_for=timedelta(minutes=1)
+            )
+            for token in ("a", "b", "c", "b", "a"):
+                assert not await _passes(introspection, token)
+
+        _run(scenario())
+        assert len(authority.asked) == 4
+
+
+class TestCertificates:
+    @pytest.fixture
+    def certificates(self, tmp_path: Path) -> CertificateAuthority:
+        return CertificateAuthority(tmp_path)
+
+    def _send(self, address: str, root: Path, client: tuple[Path, Path] | None = None) -> grpc.StatusCode:
+        credentials = grpc.ssl_channel_credentials(
+            root.read_bytes(),
+            None if client is None else client[1].read_bytes(),
+            None if client is None else client[0].read_bytes(),
+        )
+        with grpc.secure_channel(address, credentials) as channel:
+            return send(channel, [event()], INSTANCE).code
+
+    def test_tls(self, tmp_path: Path, certificates: CertificateAuthority) -> None:
+        certificate, key = certificates.issue("server")
+        other = CertificateAuthority(tmp_path, "other")
+        with running_gateway(tmp_path, tls_cert_file=certificate, tls_key_file=key) as gateway:
+            assert self._send(gateway.address, certificates.file) is grpc.StatusCode.OK
+            assert self._send(gateway.address, other.file) is grpc.StatusCode.UNAVAILABLE
+            with gateway.channel() as plain:
+                assert send(plain, [event()]).code is grpc.StatusCode.UNAVAILABLE
+
+    def test_mutual_tls(self, tmp_path: Path, certificates: CertificateAuthority) -> None:
+        certificate, key = certificates.issue("server")
+        clients, strangers = CertificateAuthority(tmp_path, "clients"), CertificateAuthority(tmp_path, "strangers")
+        with running_gateway(
+            tmp_path, tls_cert_file=certificate, tls_key_file=key, tls_client_ca_file=clients.file
+        ) as gateway:
+            root = certificates.file
+            assert self._send(gateway.address, root, clients.issue("friend")) is grpc.StatusCode.OK
+            assert self._send(gateway.address, root, strangers.issue("stranger")) is grpc.StatusCode.UNAVAILABLE
+            assert self._send(gateway.address, root) is grpc.StatusCode.UNAVAILABLE
+
+
+class Licenses:
+    async def is_valid(self, license_key: str, instance_id: str) -> bool:
+        if instance_id == "unsure":
+            raise AuthenticatorUnavailableError("the license server is away")
+        return license_key == "good"
+
+
+@pytest.mark.parametrize(
+    ("key", "instance_id", "code"),
+    [
+        ("good", "x", grpc.StatusCode.OK),
+        ("bad", "x", DENIED),
+        ("good", "unsure", grpc.StatusCode.UNAVAILABLE),
+    ],
+)
+def test_license_keys_are_checked_by_a_hook(tmp_path: Path, key: str, instance_id: str, code: grpc.StatusCode) -> None:
+    identifier = type(INSTANCE)(licensed_instance={"license_key": key, "instance_id": instance_id})  # type: ignore[arg-type]
+    with running_gateway(tmp_path, license_check=Licenses()) as gateway, gateway.channel() as channel:
+        assert send(channel, [event()], identifier).code is code
+        assert send(channel, [event()], INSTANCE).code is grpc.StatusCode.OK
+
+
+def test_several_authenticators(tmp_path: Path, authority: TestAuthority) -> None:
+    tokens = tmp_path / "tokens.toml"
+    tokens.write_text('billing = "static"\n')
+    with (
+        running_gateway(
+            tmp_path,
+            service_tokens_file=tokens,
+            jwt_jwks_url=f"{authority.url}/jwks",
+            jwt_issuer=ISSUER,
+            jwt_audience=AUDIENCE,
+            introspection_url=f"{authority.url}/introspect",
+            introspection_client_id=CLIENT[0],
+            introspection_client_secret="wrong",
+        ) as gateway,
+        gateway.channel() as channel,
+    ):
+        assert send(channel, [event()], SERVICE, token="static").code is grpc.StatusCode.OK
+        assert authority.asked == []
+        assert send(channel, [event()], SERVICE, token=authority.sign()).code is grpc.StatusCode.OK
+        # Denied by the first two, but the third might have let it pass.
+        assert send(channel, [event()], SERVICE, token="opaque").code is grpc.StatusCode.UNAVAILABLE
+
+
+def _run(work: Any) -> Any:
+    return asyncio.run(work)

@@ -1,0 +1,77 @@
+"""Token buckets of publishers."""
+
+import pickle
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway import OverLimitError
+from gateway.limits import PublisherLimits
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_without_limits_anything_passes() -> None:
+    limits = PublisherLimits(None, None, burst_seconds=1)
+    for _ in range(10):
+        limits.take("p", 10**9, 10**9)
+
+
+def test_publishers_do_not_share() -> None:
+    limits = PublisherLimits(1, None, burst_seconds=1, clock=Clock())
+    limits.take("one", 5, 0)
+    with pytest.raises(OverLimitError):
+        limits.take("one", 1, 0)
+    limits.take("two", 1, 0)
+
+
+def test_after_the_time_that_was_told_it_passes() -> None:
+    clock = Clock()
+    limits = PublisherLimits(10, 1000, burst_seconds=1, clock=clock)
+    limits.take("p", 25, 5000)
+    with pytest.raises(OverLimitError, match="10 events a second") as caught:
+        limits.take("p", 1, 1)
+    clock.now += caught.value.retry_after
+    with pytest.raises(OverLimitError, match="1000 bytes a second") as caught:
+        limits.take("p", 1, 1)
+    clock.now += caught.value.retry_after
+    limits.take("p", 1, 1)
+
+
+def test_many_publishers_are_forgotten_the_oldest_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.limits._MAX_PUBLISHERS", 2)
+    limits = PublisherLimits(1, None, burst_seconds=1, clock=Clock())
+    for publisher in "abc":
+        limits.take(publisher, 5, 0)
+    limits.take("a", 1, 0)  # forgotten, so it begins anew
+    with pytest.raises(OverLimitError):
+        limits.take("c", 1, 0)
+
+
+@given(st.lists(st.tuples(st.floats(0, 5), st.integers(1, 50)), max_size=60))
+def test_in_the_long_run_the_rate_holds(steps: list[tuple[float, int]]) -> None:
+    clock = Clock()
+    limits = PublisherLimits(10, None, burst_seconds=2, clock=clock)
+    passed = largest = 0
+    for pause, events in steps:
+        clock.now += pause
+        try:
+            limits.take("p", events, 0)
+        except OverLimitError:
+            continue
+        passed += events
+        largest = max(largest, events)
+    # The burst, what time gave, and at most one batch that went over.
+    assert passed <= 20 + 10 * clock.now + largest + 1e-6
+
+
+def test_the_error_crosses_processes() -> None:
+    error = pickle.loads(pickle.dumps(OverLimitError("too much", 1.5)))
+    assert (str(error), error.retry_after) == ("too much", 1.5)
