@@ -1,0 +1,164 @@
+"""`telemetry export`: the export job, once or for as long as it is wanted, and what it would send."""
+
+import logging
+import signal
+import threading
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import structlog
+import typer
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import DecodeError
+
+from export import CleanupReport, ExporterSettings, ExportJobs, Outcome, PassReport
+from recorder.export_queue import ExportQueue
+from recorder.settings import RecorderSettings
+from telemetry import RedactionError
+from telemetry.settings import InvalidSettingsError
+from telemetry.v1 import telemetrygateway_pb2 as pb
+from telemetry_cli.opening import open_queue
+from telemetry_cli.options import AsJson, DatabaseUrl, Limit
+from telemetry_cli.output import err, log_to_stderr, out, print_facts, print_json, print_json_lines
+
+app = typer.Typer(help="Send what is due, or show what would be sent.", no_args_is_help=True)
+
+Address = Annotated[
+    str | None,
+    typer.Option(
+        "--addr",
+        help="The gateway, https://host:port. Default: TELEMETRY_GATEWAY_EXPORTER_EXPORT_ADDR.",
+        show_default=False,
+    ),
+]
+Mode = Annotated[
+    str | None,
+    typer.Option(
+        help="none, all, or feature prefixes separated by commas. Default: TELEMETRY_EXPORT_MODE, else none.",
+        show_default=False,
+    ),
+]
+_WELL_ENDED = (Outcome.DRAINED, Outcome.STOPPED, Outcome.OFF)
+_log = structlog.get_logger("telemetry_cli.export")
+
+
+@app.command()
+def once(
+    addr: Address = None,
+    export_mode: Mode = None,
+    database_url: DatabaseUrl = None,
+    as_json: AsJson = False,  # noqa: FBT002 - an option
+) -> None:
+    """Send everything that is due, clean up, and end; for cron or a Kubernetes CronJob.
+
+    Ends with 1 when the gateway or the database failed; what is left is sent the next time.
+    """
+    jobs = _open(addr=addr, export_mode=export_mode, database_url=database_url)
+    _stop_on_signals(jobs.exporter.stop)
+    cleaned: CleanupReport | None = None
+    try:
+        report = jobs.exporter.run_pass()
+        if report.outcome in _WELL_ENDED:
+            cleaned = jobs.cleanup.run()
+    finally:
+        jobs.close()
+    _print_report(report, cleaned, as_json=as_json)
+    if report.outcome not in _WELL_ENDED:
+        raise typer.Exit(1)
+
+
+@app.command()
+def run(addr: Address = None, export_mode: Mode = None, database_url: DatabaseUrl = None) -> None:
+    """Export, clean up and measure at intervals, until SIGTERM or Ctrl-C.
+
+    Then: no new lease, at most 10 s for what is on its way, leases given back, exit 0. Any number
+    of these may run on one queue. Logs go to standard error.
+    """
+    log_to_stderr(logging.INFO)
+    jobs = _open(addr=addr, export_mode=export_mode, database_url=database_url)
+    stopping = threading.Event()
+    _stop_on_signals(stopping.set)
+    jobs.start()
+    # With a timeout, because a wait without one keeps Python from handling signals on some systems.
+    while not stopping.wait(timeout=1):
+        pass
+    jobs.stop()
+
+
+@app.command()
+def preview(
+    limit: Limit = 20,
+    export_mode: Mode = None,
+    database_url: DatabaseUrl = None,
+    as_json: AsJson = False,  # noqa: FBT002 - an option
+) -> None:
+    """Print exactly what would leave, next event first, and send nothing.
+
+    Each event is redacted just as the exporter would do it now. With --json, a line an event.
+    """
+    with open_queue(database_url, export_mode=export_mode) as (queue, settings):
+        events, held = _redacted(queue, settings, limit)
+    if as_json:
+        print_json_lines(events)
+    else:
+        for event in events:
+            out.print_json(data=event)
+    for reason, count in held.items():
+        err.print(f"{count} held back: {reason}", highlight=False, soft_wrap=True)
+    if not events and not held:
+        err.print("The queue is empty: nothing would leave.")
+
+
+def _redacted(
+    queue: ExportQueue, settings: RecorderSettings, limit: int
+) -> tuple[list[dict[str, Any]], dict[str, int]]:
+    policy = settings.export_policy()
+    redactor = settings.redactor()
+    events: list[dict[str, Any]] = []
+    held: dict[str, int] = {}
+    for event_id, payload in queue.preview(limit):
+        event = pb.Event()
+        reason: str | None = None
+        try:
+            event.ParseFromString(payload)
+            redactor.redact(event)
+        except (DecodeError, RedactionError):
+            reason = "cannot be read or redacted; will become a dead letter"
+        if event.id != event_id:
+            reason = "cannot be read or redacted; will become a dead letter"
+        elif not policy.covers(event.feature):
+            reason = policy.obstacle or "outside TELEMETRY_EXPORT_MODE"
+        if reason is None:
+            events.append(MessageToDict(event))
+        else:
+            held[reason] = held.get(reason, 0) + 1
+    return events, held
+
+
+def _open(**arguments: str | None) -> ExportJobs:
+    addr = arguments.pop("addr")
+    settings = ExporterSettings.load(export_addr=addr, **arguments)
+    if settings.export_addr is None:
+        variable = ExporterSettings.variable_of("export_addr")
+        raise InvalidSettingsError([(variable, "is not set, so there is nowhere to export to; or give --addr")])
+    return ExportJobs(settings)
+
+
+def _stop_on_signals(stop: Any) -> None:
+    def handle(_signal: int, _frame: object) -> None:
+        stop()
+
+    signal.signal(signal.SIGTERM, handle)
+    signal.signal(signal.SIGINT, handle)
+
+
+def _print_report(report: PassReport, cleaned: CleanupReport | None, *, as_json: bool) -> None:
+    facts = {**asdict(report), "outcome": report.outcome.value}
+    if cleaned is not None:
+        facts["cleaned"] = cleaned.exported
+        facts["event_logs_cleaned"] = cleaned.event_logs
+    if as_json:
+        print_json(facts)
+        return
+    facts["duration"] = f"{report.duration:.2f} s"
+    print_facts("Export", {name.replace("_", " "): value for name, value in facts.items()})

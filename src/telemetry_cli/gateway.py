@@ -1,0 +1,53 @@
+"""`telemetry gateway`: the receiving end."""
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gateway import GatewaySettings, SinkKind
+from gateway import serve as serve_gateway
+from telemetry_cli.output import err, log_to_stderr
+
+app = typer.Typer(help="The receiving end: take events from exporters, publish them to a sink.", no_args_is_help=True)
+
+
+@app.callback()
+def callback() -> None:
+    """The receiving end: take events from exporters, publish them to a sink."""
+
+
+@app.command()
+def serve(
+    listen: Annotated[
+        str | None,
+        typer.Option(
+            help="host:port. Default: TELEMETRY_GATEWAY_LISTEN_ADDR, else 127.0.0.1:10080.", show_default=False
+        ),
+    ] = None,
+    sink: Annotated[SinkKind | None, typer.Option(help="Where to publish. Default: jsonl.", show_default=False)] = None,
+    sink_file: Annotated[
+        Path | None,
+        typer.Option(help="The file of the sink jsonl. Default: telemetry-events.jsonl.", show_default=False),
+    ] = None,
+    deduplication_file: Annotated[
+        Path | None,
+        typer.Option(help="SQLite file of published ids. Default: telemetry-gateway.db.", show_default=False),
+    ] = None,
+) -> None:
+    """Serve until SIGTERM or Ctrl-C: events are acknowledged once the sink holds them durably.
+
+    Prints the address on standard error when clients can connect; logs go there too. Everything
+    else (TLS, tokens, limits) is set in the environment, see TELEMETRY_GATEWAY_* in the reference.
+    """
+    log_to_stderr(logging.INFO)
+    settings = GatewaySettings.load(
+        listen_addr=listen, sink=sink, sink_file=sink_file, deduplication_file=deduplication_file
+    )
+
+    def ready(address: str) -> None:
+        err.print(f"listening on {address}", highlight=False)
+
+    asyncio.run(serve_gateway(settings, on_ready=ready))

@@ -1,0 +1,303 @@
+"""The command line as its users meet it: what it prints, how it ends, what it says of mistakes."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import structlog
+
+from recorder.database import Database, create_database_engine
+from recorder.export_queue import ExportQueue
+from support.programs import Result, Shell, wait_for_line
+from telemetry_cli.main import main
+
+ROOT = Path(__file__).resolve().parents[2]
+CANARY = "CANARY-55d0"
+
+
+@pytest.fixture
+def shell(migrated_url: str, tmp_path: Path) -> Shell:
+    folder = tmp_path / "cwd"
+    folder.mkdir()
+    return Shell(
+        folder,
+        {
+            "TELEMETRY_DATABASE_URL": migrated_url,
+            "TELEMETRY_EXPORT_MODE": "all",
+            "TELEMETRY_INSTANCE_ID": "test-instance",
+        },
+    )
+
+
+@pytest.fixture
+def fresh_shell(empty_url: str, tmp_path: Path) -> Shell:
+    return Shell(tmp_path, {"TELEMETRY_DATABASE_URL": empty_url})
+
+
+@pytest.fixture
+def bare_shell(tmp_path: Path) -> Shell:
+    return Shell(tmp_path, {"TELEMETRY_DATABASE_URL": f"sqlite:///{tmp_path / 'bare.db'}"})
+
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
+    """Runs the command line in this process, in a folder of its own: quick, for the many mistakes."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def running(*arguments: str, **environment: str) -> Result:
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        out, err = capsys.readouterr()
+        return Result(int(ended.value.code or 0), out, err)
+
+    yield running
+    structlog.reset_defaults()
+
+
+def published(shell: Shell) -> list[dict[str, object]]:
+    lines = (shell.folder / "telemetry-events.jsonl").read_text().splitlines()
+    return [json.loads(line)["message"]["event"] for line in lines]
+
+
+def test_an_event_goes_from_the_shell_to_the_gateway_and_its_private_part_stays(shell: Shell) -> None:
+    recorded = shell.telemetry(
+        "record", "search.results", "submit",
+        "--metadata", "durationMs=41.5", "--private", f"query={CANARY}", "--billing", "search:core",
+        "--user-id", "7", "--timestamp", "2026-01-31T12:00:00+00:00",
+    )  # fmt: skip
+    assert (recorded.code, recorded.err) == (0, "")
+    event_id = recorded.out.strip()
+
+    preview = shell.telemetry("export", "preview", "--json")
+    assert preview.code == 0
+    shown = json.loads(preview.out)
+
+    status = json.loads(shell.telemetry("queue", "status", "--json").out)
+    assert (status["pending"], status["recorded_for_export"], status["nothing_leaves_because"]) == (1, 1, None)
+
+    with shell.gateway() as address:
+        exported = shell.telemetry("export", "once", "--addr", address, "--json")
+        assert exported.code == 0, exported.err
+        report = json.loads(exported.out)
+        assert (report["outcome"], report["acked"], report["left"]) == ("drained", 1, 0)
+
+    events = published(shell)
+    assert events == [shown]  # the preview showed exactly what left
+    assert shown["id"] == event_id
+    assert shown["timestamp"] == "2026-01-31T12:00:00Z"
+    assert shown["parameters"] == {
+        "metadata": {"durationMs": 41.5},
+        "billingMetadata": {"product": "search", "category": "core"},
+    }
+    assert CANARY not in (shell.folder / "telemetry-events.jsonl").read_text()
+
+    (line,) = shell.telemetry("exported", "list", "--json").out.splitlines()
+    assert json.loads(line)["event"] == shown
+    assert event_id in shell.telemetry("exported", "list").out
+    assert json.loads(shell.telemetry("queue", "status", "--json").out)["exported"] == 1
+
+
+def test_exporting_twice_publishes_once(shell: Shell) -> None:
+    shell.telemetry("record", "search", "submit")
+    with shell.gateway() as address:
+        for _ in range(2):
+            assert shell.telemetry("export", "once", "--addr", address).code == 0
+    assert len(published(shell)) == 1
+
+
+def test_a_gateway_that_is_away_costs_nothing_but_time(shell: Shell) -> None:
+    shell.telemetry("record", "search", "submit")
+    result = shell.telemetry("export", "once", "--addr", "http://127.0.0.1:1", "--json")
+    assert result.code == 1
+    report = json.loads(result.out)
+    assert (report["outcome"], report["left"], report["dead"]) == ("outage", 1, 0)
+    assert "UNAVAILABLE" in report["problem"]
+    assert "Traceback" not in result.err
+
+
+def test_the_export_job_exports_until_it_is_told_to_stop(shell: Shell) -> None:
+    shell.telemetry("record", "search", "submit")
+    with shell.gateway() as address:
+        with shell.background("export", "run", "--addr", address) as process:
+            wait_for_line(process, r'("acked": ?1)')
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=30)
+            assert process.returncode == 0
+        assert len(published(shell)) == 1
+
+
+def test_with_export_off_events_stay_and_the_status_says_why(shell: Shell) -> None:
+    off = {"TELEMETRY_EXPORT_MODE": "none"}
+    assert shell.telemetry("record", "search", "submit", environment=off).code == 0
+    status = shell.telemetry("queue", "status", environment=off)
+    assert "Nothing is queued or sent by this environment: TELEMETRY_EXPORT_MODE is none" in status.out
+    once = shell.telemetry("export", "once", "--addr", "http://127.0.0.1:1", "--json", environment=off)
+    assert (once.code, json.loads(once.out)["outcome"]) == (0, "off")
+    opted_out = shell.telemetry("queue", "status", "--json", environment={"DO_NOT_TRACK": "TRUE"})
+    assert json.loads(opted_out.out)["nothing_leaves_because"] == "DO_NOT_TRACK is set"
+
+
+def test_the_preview_counts_what_is_held_back_and_says_why(shell: Shell) -> None:
+    shell.telemetry("record", "search", "submit")
+    narrowed = shell.telemetry("export", "preview", "--export-mode", "editor")
+    assert (narrowed.code, narrowed.out) == (0, "")
+    assert narrowed.err.strip() == "1 held back: outside TELEMETRY_EXPORT_MODE"
+
+
+def test_an_empty_queue_previews_as_such(shell: Shell) -> None:
+    assert "The queue is empty" in shell.telemetry("export", "preview").err
+
+
+def test_dead_letters_are_listed_with_their_reason_and_requeued(shell: Shell, migrated_url: str) -> None:
+    event_id = shell.telemetry("record", "search", "submit").out.strip()
+    database = Database(create_database_engine(migrated_url))
+    queue = ExportQueue(database)
+    queue.set_aside(queue.lease(1, timedelta(minutes=1)), {event_id: "rejected: too old"})
+    database.close()
+
+    (line,) = shell.telemetry("dead", "list", "--json").out.splitlines()
+    assert (json.loads(line)["id"], json.loads(line)["reason"]) == (event_id, "rejected: too old")
+    assert "rejected: too old" in shell.telemetry("dead", "list").out
+    assert shell.telemetry("dead", "requeue", event_id).out.strip() == "1 of 1 requeued"
+    assert shell.telemetry("dead", "requeue", event_id).code == 1
+    assert json.loads(shell.telemetry("queue", "status", "--json").out)["pending"] == 1
+    assert shell.telemetry("dead", "requeue", "nonsense").code == 2
+
+
+def test_upgrading_makes_the_tables_and_twice_changes_nothing(fresh_shell: Shell) -> None:
+    before = fresh_shell.telemetry("queue", "status")
+    assert before.code == 1
+    assert before.err.strip() == "error: the database has no telemetry tables yet; run: telemetry db upgrade"
+    for _ in range(2):
+        done = fresh_shell.telemetry("db", "upgrade")
+        assert done.code == 0
+        assert done.out.strip().endswith("is at version 0001")
+    assert fresh_shell.telemetry("queue", "status").code == 0
+    assert json.loads(fresh_shell.telemetry("db", "upgrade", "--json").out)["version"] == "0001"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        (("record", CANARY, "submit"), 2, "error: feature: must be 2 to 64 ASCII letters, dashes or dots"),
+        (("record", "search", "x"), 2, "error: action: must be 2 to 64"),
+        (("record", "search", "submit", "-m", f"k={CANARY}"), 2, "error: --metadata k: must be a number"),
+        (("record", "search", "submit", "-m", "k=nan"), 2, "error: metadata['k']: NaN and infinities"),
+        (("record", "search", "submit", "-m", "k=9007199254740993"), 2, "error: metadata['k']: an integer beyond 2^53"),
+        (("record", "search", "submit", "-m", "novalue"), 2, "error: --metadata: must be of the form KEY=NUMBER"),
+        (("record", "search", "submit", "-p", CANARY), 2, "error: --private: must be of the form KEY=TEXT"),
+        (("record", "search", "submit", "--private-json", f"[{CANARY}"), 2, "--private-json: must be a JSON object"),
+        (("record", "search", "submit", "-p", "a=b", "--private-json", "{}"), 2, "error: --private-json: stands in pl"),
+        (("record", "search", "submit", "--billing", "x"), 2, "error: --billing: must be of the form PRODUCT:CATEGORY"),
+        (("record", "search", "submit", "--timestamp", CANARY), 2, "error: --timestamp: must be of the form 2026-01"),
+        (("record", "search", "submit", "--timestamp", "2026-01-31"), 2, "error: timestamp: must have a time zone"),
+        (("record", "search", "submit", "--user-id", "x"), 2, "Invalid value for '--user-id'"),
+        (("record", "search", "submit"), 1, "error: the database has no telemetry tables yet; run: telemetry db upgra"),
+        (("db", "upgrade", "--database-url", "sqlite:///no/such/folder/x.db"), 1, "error: the database file cannot be"),
+        (("db", "upgrade", "--database-url", f"postgresql://u:{CANARY}@127.0.0.1:1/x"), 1, "cannot be reached"),
+        (("db", "upgrade", "--database-url", f"mysql://u:{CANARY}@h/x"), 1, "mysql is not supported"),
+        (("db", "upgrade", "--database-url", CANARY), 1, "error: the database URL is not of the form sqlite:///FILE"),
+        (("db", "upgrade", "--database-url", "sqlite://"), 1, "error: an in-memory SQLite database would lose what"),
+        (("export", "once"), 2, "TELEMETRY_GATEWAY_EXPORTER_EXPORT_ADDR: is not set, so there is nowhere to export to"),
+        (("export", "once", "--addr", "http://example.com:80"), 2, "EXPORT_ADDR: plain http:// only to loopback"),
+        (("export", "once", "--addr", f"https://u:{CANARY}@h"), 2, "must hold nothing but scheme, host and port"),
+        (("export", "once", "--addr", "gopher://x"), 2, "EXPORT_ADDR: must be https://host:port"),
+        (("export", "preview", "--export-mode", "Search"), 2, "TELEMETRY_EXPORT_MODE: export mode: must be"),
+        (("export", "preview", "--limit", "0"), 2, "Invalid value for '--limit'"),
+        (("allowlist", "check", "--file", "missing.toml"), 2, "file missing.toml cannot be read: No such"),
+        (("gateway", "serve", "--listen", "0.0.0.0:0"), 2, "GATEWAY_LISTEN_ADDR: plain text only on loop"),
+        (("gateway", "serve", "--listen", "nowhere"), 2, "TELEMETRY_GATEWAY_LISTEN_ADDR: must be host:port"),
+        (("gateway", "serve", "--listen", "127.0.0.1:0", "--sink-file", "no/such/x"), 1, "cannot be opened"),
+        (("no-such-verb",), 2, "No such command"),
+    ],
+)  # fmt: skip
+def test_a_mistake_gets_one_clear_line_an_exit_code_and_no_traceback(
+    run: Run, arguments: tuple[str, ...], code: int, text: str
+) -> None:
+    result = run(*arguments)
+    assert result.code == code, result
+    assert text in result.err
+    assert "Traceback" not in result.err
+    assert CANARY not in result.out + result.err
+
+
+def test_every_fault_of_the_settings_is_told_at_once(run: Run) -> None:
+    result = run(
+        "export",
+        "once",
+        TELEMETRY_GATEWAY_EXPORTER_EXPORT_ADDR="ftp://x",
+        TELEMETRY_GATEWAY_EXPORTER_EXPORT_INTERVAL="2h",
+        TELEMETRY_GATEWAY_EXPORTER_EXPORT_BATCH_SIZE="99",
+        TELEMETRY_MODE=CANARY,
+    )
+    assert result.code == 2
+    for variable in ("EXPORT_ADDR", "EXPORT_INTERVAL", "EXPORT_BATCH_SIZE"):
+        assert f"TELEMETRY_GATEWAY_EXPORTER_{variable}: " in result.err
+    assert "TELEMETRY_MODE: telemetry mode: must be one of on, local, off" in result.err
+    assert CANARY not in result.err
+
+
+def test_a_database_file_that_may_not_be_written_is_said_to_be_so(bare_shell: Shell) -> None:
+    read_only = f"sqlite:///file:{bare_shell.folder / 'bare.db'}?mode=ro&uri=true"
+    assert bare_shell.telemetry("db", "upgrade").code == 0
+    result = bare_shell.telemetry("record", "search", "submit", "--database-url", read_only)
+    assert (result.code, result.err.strip()) == (
+        1,
+        "error: the database file may not be written (SQLITE_READONLY)",
+    )
+
+
+def test_the_allowlist_is_checked_listed_and_written_as_a_page(bare_shell: Shell) -> None:
+    file = ROOT / "examples" / "allowlist.toml"
+    assert bare_shell.telemetry("allowlist", "check", "--file", str(file)).out.strip() == "1 entries hold, 0 expired"
+    (line,) = bare_shell.telemetry("allowlist", "list", "--json", "--file", str(file)).out.splitlines()
+    assert json.loads(line)["feature"] == "assistant.chat"
+    assert "assistant.chat" in bare_shell.telemetry("allowlist", "list", "--file", str(file)).out
+    stale = bare_shell.telemetry("allowlist", "docs", "page.md", "--check", "--file", str(file))
+    assert (stale.code, stale.err.strip()) == (1, "error: page.md is stale; run: telemetry allowlist docs page.md")
+    assert bare_shell.telemetry("allowlist", "docs", "page.md", "--file", str(file)).code == 0
+    assert bare_shell.telemetry("allowlist", "docs", "page.md", "--check", "--file", str(file)).code == 0
+    assert "| `assistant.chat` | `submit` | `language` |" in (bare_shell.folder / "page.md").read_text()
+
+
+def test_a_broken_allowlist_is_refused_with_the_line(bare_shell: Shell) -> None:
+    (bare_shell.folder / "list.toml").write_text('[[event]]\nfeature = "search"\nkyes = {}\n')
+    result = bare_shell.telemetry("allowlist", "check", "--file", "list.toml")
+    assert result.code == 2
+    assert "TELEMETRY_ALLOWLIST_FILE: list.toml, line 3: unknown field 'kyes'" in result.err
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [
+        (), ("record",), ("db", "upgrade"), ("export", "once"), ("export", "run"), ("export", "preview"),
+        ("queue", "status"), ("dead", "list"), ("dead", "requeue"), ("exported", "list"), ("allowlist", "check"),
+        ("allowlist", "list"), ("allowlist", "docs"), ("gateway", "serve"),
+    ],
+)  # fmt: skip
+def test_every_verb_has_help(run: Run, verb: tuple[str, ...]) -> None:
+    result = run(*verb, "--help")
+    assert result.code == 0
+    assert "Usage:" in result.out
+
+
+def test_the_example_service_runs_alone_on_either_database(shell: Shell, migrated_url: str) -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "examples" / "service.py"), "--database-url", migrated_url],
+        env={**shell.environment, "TELEMETRY_ALLOWLIST_FILE": str(ROOT / "examples" / "allowlist.toml")},
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert json.loads(shell.telemetry("queue", "status", "--json").out)["pending"] == 5004
+    assert "SECRET" not in done.stdout + done.stderr
