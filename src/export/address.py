@@ -56,4 +56,6 @@ def parse_gateway_address(text: str) -> GatewayAddress:
         raise ValueError("must be https://host:port, or http://host:port for plain text")
     if parts.username or parts.password or parts.path not in ("", "/") or parts.query or parts.fragment:
         raise ValueError("must hold nothing but scheme, host and port; credentials have settings of their own")
+    if port == 0:
+        raise ValueError("names port 0, which nothing can listen on")
     return GatewayAddress(parts.hostname, port or _DEFAULT_PORTS[parts.scheme], secure=parts.scheme == "https")

@@ -14,6 +14,7 @@ PAGE_ROWS: Final = 500
 """How many rows are in memory before they are sent."""
 
 _TAG_BYTES: Final = 1
+"""Of the one field in each: `RecordEventsRequest.events`, `EventsPayload.events`."""
 
 
 @dataclass(slots=True)
@@ -77,7 +78,7 @@ class ChunkMaker:
                 size = self._add(events, event_id, payload, outgoing)
                 if size is None:
                     continue
-                if chunk_ids and chunk_bytes + size > self._chunk_bytes:
+                if chunk_ids and _field_bytes(chunk_bytes + size) > self._chunk_bytes:
                     following = pb.RecordEventsRequest()
                     following.events.events.append(events.pop())
                     yield self._hand_over(request, chunk_ids, chunk_bytes, outgoing)
@@ -114,8 +115,7 @@ class ChunkMaker:
             else:
                 # SECURITY: redacted with the allowlist of this moment, immediately before the bytes are made.
                 self._redactor.redact(event)
-                size = event.ByteSize()
-                return _TAG_BYTES + _varint_bytes(size) + size
+                return _field_bytes(event.ByteSize())
         except DecodeError:
             problem = "unreadable: the stored event is no protobuf Event"
         except RedactionError as error:
@@ -132,5 +132,6 @@ def _pages(ids: Sequence[str]) -> Iterator[Sequence[str]]:
         yield ids[start : start + PAGE_ROWS]
 
 
-def _varint_bytes(number: int) -> int:
-    return max(1, (number.bit_length() + 6) // 7)
+def _field_bytes(size: int) -> int:
+    """Returns what a message of `size` bytes takes as a field: its tag, its length, itself."""
+    return _TAG_BYTES + max(1, (size.bit_length() + 6) // 7) + size

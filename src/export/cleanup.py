@@ -72,19 +72,23 @@ class Cleanup:
             RecorderError: The database failed; what was deleted before stays deleted.
         """
         now = self._clock()
-        exported = self._prune(self._queue.prune_exported, now - self._exported_retention)
+        exported = self._prune(self._prune_exported, now - self._exported_retention)
         event_logs = 0
         if self._event_logs_retention is not None:
             event_logs = self._prune(
                 lambda before, limit: prune_event_logs(self._database, before, limit), now - self._event_logs_retention
             )
-        self._metrics.pruned.inc(exported)
         _log.info("cleanup", exported=exported, event_logs=event_logs)
         return CleanupReport(exported, event_logs)
 
     def stop(self) -> None:
         """Ends a running cleanup after its current transaction."""
         self._stopping.set()
+
+    def _prune_exported(self, before: datetime, limit: int) -> int:
+        pruned = self._queue.prune_exported(before, limit)
+        self._metrics.pruned.inc(pruned)
+        return pruned
 
     def _prune(self, prune: Callable[[datetime, int], int], before: datetime) -> int:
         total = 0

@@ -1,5 +1,6 @@
 """Tokens for the gateway: a static one, or OAuth 2.0 client credentials."""
 
+import math
 import ssl
 import threading
 import time
@@ -11,13 +12,14 @@ import httpx2
 from authlib.common.errors import AuthlibBaseError
 from authlib.integrations.httpx_client import OAuth2Client
 
+from export.bearer_token import check_token
 from export.errors import CredentialsError
 from export.settings import ExporterSettings
 
 _TIMEOUT_SECONDS: Final = 10
 # A token is renewed this long before it expires, or after 9/10 of its life if that is later.
 _RENEW_BEFORE_SECONDS: Final = 60
-_DEFAULT_LIFE_SECONDS: Final = 300
+_DEFAULT_LIFE_SECONDS: Final = 300.0
 
 
 class TokenSource(Protocol):
@@ -31,8 +33,8 @@ class TokenSource(Protocol):
         """
         ...
 
-    def invalidate(self) -> None:
-        """Forgets the token that the gateway just refused."""
+    def invalidate(self, token: str) -> None:
+        """Forgets a token that the gateway refused."""
         ...
 
 
@@ -46,7 +48,7 @@ class StaticToken:
         """Returns it."""
         return self._token
 
-    def invalidate(self) -> None:
+    def invalidate(self, token: str) -> None:
         """Changes nothing: there is no other token."""
 
 
@@ -95,10 +97,11 @@ class ClientCredentials:
                 self._renew_at = self._monotonic() + max(life - _RENEW_BEFORE_SECONDS, life * 0.9)
             return self._token
 
-    def invalidate(self) -> None:
-        """Makes the next call fetch a new token."""
+    def invalidate(self, token: str) -> None:
+        """Makes the next call fetch a new token, unless another thread did so already."""
         with self._lock:
-            self._token = None
+            if self._token == token:
+                self._token = None
 
     def _fetch(self) -> tuple[str, float]:
         try:
@@ -107,7 +110,7 @@ class ClientCredentials:
             )
             with closing(client):
                 answer = client.fetch_token(self._token_url, grant_type="client_credentials")
-            return str(answer["access_token"]), float(answer.get("expires_in") or _DEFAULT_LIFE_SECONDS)
+            return check_token(str(answer["access_token"])), _life(answer.get("expires_in"))
         except AuthlibBaseError as error:
             # The error's code is from a fixed list (RFC 6749, 5.2); its description is free text.
             problem = f"the token URL refused the client credentials ({error.error})"
@@ -115,10 +118,16 @@ class ClientCredentials:
             problem = f"the token URL answered with status {error.response.status_code}"
         except httpx2.HTTPError as error:
             problem = f"the token URL cannot be reached ({type(error).__name__})"
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             problem = f"the token URL's answer holds no usable token ({type(error).__name__})"
         # SECURITY: raised outside the handlers, so that no request with the secret is chained to it.
         raise CredentialsError(problem)
+
+
+def _life(expires_in: Any) -> float:
+    """Returns how many seconds a token may be used. What the answer says wrongly, it does not say."""
+    seconds = float(expires_in or 0)
+    return seconds if math.isfinite(seconds) and seconds > 0 else _DEFAULT_LIFE_SECONDS
 
 
 def token_source(settings: ExporterSettings) -> TokenSource | None:

@@ -37,44 +37,73 @@ class Delivery:
         return event_id in self.exported or event_id in self.rejected or event_id in self.unmarked
 
 
+class _Requests:
+    """Requests as the transport's thread takes them, until the courier has no more use for them.
+
+    An error ends the sending, not the waiting for answers.
+    """
+
+    def __init__(self, requests: Iterator[pb.RecordEventsRequest], stopping: threading.Event) -> None:
+        self._requests = requests
+        self._stopping = stopping
+        # That thread may still ask for a request when the stream has ended already.
+        self._lock = threading.Lock()
+        self._over = False
+        self._error: Exception | None = None
+
+    def __iter__(self) -> Iterator[pb.RecordEventsRequest]:
+        while (request := self._next()) is not None:
+            yield request
+            if self._stopping.is_set():
+                return
+
+    def end(self) -> Exception | None:
+        """Makes no more requests; returns why the last one could not be made, if so."""
+        with self._lock:
+            self._over = True
+            return self._error
+
+    def _next(self) -> pb.RecordEventsRequest | None:
+        with self._lock:
+            if self._over:
+                return None
+            try:
+                return next(self._requests, None)
+            except Exception as error:  # noqa: BLE001 - the exporter raises it
+                self._error = error
+                return None
+
+
 class Courier:
     """Sends rows over one stream at a time.
 
     Args:
         gateway: Where to.
-        chunks: Makes the requests.
         mark: Marks acknowledged events as exported; returns whether the queue took it.
     """
 
-    def __init__(self, gateway: Gateway, chunks: ChunkMaker, mark: Callable[[Sequence[str]], bool]) -> None:
+    def __init__(self, gateway: Gateway, mark: Callable[[Sequence[str]], bool]) -> None:
         self._gateway = gateway
-        self._chunks = chunks
         self._mark = mark
         self._stopping = threading.Event()
+        self._cancelled = threading.Event()
         self._stream: EventStream | None = None
 
-    def send(self, request_id: str, ids: Sequence[str]) -> Delivery:
-        """Sends rows and waits for the answers, or for the stream to break."""
+    def send(self, request_id: str, ids: Sequence[str], chunks: ChunkMaker) -> Delivery:
+        """Sends rows, as `chunks` makes requests of them, and waits for the answers or for the stream to break."""
         delivery = Delivery()
-
-        def requests() -> Iterator[pb.RecordEventsRequest]:
-            # Runs in the transport's thread: an error ends the sending, not the waiting for answers.
-            try:
-                for request in self._chunks.requests(ids, delivery.outgoing):
-                    yield request
-                    if self._stopping.is_set():
-                        return
-            except Exception as error:  # noqa: BLE001 - the exporter raises it
-                delivery.unreadable = error
-
+        requests = _Requests(chunks.requests(ids, delivery.outgoing), self._stopping)
         try:
-            self._stream = self._gateway.open_stream(request_id, requests())
-            for response in self._stream:
+            stream = self._stream = self._gateway.open_stream(request_id, requests)
+            if self._cancelled.is_set():  # between the two lines above, or while a token was fetched
+                stream.cancel()
+            for response in stream:
                 self._take(response, delivery)
         except GatewayError as failure:
             delivery.failure = failure
         finally:
             self._stream = None
+            delivery.unreadable = requests.end()
         return delivery
 
     def finish(self) -> None:
@@ -82,7 +111,8 @@ class Courier:
         self._stopping.set()
 
     def cancel(self) -> None:
-        """Breaks the stream that is open now, if one is."""
+        """Breaks the stream that is open now, and every later one."""
+        self._cancelled.set()
         stream = self._stream
         if stream is not None:
             stream.cancel()

@@ -49,12 +49,15 @@ class GatewayError(ExportError):
     Attributes:
         code: The gRPC status, or `CREDENTIALS` where none was reached.
         kind: What it says of the events.
+        token_refused: Whether a new token may help.
     """
 
     def __init__(self, code: str, kind: FailureKind, details: str) -> None:
         super().__init__(f"{code}: {details}" if details else code)
         self.code = code
         self.kind = kind
+        # An expired token is PERMISSION_DENIED, by the wire contract.
+        self.token_refused = code in {"UNAUTHENTICATED", "PERMISSION_DENIED"}
 
     @classmethod
     def from_status(cls, code: grpc.StatusCode, details: str) -> "GatewayError":

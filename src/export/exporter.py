@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from enum import Enum
@@ -17,15 +17,15 @@ from export.delivery import Courier, Delivery
 from export.errors import FailureKind, GatewayError
 from export.gateway_client import Gateway
 from export.metrics import ExportMetrics
+from export.parts import Parts
 from recorder.errors import RecorderError
 from recorder.export_queue import ExportQueue, Lease, LeasedEvent
 from telemetry import ExportPolicy, Redactor
-from telemetry.event import Clock, IdFactory, new_event_id, now_utc
+from telemetry.event import IdFactory, new_event_id
 
-# Streams that one lease may take to find the events that a gateway cannot: enough to descend
-# by halves from the largest lease, several times over.
-_MAX_STREAMS_PER_LEASE: Final = 64
-_MAX_REASON: Final = 500
+# Streams of one lease that may break before one event is acknowledged: enough to descend by halves
+# from the largest lease, several times over. A gateway that takes some events is searched to the end.
+_MAX_FRUITLESS_STREAMS: Final = 64
 _log = structlog.get_logger("export")
 
 
@@ -44,6 +44,8 @@ class Outcome(Enum):
     """The process was told to stop."""
     OFF = "off"
     """Export is switched off."""
+    ALLOWLIST = "allowlist"
+    """The allowlist cannot be read, and without it nothing is sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,11 +118,11 @@ class Exporter:
     Args:
         queue: Where events come from.
         gateway: Where they go.
-        redactor: Applied to each event immediately before it is sent.
+        load_redactor: Called at the start of each pass; its redactor is applied to each event
+            immediately before it is sent. A `ValueError` from it ends the pass with nothing sent.
         policy: Says whether anything, and which features, may leave now.
         settings: How to go about it.
         metrics: What Prometheus is told.
-        clock: Tells the time.
         id_factory: Makes request ids.
         random: Spreads the waits.
     """
@@ -130,26 +132,26 @@ class Exporter:
         queue: ExportQueue,
         gateway: Gateway,
         *,
-        redactor: Redactor,
+        load_redactor: Callable[[], Redactor],
         policy: ExportPolicy,
         settings: PassSettings,
         metrics: ExportMetrics,
-        clock: Clock = now_utc,
         id_factory: IdFactory = new_event_id,
         random: Random | None = None,
     ) -> None:
         self._queue = queue
+        self._load_redactor = load_redactor
         self._policy = policy
         self._settings = settings
         self._metrics = metrics
-        self._clock = clock
+        self._clock = queue.clock  # leases run by it
         self._id_factory = id_factory
         self._random = Random() if random is None else random  # noqa: S311 - jitter, not secrecy
         self._stopping = threading.Event()
+        self._out_of_time = threading.Event()
         self._one_pass = threading.Lock()
-        self._lease_ends = clock()
-        chunks = ChunkMaker(queue.payloads, redactor=redactor, policy=policy, chunk_bytes=settings.chunk_bytes)
-        self._courier = Courier(gateway, chunks, self._mark)
+        self._lease_ends = queue.clock()
+        self._courier = Courier(gateway, self._mark)
 
     def run_pass(self) -> PassReport:
         """Exports until nothing is due, the gateway stays away, or `stop` is called.
@@ -162,9 +164,9 @@ class Exporter:
             # SECURITY: consent and export mode are asked before anything is read.
             if obstacle := self._policy.obstacle:
                 report.outcome, report.problem = Outcome.OFF, obstacle
-            else:
+            elif (chunks := self._chunk_maker(report)) is not None:
                 try:
-                    self._drain(report)
+                    self._drain(chunks, report)
                     report.left = self._queue.counts().pending
                 except RecorderError as error:
                     report.outcome, report.problem = Outcome.DATABASE, str(error)
@@ -179,11 +181,26 @@ class Exporter:
         """
         self._stopping.set()
         self._courier.finish()
-        timer = threading.Timer(self._settings.shutdown_timeout.total_seconds(), self._courier.cancel)
+        timer = threading.Timer(self._settings.shutdown_timeout.total_seconds(), self._cut_off)
         timer.daemon = True
         timer.start()
 
-    def _drain(self, report: PassReport) -> None:
+    def _cut_off(self) -> None:
+        self._out_of_time.set()
+        self._courier.cancel()
+
+    def _chunk_maker(self, report: PassReport) -> ChunkMaker | None:
+        try:
+            # SECURITY: the allowlist of this moment. One that cannot be read lets nothing leave.
+            redactor = self._load_redactor()
+        except ValueError as error:
+            report.outcome, report.problem = Outcome.ALLOWLIST, str(error)
+            return None
+        return ChunkMaker(
+            self._queue.payloads, redactor=redactor, policy=self._policy, chunk_bytes=self._settings.chunk_bytes
+        )
+
+    def _drain(self, chunks: ChunkMaker, report: PassReport) -> None:
         outages = 0
         reauthenticated = False
         while not self._stopping.is_set():
@@ -193,12 +210,12 @@ class Exporter:
             report.leased += len(lease.events)
             self._metrics.batch_size.observe(len(lease.events))
             acked_before = report.acked
-            failure = self._export(lease, report)
+            failure = self._export(lease, chunks, report)
             outages = 0 if report.acked > acked_before else outages
             if failure is None:
                 continue
             report.problem = str(failure)
-            if failure.code == "UNAUTHENTICATED" and not reauthenticated:
+            if failure.token_refused and not reauthenticated:
                 reauthenticated = True  # the cached token was forgotten; once, a new one is tried at once
                 continue
             if failure.kind is FailureKind.REFUSED:
@@ -212,58 +229,57 @@ class Exporter:
             self._stopping.wait(self._backoff(outages))
         report.outcome = Outcome.STOPPED
 
-    def _export(self, lease: Lease, report: PassReport) -> GatewayError | None:
+    def _export(self, lease: Lease, chunks: ChunkMaker, report: PassReport) -> GatewayError | None:
         """Sends a lease's events; returns why not, where that was no event's fault."""
         self._lease_ends = lease.expires_at
         open_ids = {event.id for event in lease.events}
         try:
-            return self._deliver(lease, open_ids, report)
+            return self._deliver(lease, chunks, open_ids, report)
         finally:
             if open_ids:
                 self._queue.release(lease, list(open_ids))
 
-    def _deliver(self, lease: Lease, open_ids: set[str], report: PassReport) -> GatewayError | None:
+    def _deliver(self, lease: Lease, chunks: ChunkMaker, open_ids: set[str], report: PassReport) -> GatewayError | None:
         """Sends events together, those that failed often alone, and splits what the gateway chokes on.
 
         A stream that breaks for an unclear reason is sent again in halves, down to single events.
         One that fails alone is at fault only if the gateway took others meanwhile; else it is an outage.
         """
-        alone_from = self._settings.attempts_before_alone
-        alone = [[event] for event in reversed(lease.events) if event.attempts >= alone_from]
-        together = [event for event in lease.events if event.attempts < alone_from]
-        parts = [*alone, together] if together else alone  # a stack: the crowd first
+        parts = Parts(lease.events, alone_from=self._settings.attempts_before_alone, random=self._random)
         suspects: dict[str, tuple[LeasedEvent, GatewayError]] = {}
         acked_before = report.acked
         failure: GatewayError | None = None
-        streams = 0
-        while parts and not self._stopping.is_set():
-            if streams == _MAX_STREAMS_PER_LEASE + len(alone):
-                break
-            streams += 1
-            part = parts.pop()
-            delivery = self._send(lease, part, open_ids, report)
-            failure = delivery.failure
+        fruitless = 0
+        # What is not sent when the lease ends may be another exporter's by then.
+        while parts and not self._stopping.is_set() and self._clock() < lease.expires_at:
+            part = parts.take()
+            failure = self._send(lease, chunks, part, open_ids, report).failure
             if failure is None:
                 continue
             if failure.kind in (FailureKind.OUTAGE, FailureKind.REFUSED):
                 return failure
             unanswered = [event for event in part if event.id in open_ids]
             if len(unanswered) > 1:
-                middle = len(unanswered) // 2
-                parts += [unanswered[middle:], unanswered[:middle]]
+                parts.split(unanswered)
             elif unanswered and failure.kind is FailureKind.TOO_LARGE:
                 self._count_attempts(lease, unanswered, open_ids, report, f"too_large: {failure}")
             elif unanswered:
                 suspects[unanswered[0].id] = (unanswered[0], failure)
-        if suspects and report.acked > acked_before:
+                parts.move_on()
+            fruitless += 1
+            if report.acked == acked_before and fruitless == _MAX_FRUITLESS_STREAMS:
+                return failure
+        if report.acked > acked_before:
             for event, cause in suspects.values():
                 self._count_attempts(lease, [event], open_ids, report, f"gateway_error: {cause}")
             return None
         return next((cause for _, cause in suspects.values()), failure if parts else None)
 
-    def _send(self, lease: Lease, part: Sequence[LeasedEvent], open_ids: set[str], report: PassReport) -> Delivery:
+    def _send(
+        self, lease: Lease, chunks: ChunkMaker, part: Sequence[LeasedEvent], open_ids: set[str], report: PassReport
+    ) -> Delivery:
         report.streams += 1
-        delivery = self._courier.send(f"{report.request_id}-{report.streams}", [event.id for event in part])
+        delivery = self._courier.send(f"{report.request_id}-{report.streams}", [event.id for event in part], chunks)
         outgoing = delivery.outgoing
         report.sent += len(outgoing.sent)
         report.bytes += outgoing.bytes
@@ -305,7 +321,7 @@ class Exporter:
     def _set_aside(self, lease: Lease, reasons: dict[str, str], open_ids: set[str], report: PassReport) -> None:
         if not reasons:
             return
-        dead = self._queue.set_aside(lease, {event_id: text[:_MAX_REASON] for event_id, text in reasons.items()})
+        dead = self._queue.set_aside(lease, reasons)
         open_ids -= set(reasons)
         report.dead += dead
         self._metrics.dead.inc(dead)
@@ -322,7 +338,7 @@ class Exporter:
             try:
                 self._queue.mark_exported(ids)
             except RecorderError as error:
-                if self._clock() >= self._lease_ends or self._stopping.wait(pause):
+                if self._clock() >= self._lease_ends or self._out_of_time.wait(pause):
                     _log.error(
                         "acknowledged events not marked, they will be sent again", count=len(ids), error=str(error)
                     )

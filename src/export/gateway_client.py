@@ -1,8 +1,9 @@
 """The channel to a gateway, and one stream of events over it."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -15,7 +16,7 @@ from export.settings import ExporterSettings
 from telemetry.v1 import telemetrygateway_pb2 as pb
 from telemetry.v1.telemetrygateway_pb2_grpc import TelemeteryGatewayServiceStub
 
-_MAX_DETAILS: Final = 300
+_MAX_TEXT: Final = 300
 _OPTIONS: Final = (
     # A connection that a firewall dropped in silence is noticed while a stream waits on it.
     ("grpc.keepalive_time_ms", 60_000),
@@ -23,6 +24,8 @@ _OPTIONS: Final = (
     # Retries are the exporter's: it knows which events were acknowledged.
     ("grpc.enable_retries", 0),
 )
+# SECURITY: plain text goes to the address that was checked, not to a proxy that the environment names.
+_PLAIN_TEXT_OPTIONS: Final = (*_OPTIONS, ("grpc.enable_http_proxy", 0))
 
 
 class EventStream(Protocol):
@@ -117,9 +120,10 @@ class GatewayClient:
     def open_stream(self, request_id: str, batches: Iterable[pb.RecordEventsRequest]) -> EventStream:
         """Opens a stream: see `Gateway`."""
         call_metadata: tuple[tuple[str, str], ...] = ()
-        if self._tokens is not None:
+        token = None if self._tokens is None else _token(self._tokens)
+        if token is not None:
             # SECURITY: only ever on a TLS channel; see the constructor.
-            call_metadata = (("authorization", f"Bearer {_token(self._tokens)}"),)
+            call_metadata = (("authorization", f"Bearer {token}"),)
         metadata = pb.RecordEventsRequestMetadata(request_id=request_id, identifier=self._identifier)
 
         def requests() -> Iterator[pb.RecordEventsRequest]:
@@ -128,7 +132,9 @@ class GatewayClient:
 
         stub = TelemeteryGatewayServiceStub(self._open_channel())
         call = stub.RecordEvents(requests(), timeout=self._deadline.total_seconds(), metadata=call_metadata)
-        return _Stream(call, self)
+        # SECURITY: a peer could echo what it was sent as credentials.
+        secrets = self._secrets if token is None else (*self._secrets, token)
+        return _Stream(call, partial(clean_text, secrets=secrets), partial(self._forget, token))
 
     def close(self) -> None:
         """Closes the channel. A later stream opens a new one."""
@@ -136,44 +142,56 @@ class GatewayClient:
         if channel is not None and self._process == os.getpid():
             channel.close()
 
-    def failure(self, error: grpc.RpcError) -> GatewayError:
-        """Returns what a call's error means here."""
-        code = error.code() if isinstance(error, grpc.Call) else grpc.StatusCode.UNKNOWN
-        details = (error.details() if isinstance(error, grpc.Call) else None) or ""
-        if code is grpc.StatusCode.UNAUTHENTICATED and self._tokens is not None:
-            self._tokens.invalidate()
-        # SECURITY: a peer could echo what it was sent as credentials.
-        for secret in self._secrets:
-            details = details.replace(secret, "***")
-        return GatewayError.from_status(code, " ".join(details.split())[:_MAX_DETAILS])
+    def _forget(self, token: str | None) -> None:
+        if self._tokens is not None and token is not None:
+            self._tokens.invalidate(token)
 
     def _open_channel(self) -> grpc.Channel:
         # A channel's threads do not survive a fork; the child makes a channel of its own.
         if self._channel is None or self._process != os.getpid():
             self._process = os.getpid()
             if self._channel_credentials is None:
-                self._channel = grpc.insecure_channel(self._address.target, options=_OPTIONS)
+                self._channel = grpc.insecure_channel(self._address.target, options=_PLAIN_TEXT_OPTIONS)
             else:
                 self._channel = grpc.secure_channel(self._address.target, self._channel_credentials, options=_OPTIONS)
         return self._channel
 
 
 class _Stream:
-    def __init__(self, call: Any, client: GatewayClient) -> None:  # both an iterator and a grpc.Call
-        self._call = call
-        self._client = client
+    def __init__(self, call: Any, clean: Callable[[str], str], forget_token: Callable[[], None]) -> None:
+        self._call = call  # both an iterator and a grpc.Call
+        self._clean = clean
+        self._forget_token = forget_token
 
     def __iter__(self) -> Iterator[pb.RecordEventsResponse]:
         try:
-            yield from self._call
+            for response in self._call:
+                for rejection in response.rejected_events:
+                    rejection.reason = self._clean(rejection.reason)
+                yield response
         except grpc.RpcError as error:
-            failure = self._client.failure(error)
+            failure = self._failure(error)
         else:
             return
+        if failure.token_refused:
+            self._forget_token()
         raise failure
+
+    def _failure(self, error: grpc.RpcError) -> GatewayError:
+        if not isinstance(error, grpc.Call):
+            return GatewayError.from_status(grpc.StatusCode.UNKNOWN, "")
+        return GatewayError.from_status(error.code(), self._clean(error.details() or ""))
 
     def cancel(self) -> None:
         self._call.cancel()
+
+
+def clean_text(text: str, *, secrets: Iterable[str]) -> str:
+    """Returns a peer's words fit for logs, terminals and text columns: masked, on one line, cut to length."""
+    for secret in secrets:
+        text = text.replace(secret, "***")
+    printable = "".join(character if character.isprintable() else " " for character in text)
+    return " ".join(printable.split())[:_MAX_TEXT]
 
 
 def _token(tokens: TokenSource) -> str:

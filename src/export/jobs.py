@@ -10,6 +10,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
 from export.cleanup import Cleanup
+from export.errors import ExportError
 from export.exporter import Exporter, PassSettings
 from export.gateway_client import Gateway, GatewayClient
 from export.metrics import ExportMetrics
@@ -54,7 +55,7 @@ class ExportJobs:
         self.exporter = Exporter(
             self.queue,
             self._gateway,
-            redactor=settings.redactor(),
+            load_redactor=settings.redactor,
             policy=settings.export_policy(),
             settings=PassSettings(
                 batch_size=settings.export_batch_size,
@@ -63,7 +64,6 @@ class ExportJobs:
                 shutdown_timeout=settings.shutdown_timeout,
             ),
             metrics=self.metrics,
-            clock=clock,
         )
         self.cleanup = Cleanup(
             self.database,
@@ -79,7 +79,12 @@ class ExportJobs:
         """Starts the three jobs in threads of this process, each at once and then at its interval.
 
         Call it in the process that is to export, after any fork.
+
+        Raises:
+            ExportError: They run already.
         """
+        if self._scheduler is not None:
+            raise ExportError("the export jobs run already; stop them first")
         scheduler = BackgroundScheduler(executors={"default": ThreadPoolExecutor(3)}, timezone="UTC")
         for job, interval in (
             (self.exporter.run_pass, self._settings.export_interval),

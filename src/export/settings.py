@@ -1,5 +1,6 @@
 """The exporter's settings, from the environment or from arguments."""
 
+import ssl
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -10,6 +11,7 @@ from annotated_types import Ge, Gt, Le
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from export.address import GatewayAddress, parse_gateway_address
+from export.bearer_token import check_token
 from recorder.settings import DEFAULT_DATABASE_URL, PrivacySettings
 from telemetry.settings import Duration, InvalidSettingsError
 from telemetry.v1 import telemetrygateway_pb2 as pb
@@ -26,6 +28,23 @@ PositiveDuration = Annotated[Duration, Gt(_NOTHING)]
 
 def _check_address(value: str) -> str:
     parse_gateway_address(value)
+    return value
+
+
+def _check_secret_token(value: SecretStr) -> SecretStr:
+    check_token(value.get_secret_value())
+    return value
+
+
+def _check_token_url(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        usable = parts.scheme == "https" and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    # SECURITY: the client secret travels to this URL.
+    if not usable:
+        raise ValueError("must be https://host, with a path where the server has one")
     return value
 
 
@@ -133,10 +152,10 @@ class ExporterSettings(PrivacySettings):
     service_environment: str | None = Field(
         default=None, validation_alias="TELEMETRY_SERVICE_ENVIRONMENT", description="The managed service's environment."
     )
-    bearer_token: SecretStr | None = Field(
+    bearer_token: Annotated[SecretStr, AfterValidator(_check_secret_token)] | None = Field(
         default=None, validation_alias=f"{_PREFIX}BEARER_TOKEN", description="A static token for the gateway."
     )
-    oauth_token_url: str | None = Field(
+    oauth_token_url: Annotated[str, AfterValidator(_check_token_url)] | None = Field(
         default=None,
         validation_alias=f"{_PREFIX}OAUTH_TOKEN_URL",
         description="Where OAuth 2.0 client credentials are exchanged for a token; `https://`.",
@@ -164,10 +183,7 @@ class ExporterSettings(PrivacySettings):
         yield from self._transport_faults()
         yield from self._identity_faults()
         yield from self._credentials_faults()
-        for field in ("tls_ca_file", "tls_cert_file", "tls_key_file"):
-            path: Path | None = getattr(self, field)
-            if path is not None and not path.is_file():
-                yield field, f"there is no file {path}"
+        yield from self._certificate_faults()
 
     def _transport_faults(self) -> Iterator[tuple[str, str]]:
         address = self.address
@@ -178,8 +194,34 @@ class ExporterSettings(PrivacySettings):
             # SECURITY: a token never travels over plain text, not even to loopback.
             if self.bearer_token or self.oauth_client_id:
                 yield "export_addr", "credentials never travel over plain http://; use https://"
+            # SECURITY: a license key is what a licensed instance is known by.
+            if self.license_key is not None and not address.is_loopback:
+                yield "export_addr", "a license key never travels over plain http:// to another machine; use https://"
+
+    def _certificate_faults(self) -> Iterator[tuple[str, str]]:
+        missing = False
+        for field in ("tls_ca_file", "tls_cert_file", "tls_key_file"):
+            path: Path | None = getattr(self, field)
+            if path is not None and not path.is_file():
+                yield field, f"there is no file {path}"
+                missing = True
         if (self.tls_cert_file is None) != (self.tls_key_file is None):
             yield "tls_cert_file", f"needs {_PREFIX}TLS_KEY_FILE, and the other way round"
+            missing = True
+        if missing:
+            return
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        if self.tls_ca_file is not None:
+            try:
+                context.load_verify_locations(cafile=self.tls_ca_file)
+            except OSError:  # ssl.SSLError is one
+                yield "tls_ca_file", f"{self.tls_ca_file} holds no readable PEM certificate"
+        if self.tls_cert_file is not None:
+            try:
+                # The password keeps a locked key from asking for one on the terminal.
+                context.load_cert_chain(self.tls_cert_file, self.tls_key_file, password="")
+            except OSError:
+                yield "tls_cert_file", "the certificate and the key do not fit each other, or are no unlocked PEM files"
 
     def _identity_faults(self) -> Iterator[tuple[str, str]]:
         if self.service_id is not None and (self.license_key is not None or self.instance_id is not None):
@@ -201,9 +243,6 @@ class ExporterSettings(PrivacySettings):
                 yield name, "is missing; client credentials need token URL, client id and client secret"
             if self.bearer_token is not None:
                 yield "bearer_token", "stands beside client credentials; keep one of them"
-        if self.oauth_token_url is not None and urlsplit(self.oauth_token_url).scheme != "https":
-            # SECURITY: the client secret travels to this URL.
-            yield "oauth_token_url", "must be https://"
 
     @property
     def address(self) -> GatewayAddress | None:

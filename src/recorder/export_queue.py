@@ -164,7 +164,7 @@ class ExportQueue:
 
     def __init__(self, database: Database, *, clock: Clock = now_utc) -> None:
         self._database = database
-        self._clock = clock
+        self.clock = clock
         self._sql = _SQLITE if database.is_sqlite else _POSTGRESQL
 
     def lease(self, limit: int, duration: timedelta) -> Lease:
@@ -173,7 +173,7 @@ class ExportQueue:
         Exporters that lease at the same time get different rows and do not wait for each other.
         The transaction ends before this returns.
         """
-        now = self._clock()
+        now = self.clock()
         token = str(uuid.uuid4())
         expires_at = now + duration
         values = {"now": self._time(now), "until": self._time(expires_at), "lease": token, "limit": limit}
@@ -197,7 +197,7 @@ class ExportQueue:
 
         Needs no lease: a late acknowledgement is still one, even of a dead letter.
         """
-        return self._update("mark", {"ids": self._ids(ids), "now": self._time(self._clock())})
+        return self._update("mark", {"ids": self._ids(ids), "now": self._time(self.clock())})
 
     def release(self, lease: Lease, ids: Sequence[str]) -> int:
         """Gives rows back as they were, due at once; returns how many were still held."""
@@ -216,7 +216,7 @@ class ExportQueue:
 
         They are kept until they are requeued, and never cleaned up.
         """
-        now = self._time(self._clock())
+        now = self._time(self.clock())
 
         def setting_aside(connection: Connection) -> int:
             return sum(
@@ -267,7 +267,7 @@ class ExportQueue:
 
     def counts(self) -> QueueCounts:
         """Returns the queue's state. One statement, so the numbers agree with each other."""
-        values = {"now": self._time(self._clock()), "entry": CLEANED}
+        values = {"now": self._time(self.clock()), "entry": CLEANED}
         row = self._database.read(lambda c: c.exec_driver_sql(self._sql["counts"], values).one())
         return QueueCounts(
             pending=row.pending,

@@ -115,9 +115,9 @@ def scripted_gateway(
     )
     add_TelemeteryGatewayServiceServicer_to_server(gateway, server)
     if credentials is None:
-        port = server.add_insecure_port("127.0.0.1:0")
+        port = server.add_insecure_port(f"{host}:0")
     else:
-        port = server.add_secure_port("127.0.0.1:0", credentials)
+        port = server.add_secure_port(f"{host}:0", credentials)
     server.start()
     gateway.server = server
     gateway.address = f"{'http' if credentials is None else 'https'}://{host}:{port}"

@@ -11,7 +11,6 @@ from prometheus_client import CollectorRegistry
 
 from export import Exporter, ExporterSettings, ExportMetrics, GatewayClient, PassSettings
 from recorder.export_queue import ExportQueue
-from support.databases import ManualClock
 from support.recorders import EXPORT_ALL
 from support.scripted_gateway import ScriptedGateway, scripted_gateway
 from telemetry import ExportPolicy, Redactor
@@ -28,12 +27,13 @@ def gateway() -> Iterator[ScriptedGateway]:
 
 
 @pytest.fixture
-def make_exporter(queue: ExportQueue, clock: ManualClock, gateway: ScriptedGateway) -> Iterator[MakeExporter]:
+def make_exporter(queue: ExportQueue, gateway: ScriptedGateway) -> Iterator[MakeExporter]:
     clients: list[GatewayClient] = []
 
     def make(
         *,
         redactor: Redactor | None = None,
+        load_redactor: Callable[[], Redactor] | None = None,
         policy: ExportPolicy = EXPORT_ALL,
         deadline: str = "10s",
         queue: ExportQueue = queue,
@@ -48,11 +48,10 @@ def make_exporter(queue: ExportQueue, clock: ManualClock, gateway: ScriptedGatew
         return Exporter(
             queue,
             client,
-            redactor=redactor or Redactor(),
+            load_redactor=load_redactor or (lambda: redactor or Redactor()),
             policy=policy,
             settings=replace(QUICK, **changes),
             metrics=ExportMetrics(CollectorRegistry()),
-            clock=clock,
             random=Random(1),
         )
 

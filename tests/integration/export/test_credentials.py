@@ -125,8 +125,24 @@ def test_a_token_is_renewed_before_it_expires_and_when_it_was_refused(
     assert source.token() == "TOKEN-1"
     seconds.now = 3600 - 60
     assert source.token() == "TOKEN-2"
-    source.invalidate()
+    source.invalidate("TOKEN-2")
     assert source.token() == "TOKEN-3"
+    source.invalidate("TOKEN-2")  # a stream that began with the old one breaks only now
+    assert source.token() == "TOKEN-3"
+
+
+@pytest.mark.parametrize("life", ["-1", "0", "null"])
+def test_a_life_that_makes_no_sense_is_taken_as_a_short_one(
+    tokens: TokenServer, authority: CertificateAuthority, life: str
+) -> None:
+    tokens.body = b'{"access_token": "t", "token_type": "Bearer", "expires_in": %s}' % life.encode()
+    seconds = Seconds()
+    source = credentials(tokens, authority, seconds)
+    assert source.token() == "t"
+    assert tokens.asked == 1
+    seconds.now = 300
+    source.token()
+    assert tokens.asked == 2
 
 
 @pytest.mark.parametrize(
@@ -141,6 +157,9 @@ def test_a_token_is_renewed_before_it_expires_and_when_it_was_refused(
         (200, b"SECRET-TEXT", "holds no usable token"),
         (200, b"{}", "holds no usable token"),
         (200, b'{"access_token": "t", "expires_in": "SECRET-TEXT"}', "holds no usable token"),
+        (200, b'{"access_token": "SECRET\\r\\nTEXT", "token_type": "Bearer"}', "holds no usable token"),
+        (200, b'{"access_token": "t", "expires_in": NaN}', "holds no usable token"),
+        (200, b'{"access_token": "t", "expires_in": Infinity}', "holds no usable token"),
         (404, b"{}", "no usable token"),
     ],
 )
@@ -171,7 +190,7 @@ def test_a_token_url_that_is_not_there_or_not_trusted_is_told(
 def secure_exporter(queue: ExportQueue, settings: ExporterSettings) -> tuple[Exporter, GatewayClient]:
     client = GatewayClient.from_settings(settings)
     exporter = Exporter(
-        queue, client, redactor=Redactor(), policy=EXPORT_ALL, settings=PassSettings(outages_per_pass=1),
+        queue, client, load_redactor=Redactor, policy=EXPORT_ALL, settings=PassSettings(outages_per_pass=1),
         metrics=ExportMetrics(CollectorRegistry()),
     )  # fmt: skip
     return exporter, client
@@ -186,14 +205,15 @@ def server_credentials(authority: CertificateAuthority, *, mutual: bool = False)
     )
 
 
+@pytest.mark.parametrize("code", [grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED])
 def test_a_managed_service_exports_with_client_credentials_and_renews_a_refused_token(
-    database: Database, queue: ExportQueue, tokens: TokenServer, authority: CertificateAuthority
+    database: Database, queue: ExportQueue, tokens: TokenServer, authority: CertificateAuthority, code: grpc.StatusCode
 ) -> None:
     make_recorder(database).record("search", "submit")
 
     def only_the_second(stream: int, headers: dict[str, str]) -> None:
         if headers.get("authorization") != "Bearer TOKEN-2":
-            raise Refuse(grpc.StatusCode.UNAUTHENTICATED, "expired: TOKEN-1")
+            raise Refuse(code, "expired: TOKEN-1")
 
     with scripted_gateway(credentials=server_credentials(authority)) as gateway:
         gateway.at_start = only_the_second
@@ -208,6 +228,8 @@ def test_a_managed_service_exports_with_client_credentials_and_renews_a_refused_
     assert (report.outcome, report.acked, tokens.asked) == (Outcome.DRAINED, 1, 2)
     assert gateway.metadata[0].identifier.managed_service.service_id == "svc"
     assert SECRET not in str(logs) + str(report)
+    assert "TOKEN-" not in str(logs) + str(report)  # the gateway quoted it
+    assert report.problem == f"{code.name}: expired: ***"
 
 
 def test_without_a_token_nothing_is_sent_and_nothing_is_lost(
@@ -249,12 +271,9 @@ def test_a_certificate_that_does_not_fit_is_an_outage_and_nothing_is_lost(
     other = CertificateAuthority(tmp_path / "other")
     mutual = fault == "no client certificate"
     host = "127.0.0.2" if fault == "wrong name" else "127.0.0.1"
-    with scripted_gateway(credentials=server_credentials(authority, mutual=mutual)) as gateway:
-        port = gateway.address.rpartition(":")[2]
-        if fault == "wrong name":
-            gateway.server.add_secure_port(f"127.0.0.2:{port}", server_credentials(authority))
+    with scripted_gateway(credentials=server_credentials(authority, mutual=mutual), host=host) as gateway:
         settings = ExporterSettings.load(
-            export_addr=f"https://{host}:{port}",
+            export_addr=gateway.address,
             instance_id="i",
             tls_ca_file=other.file if fault == "wrong authority" else authority.file,
         )

@@ -11,7 +11,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
-from export import Cleanup, ExporterSettings, ExportJobs, ExportMetrics
+from export import Cleanup, ExportError, ExporterSettings, ExportJobs, ExportMetrics
 from recorder.database import Database
 from recorder.errors import DatabaseBusyError
 from recorder.export_queue import ExportQueue
@@ -71,6 +71,26 @@ def test_cleanup_deletes_old_event_logs_only_where_a_retention_is_set(
     assert cleanup.run().event_logs == 0
 
 
+def test_what_was_deleted_is_counted_even_if_the_rest_fails(
+    database: Database, queue: ExportQueue, clock: ManualClock, registry: CollectorRegistry,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    queue.mark_exported(fill(database, 3))
+    clock.advance(days=2)
+
+    def fails(*_: Any) -> int:
+        raise DatabaseBusyError("locked")
+
+    monkeypatch.setattr("export.cleanup.prune_event_logs", fails)
+    cleanup = Cleanup(
+        database, queue, exported_retention=timedelta(), event_logs_retention=timedelta(days=1),
+        metrics=ExportMetrics(registry), clock=clock,
+    )  # fmt: skip
+    with pytest.raises(DatabaseBusyError):
+        cleanup.run()
+    assert sample(registry, "telemetry_events_pruned_total") == queue.counts().cleaned == 3
+
+
 def jobs_for(url: str, gateway: ScriptedGateway, registry: CollectorRegistry, **settings: Any) -> ExportJobs:
     loaded = ExporterSettings.load(
         database_url=url, export_addr=gateway.address, instance_id="i", export_mode="all", **settings
@@ -90,6 +110,8 @@ def test_started_jobs_export_at_once_and_again_and_stop_cleanly(
 ) -> None:
     fill(database, 2)
     jobs = jobs_for(migrated_url, gateway, registry, export_interval="100ms", metrics_interval="50ms").start()
+    with pytest.raises(ExportError, match="run already"):
+        jobs.start()
     until(lambda: len(gateway.received) == 2)
     fill(database, 1)
     until(lambda: len(gateway.received) == 3)

@@ -1,6 +1,7 @@
 """One pass against a gateway that does what it wants: what is marked, what waits, what is set aside."""
 
 import threading
+import time
 from datetime import timedelta
 from typing import Any
 
@@ -8,7 +9,7 @@ import grpc
 import pytest
 from structlog.testing import capture_logs
 
-from export import Exporter, Outcome
+from export import Exporter, GatewayClient, Outcome
 from recorder.database import Database
 from recorder.errors import DatabaseBusyError
 from recorder.export_queue import ExportQueue, QueueCounts
@@ -170,7 +171,7 @@ def test_acknowledgements_before_a_break_stand_and_the_rest_is_sent_again(
         (grpc.StatusCode.UNAVAILABLE, Outcome.OUTAGE, 5),
         (grpc.StatusCode.RESOURCE_EXHAUSTED, Outcome.OUTAGE, 5),
         (grpc.StatusCode.ABORTED, Outcome.OUTAGE, 5),
-        (grpc.StatusCode.PERMISSION_DENIED, Outcome.REFUSED, 1),
+        (grpc.StatusCode.PERMISSION_DENIED, Outcome.REFUSED, 2),
         (grpc.StatusCode.UNAUTHENTICATED, Outcome.REFUSED, 2),
         (grpc.StatusCode.UNIMPLEMENTED, Outcome.REFUSED, 1),
     ],
@@ -261,6 +262,38 @@ def test_events_that_break_streams_hold_up_no_others_and_end_as_dead_letters(
     assert {letter.id for letter in letters} == set(bad)
     assert {letter.reason for letter in letters} == {"gateway_error: INTERNAL: cannot digest it"}
     assert states(queue) == (0, 24, poisons)
+
+
+@pytest.mark.parametrize(("poisons", "good"), [(100, 500), (300, 3)])
+def test_a_long_run_of_old_events_that_break_streams_blocks_no_queue(
+    database: Database, queue: ExportQueue, clock: ManualClock, exporter: Exporter, gateway: ScriptedGateway,
+    poisons: int, good: int,
+) -> None:  # fmt: skip
+    gateway.script = poisonous
+    fill(database, poisons, "poison")
+    fill(database, good)
+    acked = 0
+    for _ in range(4):  # how soon a few among many are found is chance, that they are found is not
+        acked += exporter.run_pass().acked
+        clock.advance(hours=1)
+    assert acked == good
+
+
+def test_no_stream_is_opened_when_the_lease_has_ended(
+    database: Database, queue: ExportQueue, clock: ManualClock, exporter: Exporter, gateway: ScriptedGateway
+) -> None:
+    fill(database, 8)
+
+    def slow_and_choking(batch: Batch) -> pb.RecordEventsResponse:
+        clock.advance(minutes=2)
+        if len(batch.events) > 2:
+            raise Refuse(INTERNAL, "too much at once")
+        return acknowledge(batch)
+
+    gateway.script = slow_and_choking
+    report = exporter.run_pass()
+    assert (report.outcome, report.acked, report.left) == (Outcome.DRAINED, 8, 0)
+    assert report.leased > 8  # the lease of five minutes ended twice on the way
 
 
 def test_a_gateway_that_breaks_every_stream_is_an_outage_and_no_events_fault(
@@ -384,6 +417,53 @@ def test_stopping_takes_no_new_lease_and_gives_back_what_was_not_sent(
     assert (counts.leased, counts.pending + counts.exported) == (0, 3_000)
     assert counts.exported == report.acked > 0
     assert exporter.run_pass().leased == 0
+
+
+def test_stopping_gives_up_on_marking_no_later_than_it_was_told_and_not_at_once(
+    database: Database, queue: ExportQueue, gateway: ScriptedGateway, make_exporter: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    fill(database, 1)
+    mark = queue.mark_exported
+    failures = iter([DatabaseBusyError("locked"), DatabaseBusyError("locked"), None])
+
+    def sometimes(ids: Any) -> int:
+        if error := next(failures):
+            raise error
+        return mark(ids)
+
+    monkeypatch.setattr(queue, "mark_exported", sometimes)
+    exporter = make_exporter(queue=queue)
+    gateway.script = lambda batch: (exporter.stop(), acknowledge(batch))[1]
+    report = exporter.run_pass()
+    assert (report.outcome, report.acked) == (Outcome.STOPPED, 1)
+
+
+def test_stopping_is_bounded_while_no_stream_is_open_yet(
+    database: Database, queue: ExportQueue, gateway: ScriptedGateway, make_exporter: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    fill(database, 1)
+    exporter = make_exporter(shutdown_timeout=timedelta())
+    over = threading.Event()
+
+    def hang(batch: Batch) -> None:
+        over.wait(9)
+
+    gateway.script = hang
+    open_stream = GatewayClient.open_stream
+
+    def stop_first(client: GatewayClient, *arguments: Any) -> Any:
+        exporter.stop()  # as while a token is fetched
+        time.sleep(0.05)
+        return open_stream(client, *arguments)
+
+    monkeypatch.setattr(GatewayClient, "open_stream", stop_first)
+    started = time.monotonic()
+    report = exporter.run_pass()
+    over.set()
+    assert time.monotonic() - started < 5
+    assert (report.outcome, states(queue)) == (Outcome.STOPPED, (1, 0, 0))
 
 
 def test_stopping_waits_for_a_slow_answer_no_longer_than_it_was_told(

@@ -1,6 +1,7 @@
 """What is on the wire, byte for byte, and what is told of it."""
 
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -11,10 +12,11 @@ from prometheus_client import CollectorRegistry, generate_latest
 from sqlalchemy import insert
 from structlog.testing import capture_logs
 
-from export import ExporterSettings, ExportMetrics, Outcome
+from export import Exporter, ExporterSettings, ExportMetrics, GatewayClient, Outcome, PassSettings
 from export.chunks import ChunkMaker, Outgoing
 from recorder.database import Database
 from recorder.export_queue import ExportQueue, export_queue
+from recorder.settings import PrivacySettings
 from support.events import CANARY, sensitive_event, valid_parameters
 from support.recorders import EXPORT_ALL, make_recorder
 from support.scripted_gateway import Batch, Refuse, ScriptedGateway, acknowledge
@@ -181,8 +183,6 @@ def test_nothing_told_of_a_pass_holds_what_an_event_said(
 def test_a_license_key_and_what_a_gateway_echoes_of_it_stay_out_of_logs_and_reports(
     database: Database, queue: ExportQueue, gateway: ScriptedGateway
 ) -> None:
-    from export import Exporter, GatewayClient, PassSettings  # noqa: PLC0415
-
     key = "LICENSE-KEY-SECRET"
     queue_raw(database, sensitive_event())
 
@@ -194,7 +194,12 @@ def test_a_license_key_and_what_a_gateway_echoes_of_it_stay_out_of_logs_and_repo
     client = GatewayClient.from_settings(settings_)
     registry = CollectorRegistry()
     exporter = Exporter(
-        queue, client, redactor=Redactor(), policy=EXPORT_ALL, settings=PassSettings(), metrics=ExportMetrics(registry)
+        queue,
+        client,
+        load_redactor=Redactor,
+        policy=EXPORT_ALL,
+        settings=PassSettings(),
+        metrics=ExportMetrics(registry),
     )
     with capture_logs() as logs:
         report = exporter.run_pass()
@@ -256,3 +261,70 @@ def test_memory_holds_a_page_whatever_the_number_of_rows() -> None:
 def test_a_lease_is_longer_than_a_stream_by_default() -> None:
     defaults = ExporterSettings.load()
     assert defaults.rpc_deadline + defaults.shutdown_timeout < defaults.lease == timedelta(minutes=5)
+
+
+def test_an_allowlist_that_changes_between_passes_is_the_one_that_counts(
+    database: Database, queue: ExportQueue, gateway: ScriptedGateway, make_exporter: Any, tmp_path: Path
+) -> None:
+    file = tmp_path / "allowlist.toml"
+    entry = '[[event]]\nfeature = "assistant.chat"\naction = "submit"\nkeys = {{ {key} = "why" }}\n'
+    entry += 'approved_by = "privacy"\napproved_on = 2026-01-31\n'
+    settings_ = PrivacySettings.load(allowlist_file=_write(file, entry.format(key="language")))
+    exporter = make_exporter(load_redactor=settings_.redactor)
+
+    def exported() -> dict[str, Any]:
+        (event,) = gateway.batches[-1].events
+        return dict(event.parameters.private_metadata)
+
+    def event() -> pb.Event:
+        new = pb.Event(id=new_event_id(), feature="assistant.chat", action="submit")
+        new.parameters.private_metadata.update({"language": "python", "model": "large"})
+        return new
+
+    queue_raw(database, event())
+    assert exporter.run_pass().acked == 1
+    assert exported() == {"language": "python"}
+    _write(file, entry.format(key="model"))
+    queue_raw(database, event())
+    assert exporter.run_pass().acked == 1
+    assert exported() == {"model": "large"}
+
+    _write(file, "not an allowlist")
+    queue_raw(database, event())
+    streams = gateway.streams
+    report = exporter.run_pass()
+    assert (report.outcome, report.leased, gateway.streams) == (Outcome.ALLOWLIST, 0, streams)
+    assert f"{file}: is no TOML" in str(report.problem)
+    _write(file, "")
+    assert exporter.run_pass().acked == 1
+    assert exported() == {}
+
+
+def _write(file: Path, text: str) -> Path:
+    file.write_text(text)
+    return file
+
+
+def test_what_a_gateway_says_of_an_event_is_cleaned_before_it_is_kept(
+    database: Database, queue: ExportQueue, gateway: ScriptedGateway
+) -> None:
+    key = "LICENSE-KEY-SECRET"
+    queue_raw(database, sensitive_event())
+    gateway.script = lambda batch: pb.RecordEventsResponse(
+        rejected_events=[
+            pb.RejectedEvent(event_id=event_id, reason=f"of {key}:\0\n\x1b[31mred {'x' * 400}")
+            for event_id in batch.ids
+        ]
+    )
+    client = GatewayClient.from_settings(
+        ExporterSettings.load(export_addr=gateway.address, instance_id="i", license_key=key)
+    )
+    exporter = Exporter(
+        queue, client, load_redactor=Redactor, policy=EXPORT_ALL, settings=PassSettings(),
+        metrics=ExportMetrics(CollectorRegistry()),
+    )  # fmt: skip
+    assert exporter.run_pass().dead == 1
+    client.close()
+    (letter,) = queue.dead_letters(10)
+    assert letter.reason.startswith("rejected: of ***: [31mred xxx")
+    assert len(letter.reason) < 320

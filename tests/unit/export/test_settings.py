@@ -8,6 +8,7 @@ import pytest
 
 from export import ExporterSettings
 from export.address import GatewayAddress, parse_gateway_address
+from support.gateway_certificates import CertificateAuthority
 from telemetry.settings import InvalidSettingsError
 
 PREFIX = "TELEMETRY_GATEWAY_EXPORTER_"
@@ -50,6 +51,7 @@ def test_the_defaults_are_those_of_the_specification() -> None:
         ("INSECURE", SECRET, "valid boolean"),
         ("EXPORT_ADDR", f"https://u:{SECRET}@h", "must hold nothing but scheme, host and port"),
         ("EXPORT_ADDR", "https://h:99999", "the port is a number up to 65535"),
+        ("EXPORT_ADDR", "https://h:0", "names port 0"),
         ("EXPORT_ADDR", "h:443", "must be https://host:port"),
         ("TLS_CA_FILE", "/no/such/file", "there is no file /no/such/file"),
         ("TLS_CERT_FILE", __file__, "needs TELEMETRY_GATEWAY_EXPORTER_TLS_KEY_FILE"),
@@ -123,9 +125,35 @@ def test_credentials_never_travel_over_plain_text(address: str, credentials: dic
     assert told[PREFIX + "EXPORT_ADDR"] == "credentials never travel over plain http://; use https://"
 
 
-def test_a_token_url_is_https() -> None:
-    told = faults(oauth_token_url="http://127.0.0.1:1", oauth_client_id="c", oauth_client_secret=SECRET)
-    assert told == {PREFIX + "OAUTH_TOKEN_URL": "must be https://"}
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "https://", "https:///token", "https://h:99999", "https://h:0"])
+def test_a_token_url_is_https_and_names_a_host(url: str) -> None:
+    told = faults(oauth_token_url=url, oauth_client_id="c", oauth_client_secret=SECRET)
+    assert told == {PREFIX + "OAUTH_TOKEN_URL": "must be https://host, with a path where the server has one"}
+
+
+@pytest.mark.parametrize("token", [f"{SECRET}\n", f"Bearer {SECRET}", f"{SECRET}é", f"={SECRET}"])
+def test_a_token_that_no_header_can_hold_is_refused_and_not_quoted(token: str) -> None:
+    told = faults(export_addr="https://h", service_id="s", bearer_token=token)
+    assert "must be a bearer token" in told[PREFIX + "BEARER_TOKEN"]
+
+
+def test_a_license_key_leaves_the_machine_encrypted_only() -> None:
+    told = faults(export_addr="http://example.com", insecure=True, license_key=SECRET, instance_id="i")
+    assert "a license key never travels over plain http://" in told[PREFIX + "EXPORT_ADDR"]
+    assert ExporterSettings.load(export_addr="http://127.0.0.1:1", license_key=SECRET, instance_id="i").address
+
+
+def test_certificates_are_read_when_the_settings_are(tmp_path: Path) -> None:
+    authority = CertificateAuthority(tmp_path)
+    certificate, key = authority.issue("client")
+    _, other_key = authority.issue("other")
+    broken = tmp_path / "broken.pem"
+    broken.write_text(f"-----BEGIN CERTIFICATE-----\n{SECRET}\n-----END CERTIFICATE-----\n")
+    assert ExporterSettings.load(tls_ca_file=authority.file, tls_cert_file=certificate, tls_key_file=key).tls_key_file
+    assert "holds no readable PEM certificate" in faults(tls_ca_file=broken)[PREFIX + "TLS_CA_FILE"]
+    for wrong in (other_key, broken):
+        told = faults(tls_cert_file=certificate, tls_key_file=wrong)
+        assert "do not fit each other" in told[PREFIX + "TLS_CERT_FILE"]
 
 
 @pytest.mark.parametrize(
