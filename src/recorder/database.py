@@ -1,9 +1,6 @@
 """Engines and their settings, one per process; transactions whose errors say nothing private."""
 
-import os
 import select
-import threading
-import weakref
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
@@ -14,6 +11,8 @@ from sqlalchemy.exc import ArgumentError, DisconnectionError, NoSuchModuleError,
 from sqlalchemy.pool import QueuePool
 
 from recorder.errors import SchemaVersionError, UnsupportedDatabaseError, database_failure
+from recorder.forks import Forkable
+from recorder.held_connection import HeldConnection
 
 SCHEMA_VERSION: Final = "0001"
 """The migration that this code's tables are made by."""
@@ -138,7 +137,7 @@ def _refuse_dead_connection(dbapi_connection: Any, _record: object, _proxy: obje
         raise DisconnectionError
 
 
-class Database:
+class Database(Forkable):
     """An engine as the recorder and the queue use it.
 
     Args:
@@ -150,16 +149,14 @@ class Database:
     """
 
     def __init__(self, engine: Engine) -> None:
+        super().__init__()
         check_driver(engine.url)
         self.engine = engine
         self.is_sqlite = engine.dialect.name == "sqlite"
         self.driver_errors: tuple[type[Exception], ...] = (SQLAlchemyError, _driver_error(engine))
-        self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._reading = engine.execution_options(**{_READ_ONLY: True})
         self._version_checked = False
-        self._held: Connection | None = None
-        self._held_lock = threading.Lock()
-        _OPEN.add(self)
+        self._held = HeldConnection(engine)
 
     def run(self, work: Callable[[], T]) -> T:
         """Runs `work`, turning a driver's error into one of ours.
@@ -192,31 +189,15 @@ class Database:
 
         return self._on_current_schema(writing)
 
-    def write_statement(self, work: Callable[[Connection], T]) -> T:
-        """Runs `work`, which must execute one statement, as a transaction in one round trip."""
+    def write_held(self, work: Callable[[Any], T], *, one_statement: bool = False) -> T:
+        """Runs `work` with the driver's own connection, which this process keeps for writing events.
 
-        def writing() -> T:
-            with self._autocommit.connect() as connection:
-                return work(connection)
-
-        return self._on_current_schema(writing)
-
-    def write_held(self, work: Callable[[Connection], T]) -> T:
-        """Runs `work` in a transaction on the one connection that this process keeps for writing.
-
-        SQLite has one writer at a time, so threads take turns here, where waiting is cheap,
-        rather than at the file's lock.
+        Args:
+            work: What to run, in a transaction that is committed when it returns.
+            one_statement: It executes one statement, which is a transaction by itself.
         """
-
-        def writing() -> T:
-            with self._held_lock:
-                connection = self._held
-                if connection is None or connection.closed or connection.invalidated:
-                    connection = self._held = self.engine.connect()
-                with connection.begin():
-                    return work(connection)
-
-        return self._on_current_schema(writing)
+        run = self._held.statement if one_statement else self._held.transaction
+        return self._on_current_schema(lambda: run(work))
 
     def _on_current_schema(self, work: Callable[[], T]) -> T:
         if not self._version_checked:
@@ -238,19 +219,11 @@ class Database:
 
     def close(self) -> None:
         """Closes the connections that this process holds."""
-        with self._held_lock:
-            if self._held is not None:
-                self._held.close()
-                self._held = None
+        self._held.close()
         self.engine.dispose()
 
-    def _after_fork_in_child(self) -> None:
-        # The parent's connections are not ours to use, nor to close: closing would speak on its
-        # sockets and drop its file locks. They are kept, unused, so that nothing collects them.
-        if self._held is not None:
-            _PARENTS_CONNECTIONS.append(self._held)
-        self._held = None
-        self._held_lock = threading.Lock()
+    def after_fork_in_child(self) -> None:
+        """Leaves the parent's connections to the parent."""
         self.engine.dispose(close=False)
 
 
@@ -293,16 +266,3 @@ def _schema_version(database: Database) -> str | None:
             return None
         version: str | None = connection.exec_driver_sql(f"SELECT version_num FROM {VERSION_TABLE}").scalar()  # noqa: S608
         return version
-
-
-_OPEN: "weakref.WeakSet[Database]" = weakref.WeakSet()
-_PARENTS_CONNECTIONS: list[Connection] = []
-
-
-def _after_fork_in_child() -> None:
-    for database in list(_OPEN):
-        database._after_fork_in_child()  # noqa: SLF001 - the module's own class
-
-
-if hasattr(os, "register_at_fork"):  # not on Windows, which cannot fork
-    os.register_at_fork(after_in_child=_after_fork_in_child)

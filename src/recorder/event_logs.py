@@ -133,7 +133,7 @@ def _json_text(make: Callable[[], Mapping[str, Any]]) -> str:
     """
     try:
         encoded = orjson.dumps(make())
-        if _NUL_ESCAPE.search(encoded) is None:
+        if b"\\u0000" not in encoded or _NUL_ESCAPE.search(encoded) is None:
             return encoded.decode()
         problem = "holds NUL"
     except Exception as error:  # noqa: BLE001 - see above

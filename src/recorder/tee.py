@@ -12,6 +12,7 @@ from recorder import statements
 from recorder.database import Database
 from recorder.event_logs import WRITTEN_COLUMNS, event_logs, translate
 from recorder.export_queue import QUEUED_COLUMNS, export_queue
+from recorder.group_commit import GroupCommit
 from recorder.transaction import CallersConnection, callers_connection, savepoint
 from telemetry import ExportPolicy, Redactor
 from telemetry.v1 import telemetrygateway_pb2 as pb
@@ -58,6 +59,7 @@ class TeeStore:
         self._policy = policy
         self._redactor = redactor
         self._sql = statements.SQLITE if database.is_sqlite else statements.POSTGRESQL
+        self._group = GroupCommit(self._write)
 
     def store_events(
         self,
@@ -84,12 +86,8 @@ class TeeStore:
             return
         if connection is not None:
             self._database.run(lambda: self._join(connection, rows))
-        elif self._database.is_sqlite:
-            self._database.write_held(lambda own: self._insert(own, rows))
-        elif len(rows) == 1:
-            self._database.write_statement(lambda own: self._insert(own, rows))
         else:
-            self._database.write(lambda own: self._insert(own, rows))
+            self._group.submit(rows)
 
     def close(self) -> None:
         """Closes the database connections that this process holds."""
@@ -110,6 +108,11 @@ class TeeStore:
         self._redactor.redact(queued)
         return _Rows(logs_row, (event.id, timestamp, queued.SerializeToString()))
 
+    def _write(self, rows: Sequence[_Rows]) -> None:
+        """Writes rows in a transaction of their own."""
+        one_statement = len(rows) == 1 and self._sql.both is not None
+        self._database.write_held(lambda driver: self._insert_by_driver(driver, rows), one_statement=one_statement)
+
     def _join(self, given: CallersConnection, rows: Sequence[_Rows]) -> None:
         connection = callers_connection(given)
         if not self._database.is_sqlite and len(rows) == 1:
@@ -119,40 +122,47 @@ class TeeStore:
             self._insert(connection, rows)
 
     def _insert(self, connection: Connection, rows: Sequence[_Rows]) -> None:
-        if len(rows) > 1:
-            self._insert_many(connection, rows)
+        """Inserts through SQLAlchemy, in the transaction that is open."""
+        if len(rows) > 1 and connection.dialect.driver == "psycopg" and not connection.dialect.is_async:
+            _copy_rows(connection.connection.driver_connection, rows)
             return
-        row = rows[0]
-        if self._sql.both is not None and row.event_logs is not None and row.export_queue is not None:
-            connection.exec_driver_sql(self._sql.both, row.export_queue + row.event_logs)
-            return
-        if row.export_queue is not None:
-            connection.exec_driver_sql(self._sql.export_queue, row.export_queue)
-        if row.event_logs is not None:
-            connection.exec_driver_sql(self._sql.event_logs, row.event_logs)
+        for statement, parameters in self._inserts(rows):
+            connection.exec_driver_sql(statement, parameters)
 
-    def _insert_many(self, connection: Connection, rows: Sequence[_Rows]) -> None:
+    def _insert_by_driver(self, driver: Any, rows: Sequence[_Rows]) -> None:
+        """Inserts through the driver's own connection, in the transaction that is open."""
+        if len(rows) > 1 and not self._database.is_sqlite:
+            _copy_rows(driver, rows)
+            return
+        for statement, parameters in self._inserts(rows):
+            if isinstance(parameters, list):
+                driver.executemany(statement, parameters)
+            else:
+                driver.execute(statement, parameters)
+
+    def _inserts(self, rows: Sequence[_Rows]) -> list[tuple[str, Any]]:
+        """Returns the statements for rows, each with the parameters of one row or a list of many."""
         queue_rows = [row.export_queue for row in rows if row.export_queue is not None]
         logs_rows = [row.event_logs for row in rows if row.event_logs is not None]
-        if connection.dialect.driver == "psycopg" and not connection.dialect.is_async:
-            _copy(connection, _COPY_EXPORT_QUEUE, queue_rows)
-            _copy(connection, _COPY_EVENT_LOGS, logs_rows)
-            return
-        if queue_rows:
-            connection.exec_driver_sql(self._sql.export_queue, queue_rows)
-        if logs_rows:
-            connection.exec_driver_sql(self._sql.event_logs, logs_rows)
+        if self._sql.both is not None and len(queue_rows) == len(logs_rows) == 1:
+            return [(self._sql.both, queue_rows[0] + logs_rows[0])]
+        found = [(self._sql.export_queue, queue_rows), (self._sql.event_logs, logs_rows)]
+        return [(statement, many[0] if len(many) == 1 else many) for statement, many in found if many]
 
 
 _COPY_EXPORT_QUEUE: Final = f"COPY {export_queue.name} ({', '.join(QUEUED_COLUMNS)}) FROM STDIN"
 _COPY_EVENT_LOGS: Final = f"COPY {event_logs.name} ({', '.join(WRITTEN_COLUMNS)}) FROM STDIN"
 
 
-def _copy(connection: Connection, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
+def _copy_rows(driver: Any, rows: Sequence[_Rows]) -> None:
     """Sends rows by COPY: for many rows several times faster than INSERT."""
+    _copy(driver, _COPY_EXPORT_QUEUE, [row.export_queue for row in rows if row.export_queue is not None])
+    _copy(driver, _COPY_EVENT_LOGS, [row.event_logs for row in rows if row.event_logs is not None])
+
+
+def _copy(driver: Any, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
     if not rows:
         return
-    driver: Any = connection.connection.driver_connection
     with driver.cursor() as cursor, cursor.copy(statement) as copy:
         for row in rows:
             copy.write_row(row)

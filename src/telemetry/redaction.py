@@ -8,7 +8,7 @@ schema later cannot leave before somebody has reviewed it (and a test fails unti
 import enum
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
@@ -120,20 +120,26 @@ def _paths_to_strip(*, first_party: bool) -> tuple[tuple[FieldPath, str], ...]:
 IsSet: TypeAlias = Callable[[Message], bool]
 
 
-def _inspection(
-    message: Descriptor, path: FieldPath, *, first_party: bool
-) -> Iterator[tuple[FieldPath, tuple[tuple[str, IsSet], ...]]]:
-    """Yields each message that an event may hold, with the fields that must not be set in it."""
+class _Inspection(NamedTuple):
+    """What is looked at in a message that must not hold anything forbidden, and in those below it."""
+
+    path: FieldPath
+    forbidden: tuple[tuple[str, IsSet], ...]
+    below: tuple[tuple[str, "_Inspection"], ...]
+
+
+def _inspection(message: Descriptor, path: FieldPath, *, first_party: bool) -> _Inspection:
     forbidden = []
+    below = []
     for field in message.fields:
         if short_name(field) == _PRIVATE_METADATA and _PRIVATE_METADATA in FIELD_CLASSES:
             continue  # judged by the allowlist
-        below = _own_message(field)
+        own = _own_message(field)
         if not _keeps(field, first_party=first_party):
             forbidden.append((field.name, _is_set(field)))
-        elif below is not None and FIELD_CLASSES.get(short_name(field)) is FieldClass.EXPORTABLE:
-            yield from _inspection(below, (*path, field.name), first_party=first_party)
-    yield path, tuple(forbidden)
+        elif own is not None and FIELD_CLASSES.get(short_name(field)) is FieldClass.EXPORTABLE:
+            below.append((field.name, _inspection(own, (*path, field.name), first_party=first_party)))
+    return _Inspection(path, tuple(forbidden), tuple(below))
 
 
 def _is_set(field: FieldDescriptor) -> IsSet:
@@ -163,7 +169,7 @@ class Redactor:
         self._first_party = first_party
         self._today = today
         self._strip = _paths_to_strip(first_party=first_party)
-        self._inspection = tuple(_inspection(pb.Event.DESCRIPTOR, (), first_party=first_party))
+        self._inspection = _inspection(pb.Event.DESCRIPTOR, (), first_party=first_party)
 
     def exports_private_metadata(self, event: pb.Event) -> bool:
         """Returns whether any private metadata of this event's type may leave today."""
@@ -197,12 +203,14 @@ class Redactor:
         raise RedactionError(f"redaction failed ({problem})")
 
     def _entry(self, event: pb.Event) -> AllowlistEntry | None:
+        if not self._allowlist.entries:
+            return None
         return self._allowlist.entry_for(event.feature, event.action, self._today())
 
     def _assert_redacted(self, event: pb.Event, entry: AllowlistEntry | None) -> None:
         # SECURITY: the last look before the bytes are made. It goes through the message as it is now,
         # by the classes alone, and trusts nothing that was done above.
-        self._inspect(event)
+        _inspect(event, self._inspection)
         if self._first_party or not event.parameters.HasField("private_metadata"):
             return
         if entry is None:
@@ -212,15 +220,17 @@ class Redactor:
                 if key not in entry.keys or value.WhichOneof("kind") != "string_value":
                     raise RedactionError("parameters.private_metadata holds what the allowlist forbids")
 
-    def _inspect(self, event: pb.Event) -> None:
-        for path, forbidden in self._inspection:
-            if (message := _holder(event, path)) is None:
-                continue
-            if len(UnknownFieldSet(message)):
-                raise RedactionError(f"{message.DESCRIPTOR.name} still holds unknown fields after redaction")
-            for name, is_set in forbidden:
-                if is_set(message):
-                    raise RedactionError(f"{'.'.join((*path, name))} is still set after redaction")
+
+def _inspect(message: Message, inspection: _Inspection) -> None:
+    path, forbidden, below = inspection
+    if len(UnknownFieldSet(message)):
+        raise RedactionError(f"{message.DESCRIPTOR.name} still holds unknown fields after redaction")
+    for name, is_set in forbidden:
+        if is_set(message):
+            raise RedactionError(f"{'.'.join((*path, name))} is still set after redaction")
+    for name, inner in below:
+        if message.HasField(name):
+            _inspect(getattr(message, name), inner)
 
 
 def _redact_private_metadata(parameters: pb.EventParameters, entry: AllowlistEntry | None) -> None:

@@ -207,19 +207,24 @@ def test_after_a_fork_parent_and_child_record_with_connections_of_their_own(data
     held = threading.Event()
     release = threading.Event()
 
-    def hold_the_lock() -> None:  # a thread that writes while the process forks
-        with database._held_lock:
-            held.set()
-            release.wait(10)
+    def write(driver: Any) -> None:  # a thread that writes while the process forks
+        held.set()
+        release.wait(10)
 
-    writer = threading.Thread(target=hold_the_lock)
-    writer.start()
-    held.wait(10)
+    writers = [
+        threading.Thread(target=lambda: database.write_held(write)),
+        threading.Thread(target=lambda: recorder.record("parent", "leads")),
+        threading.Thread(target=lambda: recorder.record("parent", "waits")),
+    ]
+    for writer in writers:
+        writer.start()
+        held.wait(10)
+    threading.Timer(0.3, release.set).start()  # a fork waits for SQLite's transaction
     children = [context.Process(target=record_in_child, args=(recorder, results)) for _ in range(3)]
     for child in children:
         child.start()
-    release.set()
-    writer.join()
+    for writer in writers:
+        writer.join()
     recorder.record("parent", "after")
     ids = [results.get(timeout=30) for _ in children]
     for child in children:
@@ -227,7 +232,7 @@ def test_after_a_fork_parent_and_child_record_with_connections_of_their_own(data
         assert child.exitcode == 0
     recorder.record("parent", "last")
     assert set(ids) <= set(queued(database))
-    assert len(queued(database)) == 6
+    assert len(queued(database)) == 8
     results.close()
     results.join_thread()
 
