@@ -55,7 +55,8 @@ class ChunkMaker:
         self._read = read
         self._redactor = redactor
         self._policy = policy
-        self._chunk_bytes = chunk_bytes
+        # What is left for the events when the request's one field has its tag and its length.
+        self._room = chunk_bytes - (_field_bytes(chunk_bytes) - chunk_bytes)
 
     def requests(self, ids: Sequence[str], outgoing: Outgoing) -> Iterator[pb.RecordEventsRequest]:
         """Yields requests for rows, in order, noting in `outgoing` what became of each.
@@ -78,7 +79,7 @@ class ChunkMaker:
                 size = self._add(events, event_id, payload, outgoing)
                 if size is None:
                     continue
-                if chunk_ids and _field_bytes(chunk_bytes + size) > self._chunk_bytes:
+                if chunk_ids and chunk_bytes + size > self._room:
                     following = pb.RecordEventsRequest()
                     following.events.events.append(events.pop())
                     yield self._hand_over(request, chunk_ids, chunk_bytes, outgoing)

@@ -11,7 +11,8 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from operator import itemgetter
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import BigInteger, Column, Connection, Index, Integer, LargeBinary, String, Table, Text, Uuid, text
 
@@ -63,8 +64,7 @@ QUEUED_COLUMNS: Final = ("id", "timestamp", "payload_pb")
 """The columns of a new row, in the row's order."""
 
 
-@dataclass(frozen=True, slots=True)
-class LeasedEvent:
+class LeasedEvent(NamedTuple):
     """A leased row.
 
     Attributes:
@@ -183,14 +183,14 @@ class ExportQueue:
 
         rows = self._database.write(leasing)
         # RETURNING promises no order.
-        rows.sort(key=lambda row: (row.timestamp, str(row.id)))
-        return Lease(token, tuple(LeasedEvent(str(row.id), row.attempts) for row in rows), expires_at)
+        rows.sort(key=itemgetter(1, 0))
+        return Lease(token, tuple(LeasedEvent(event_id, attempts) for event_id, _, attempts in rows), expires_at)
 
     def payloads(self, ids: Sequence[str]) -> dict[str, bytes]:
         """Returns the serialized events of rows, by id."""
         values = {"ids": self._ids(ids)}
         rows = self._database.read(lambda c: c.exec_driver_sql(self._sql["payloads"], values).all())
-        return {str(row.id): bytes(row.payload_pb) for row in rows}
+        return {event_id: bytes(payload) for event_id, payload in rows}
 
     def mark_exported(self, ids: Sequence[str]) -> int:
         """Marks acknowledged events as exported; returns how many were not marked before.
@@ -283,7 +283,8 @@ class ExportQueue:
         return self._database.write(lambda c: c.exec_driver_sql(self._sql[statement], dict(values)).rowcount)
 
     def _ids(self, ids: Sequence[str]) -> Any:
-        return json.dumps(list(ids)) if self._database.is_sqlite else list(ids)
+        # As one text: an array would be quoted element by element in Python.
+        return json.dumps(list(ids)) if self._database.is_sqlite else f"{{{','.join(ids)}}}"
 
     def _time(self, moment: datetime) -> Any:
         return self._database.to_driver(moment)
@@ -297,7 +298,7 @@ class ExportQueue:
 # The statements, as text once for each database. `{ids}` is the set of ids that a statement is
 # for, as one parameter whatever their number: a JSON array on SQLite, an array on PostgreSQL.
 _STATEMENTS: Final = {
-    "payloads": "SELECT id, payload_pb FROM {queue} WHERE id {ids}",
+    "payloads": "SELECT {text_id}, payload_pb FROM {queue} WHERE id {ids}",
     "mark": """
         UPDATE {queue} SET exported_at = {now}, due_at = NULL, lease = NULL, dead_at = NULL, dead_reason = NULL
         WHERE id {ids} AND exported_at IS NULL
@@ -367,17 +368,19 @@ _LEASE_POSTGRESQL: Final = """
         ORDER BY timestamp, id LIMIT {limit} FOR UPDATE SKIP LOCKED
     )
     UPDATE {queue} AS queue SET due_at = {until}, lease = {lease} FROM due WHERE queue.id = due.id
-    RETURNING queue.id, queue.timestamp, queue.attempts
+    RETURNING queue.id::text, queue.timestamp, queue.attempts
 """
 _PARAMETERS: Final = (
     "now until lease limit due id reason before entry events".split()  # noqa: SIM905 - a list of words
 )
 
 
-def _for_database(statements: Mapping[str, str], parameter: Callable[[str], str], ids: str) -> dict[str, str]:
+def _for_database(
+    statements: Mapping[str, str], parameter: Callable[[str], str], *, ids: str, text_id: str
+) -> dict[str, str]:
     names = {name: parameter(name) for name in _PARAMETERS}
     return {
-        key: statement.format(queue=export_queue.name, ledger=export_ledger.name, ids=ids, **names)
+        key: statement.format(queue=export_queue.name, ledger=export_ledger.name, ids=ids, text_id=text_id, **names)
         for key, statement in statements.items()
     }
 
@@ -385,10 +388,12 @@ def _for_database(statements: Mapping[str, str], parameter: Callable[[str], str]
 _SQLITE: Final = _for_database(
     {**_STATEMENTS, "lease": _LEASE_SQLITE},
     lambda name: f":{name}",
-    "IN (SELECT value FROM json_each(:ids))",
+    ids="IN (SELECT value FROM json_each(:ids))",
+    text_id="id",
 )
 _POSTGRESQL: Final = _for_database(
     {**_STATEMENTS, "lease": _LEASE_POSTGRESQL},
     lambda name: f"%({name})s",
-    "= ANY(%(ids)s::uuid[])",
+    ids="= ANY(%(ids)s::uuid[])",
+    text_id="id::text",
 )

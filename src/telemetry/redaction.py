@@ -8,14 +8,14 @@ schema later cannot leave before somebody has reviewed it (and a test fails unti
 import enum
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
-from google.protobuf.unknown_fields import UnknownFieldSet
 
 from telemetry.allowlist import Allowlist, AllowlistEntry
 from telemetry.errors import RedactionError
+from telemetry.exportable import exportable_event, foreign_field
 from telemetry.v1 import telemetrygateway_pb2 as pb
 
 NOT_A_STRING = "ERROR: value of allowlisted key was not a string"
@@ -117,38 +117,6 @@ def _paths_to_strip(*, first_party: bool) -> tuple[tuple[FieldPath, str], ...]:
     )
 
 
-IsSet: TypeAlias = Callable[[Message], bool]
-
-
-class _Inspection(NamedTuple):
-    """What is looked at in a message that must not hold anything forbidden, and in those below it."""
-
-    path: FieldPath
-    forbidden: tuple[tuple[str, IsSet], ...]
-    below: tuple[tuple[str, "_Inspection"], ...]
-
-
-def _inspection(message: Descriptor, path: FieldPath, *, first_party: bool) -> _Inspection:
-    forbidden = []
-    below = []
-    for field in message.fields:
-        if short_name(field) == _PRIVATE_METADATA and _PRIVATE_METADATA in FIELD_CLASSES:
-            continue  # judged by the allowlist
-        own = _own_message(field)
-        if not _keeps(field, first_party=first_party):
-            forbidden.append((field.name, _is_set(field)))
-        elif own is not None and FIELD_CLASSES.get(short_name(field)) is FieldClass.EXPORTABLE:
-            below.append((field.name, _inspection(own, (*path, field.name), first_party=first_party)))
-    return _Inspection(path, tuple(forbidden), tuple(below))
-
-
-def _is_set(field: FieldDescriptor) -> IsSet:
-    name = field.name
-    if field.has_presence:
-        return lambda message: message.HasField(name)
-    return lambda message: bool(getattr(message, name))
-
-
 def _today_utc() -> date:
     return datetime.now(UTC).date()
 
@@ -169,7 +137,15 @@ class Redactor:
         self._first_party = first_party
         self._today = today
         self._strip = _paths_to_strip(first_party=first_party)
-        self._inspection = _inspection(pb.Event.DESCRIPTOR, (), first_party=first_party)
+        self._exportable = exportable_event(
+            frozenset(
+                short_name(field)
+                for _, field in reachable_fields()
+                # Which private metadata is left is judged by the allowlist.
+                if not _keeps(field, first_party=first_party)
+                and not (short_name(field) == _PRIVATE_METADATA and _PRIVATE_METADATA in FIELD_CLASSES)
+            )
+        )
 
     def exports_private_metadata(self, event: pb.Event) -> bool:
         """Returns whether any private metadata of this event's type may leave today."""
@@ -208,9 +184,10 @@ class Redactor:
         return self._allowlist.entry_for(event.feature, event.action, self._today())
 
     def _assert_redacted(self, event: pb.Event, entry: AllowlistEntry | None) -> None:
-        # SECURITY: the last look before the bytes are made. It goes through the message as it is now,
-        # by the classes alone, and trusts nothing that was done above.
-        _inspect(event, self._inspection)
+        # SECURITY: the last look before the bytes are sent. It goes by the bytes and by the classes alone,
+        # and trusts nothing that was done above.
+        if problem := foreign_field(event.SerializeToString(), self._exportable):
+            raise RedactionError(f"{problem} after redaction")
         if self._first_party or not event.parameters.HasField("private_metadata"):
             return
         if entry is None:
@@ -219,18 +196,6 @@ class Redactor:
             for key, value in event.parameters.private_metadata.fields.items():
                 if key not in entry.keys or value.WhichOneof("kind") != "string_value":
                     raise RedactionError("parameters.private_metadata holds what the allowlist forbids")
-
-
-def _inspect(message: Message, inspection: _Inspection) -> None:
-    path, forbidden, below = inspection
-    if len(UnknownFieldSet(message)):
-        raise RedactionError(f"{message.DESCRIPTOR.name} still holds unknown fields after redaction")
-    for name, is_set in forbidden:
-        if is_set(message):
-            raise RedactionError(f"{'.'.join((*path, name))} is still set after redaction")
-    for name, inner in below:
-        if message.HasField(name):
-            _inspect(getattr(message, name), inner)
 
 
 def _redact_private_metadata(parameters: pb.EventParameters, entry: AllowlistEntry | None) -> None:
