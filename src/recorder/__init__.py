@@ -2,6 +2,7 @@
 
 from recorder.aio import AsyncRecorder
 from recorder.best_effort import BestEffortRecorder
+from recorder.buffered import BufferedRecorder
 from recorder.errors import (
     DatabaseBusyError,
     DatabaseFailedError,
@@ -20,6 +21,7 @@ from recorder.transaction import InvalidConnectionError
 __all__ = [
     "AsyncRecorder",
     "BestEffortRecorder",
+    "BufferedRecorder",
     "DatabaseBusyError",
     "DatabaseFailedError",
     "DatabaseFullError",

@@ -77,13 +77,19 @@ class BestEffortRecorder:
 
 def log_failure(event: NewEvent, error: BaseException) -> None:
     """Logs that an event was not recorded: its names, its parameters' version, the error."""
+    version = event.parameters.version if isinstance(event.parameters, EventParameters) else None
+    log_not_recorded(event.feature, event.action, version, error)
+
+
+def log_not_recorded(feature: str, action: str, version: int | None, error: BaseException) -> None:
+    """Logs that an event of these names was not recorded."""
     # SECURITY: no parameter's value. Names that break the rule may hold one, and so may the text
     # of an error that is not ours.
     _log.error(
         "event not recorded",
-        feature=event.feature if is_valid_name(event.feature) else "(invalid)",
-        action=event.action if is_valid_name(event.action) else "(invalid)",
-        parameters_version=event.parameters.version if isinstance(event.parameters, EventParameters) else None,
+        feature=feature if is_valid_name(feature) else "(invalid)",
+        action=action if is_valid_name(action) else "(invalid)",
+        parameters_version=version,
         error=type(error).__name__,
         problem=str(error) if isinstance(error, TelemetryError) else "unexpected error",
     )

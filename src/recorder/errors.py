@@ -50,6 +50,16 @@ class DatabaseFailedError(RecorderError):
     """Anything else that the database refused."""
 
 
+NO_EVENTS_FAULT: Final = (
+    DatabaseBusyError,
+    DatabaseFullError,
+    DatabaseReadOnlyError,
+    DatabaseUnavailableError,
+    SchemaVersionError,
+)
+"""What would meet any other event as well: trying each one alone would only wait for each in turn."""
+
+
 _SQLITE: Final = {
     "SQLITE_BUSY": (DatabaseBusyError, "the database stayed locked by another writer"),
     "SQLITE_LOCKED": (DatabaseBusyError, "the database stayed locked by another writer"),

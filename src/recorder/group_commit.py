@@ -10,25 +10,10 @@ from collections.abc import Callable, Sequence
 from copy import copy
 from typing import Generic, TypeVar
 
-from recorder.errors import (
-    DatabaseBusyError,
-    DatabaseFullError,
-    DatabaseReadOnlyError,
-    DatabaseUnavailableError,
-    SchemaVersionError,
-)
+from recorder.errors import NO_EVENTS_FAULT
 from recorder.forks import Forkable
 
 Row = TypeVar("Row")
-
-# No row's fault: trying each one alone would only wait for each in turn.
-_NO_ROWS_FAULT = (
-    DatabaseBusyError,
-    DatabaseFullError,
-    DatabaseReadOnlyError,
-    DatabaseUnavailableError,
-    SchemaVersionError,
-)
 
 
 class _Waiting(Generic[Row]):
@@ -120,7 +105,7 @@ class GroupCommit(Forkable, Generic[Row]):
     def _write_for_all(self, rows: Sequence[Row], group: Sequence[_Waiting[Row]]) -> None:
         try:
             self._write([*rows, *(row for caller in group for row in caller.rows)])
-        except _NO_ROWS_FAULT as error:
+        except NO_EVENTS_FAULT as error:
             for caller in group:
                 caller.finish(copy(error))
             raise

@@ -1,0 +1,207 @@
+"""The buffer behind the buffered recorder: what waits, what is lost, and that it is said."""
+
+import threading
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from recorder import flush_buffer
+from recorder.errors import DatabaseBusyError, DuplicateEventError
+from recorder.flush_buffer import FlushBuffer, Waiting
+from telemetry.v1 import telemetrygateway_pb2 as pb
+
+SOON = timedelta(milliseconds=5)
+LONG = timedelta(seconds=10)
+
+
+def waiting(*ids: str, without_event_logs: bool = False) -> list[Waiting]:
+    return [Waiting(pb.Event(id=each, feature="search", action="submit"), without_event_logs) for each in ids]
+
+
+class Store:
+    """Stores batches; raises what it is told to."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[str]] = []
+        self.errors: list[Exception] = []
+        self.bad: dict[str, Exception] = {}
+        self.gate = threading.Event()
+        self.gate.set()
+        self.entered = threading.Event()
+
+    def store(self, batch: Sequence[Waiting]) -> None:
+        self.entered.set()
+        assert self.gate.wait(10)
+        if self.errors:
+            raise self.errors.pop(0)
+        ids = [each.event.id for each in batch]
+        for each in ids:
+            if each in self.bad:
+                raise self.bad[each]
+        self.batches.append(ids)
+
+    @property
+    def ids(self) -> list[str]:
+        return [each for batch in self.batches for each in batch]
+
+
+@pytest.fixture
+def store() -> Store:
+    return Store()
+
+
+@pytest.fixture
+def reported() -> list[tuple[str, Exception]]:
+    return []
+
+
+@pytest.fixture
+def make(store: Store, reported: list[tuple[str, Exception]], monkeypatch: pytest.MonkeyPatch) -> Any:
+    made: list[FlushBuffer] = []
+    monkeypatch.setattr(flush_buffer, "_FIRST_RETRY_SECONDS", 0.01)
+
+    def buffer(**options: Any) -> FlushBuffer:
+        defaults: dict[str, Any] = {"capacity": 100, "interval": SOON, "flush_events": 10, "close_timeout": LONG}
+        made.append(
+            FlushBuffer(
+                store.store, lambda event, error: reported.append((event.id, error)), **{**defaults, **options}
+            )
+        )
+        return made[-1]
+
+    yield buffer
+    store.gate.set()
+    for each in made:
+        each.close()
+
+
+def test_no_thread_runs_before_the_first_event(make: Any) -> None:
+    buffer = make()
+    assert buffer._thread is None
+    assert buffer.flush(LONG)
+
+
+def test_events_are_stored_together_after_the_interval(make: Any, store: Store) -> None:
+    buffer = make(interval=timedelta(milliseconds=100))
+    for number in range(5):
+        assert buffer.put(waiting(str(number)))
+    deadline = time.monotonic() + 10
+    while len(store.ids) < 5 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert store.batches == [["0", "1", "2", "3", "4"]]
+
+
+def test_many_events_do_not_wait_for_the_interval_and_go_in_batches(make: Any, store: Store) -> None:
+    buffer = make(interval=LONG)
+    assert buffer.put(waiting(*(str(number) for number in range(25))))
+    assert buffer.flush(LONG)
+    assert [len(batch) for batch in store.batches] == [10, 10, 5]
+
+
+def test_events_of_one_transaction_skip_event_logs_alike(make: Any, store: Store) -> None:
+    buffer = make(interval=LONG)
+    buffer.put([*waiting("a", "b"), *waiting("c", without_event_logs=True), *waiting("d")])
+    assert buffer.flush(LONG)
+    assert store.batches == [["a", "b"], ["c"], ["d"]]
+
+
+def test_what_finds_no_room_is_lost_and_said(make: Any, store: Store) -> None:
+    buffer = make(capacity=3)
+    store.gate.clear()
+    with capture_logs() as logs:
+        assert buffer.put(waiting("a"))
+        assert store.entered.wait(10)  # in the store's hand, and still counted
+        assert not buffer.put(waiting("b", "c", "d"))
+        assert buffer.put(waiting("b", "c"))
+        assert not buffer.put(waiting("e"))
+        store.gate.set()
+        assert buffer.flush(LONG)
+        buffer.put(waiting("f"))
+        assert buffer.flush(LONG)
+    assert store.ids == ["a", "b", "c", "f"]
+    assert [(line["event"], line["count"], line["reason"]) for line in logs] == [
+        ("events lost", 4, "the buffer is full")
+    ]
+
+
+def test_while_the_database_is_away_events_wait(make: Any, store: Store, reported: Any) -> None:
+    buffer = make()
+    store.errors = [DatabaseBusyError("locked"), DatabaseBusyError("locked")]
+    with capture_logs() as logs:
+        buffer.put(waiting("a", "b"))
+        assert buffer.flush(LONG)
+    assert (store.batches, reported) == ([["a", "b"]], [])
+    assert [(line["event"], line["count"]) for line in logs] == [("events wait for the database", 2)] * 2
+
+
+def test_an_event_that_fails_fails_alone(make: Any, store: Store, reported: Any) -> None:
+    error = DuplicateEventError("again")
+    store.bad = {"b": error, "d": TypeError("odd")}
+    buffer = make()
+    buffer.put(waiting("a", "b", "c", "d"))
+    assert buffer.flush(LONG)
+    assert store.ids == ["a", "c"]
+    assert reported == [("b", error), ("d", store.bad["d"])]
+
+
+def test_a_commit_that_a_broken_connection_hid_is_no_failure(make: Any, store: Store, reported: Any) -> None:
+    store.errors = [DatabaseBusyError("broke after the commit")]
+    store.bad = {"a": DuplicateEventError("is there")}
+    buffer = make()
+    buffer.put(waiting("a"))
+    assert buffer.flush(LONG)
+    assert reported == []
+
+
+def test_flush_says_when_it_was_not_in_time(make: Any, store: Store) -> None:
+    store.gate.clear()
+    buffer = make()
+    buffer.put(waiting("a"))
+    assert not buffer.flush(SOON)
+
+
+def test_closing_stores_the_rest_and_takes_no_more(make: Any, store: Store) -> None:
+    buffer = make(interval=LONG)
+    buffer.put(waiting("a", "b"))
+    buffer.close()
+    assert store.ids == ["a", "b"]
+    with capture_logs() as logs:
+        assert not buffer.put(waiting("c"))
+    assert [(line["event"], line["reason"]) for line in logs] == [("events lost", "the recorder is closed")]
+    buffer.close()
+
+
+@pytest.mark.parametrize("away", [False, True])
+def test_closing_is_bounded_and_says_what_was_not_stored(make: Any, store: Store, away: bool) -> None:
+    buffer = make(close_timeout=timedelta(milliseconds=100))
+    if away:
+        store.errors = [DatabaseBusyError("locked")] * 10_000
+    else:
+        store.gate.clear()
+    buffer.put(waiting("a", "b"))
+    assert store.entered.wait(10)
+    buffer.put(waiting("c"))
+    started = time.monotonic()
+    with capture_logs() as logs:
+        buffer.close()
+    assert time.monotonic() - started < 5
+    lost = [line for line in logs if line["event"] == "events lost"]
+    assert [(line["count"], line["reason"]) for line in lost] == [(3, "not stored before the process ended")]
+
+
+def test_a_forked_child_begins_empty(make: Any, store: Store) -> None:
+    buffer = make(interval=LONG)
+    buffer.put(waiting("parents"))
+    parent = {name: getattr(buffer, name) for name in ("_state", "_filled", "_hurry", "_closing", "_waiting", "_thread")}
+    buffer.after_fork_in_child()
+    assert (len(buffer._waiting), buffer._thread) == (0, None)
+    buffer.put(waiting("childs"))
+    assert buffer.flush(LONG)
+    assert store.ids == ["childs"]
+    buffer.close()
+    for name, value in parent.items():  # the thread of the parent, which is this process after all
+        setattr(buffer, name, value)
