@@ -50,7 +50,11 @@ docs-check: $(VENV)/.dev
 	$(BIN)/python tools/generate_reference.py --check
 	$(BIN)/telemetry allowlist docs docs/reference/example-allowlist.md --file examples/allowlist.toml --check
 
-bench: $(VENV)/.dev ## Speed, as ratios to floors measured in the same run.
+$(VENV)/.bench: $(VENV)/.dev
+	$(PIP) --editable '.[dev,bench]'
+	@touch $@
+
+bench: $(VENV)/.bench ## Speed, as ratios to floors measured in the same run.
 	$(BIN)/python benchmarks/pipeline.py
 
 format: $(VENV)/.dev ## Formats the code.

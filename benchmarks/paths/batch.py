@@ -6,9 +6,9 @@ from typing import Any
 from measure import Comparison, interleave, seconds
 from stores import PARAMETERS, Rows, Stores, postgres_connection, recorder_on, sqlite_connection, usual_context
 
-from recorder import statements
 from recorder.event_logs import WRITTEN_COLUMNS
 from recorder.export_queue import QUEUED_COLUMNS
+from recorder.statements import insert_statements
 from telemetry import NewEvent
 
 GOALS = {"sqlite": 1.15, "postgresql": 1.25}
@@ -42,11 +42,12 @@ def raw_batch(kind: str, url: str) -> Callable[[list[Any]], None]:
     """Returns the floor: ready rows of both tables in one transaction."""
     if kind == "sqlite":
         connection = sqlite_connection(url)
+        inserts = insert_statements(kind)
 
         def write_sqlite(rows: list[Any]) -> None:
             connection.execute("BEGIN IMMEDIATE")
-            connection.executemany(statements.SQLITE.export_queue, [row.export_queue for row in rows])
-            connection.executemany(statements.SQLITE.event_logs, [row.event_logs for row in rows])
+            connection.executemany(inserts.export_queue, [row.export_queue for row in rows])
+            connection.executemany(inserts.event_logs, [row.event_logs for row in rows])
             connection.execute("COMMIT")
 
         return write_sqlite

@@ -7,10 +7,10 @@ from measure import Comparison, interleave, seconds_per_call
 from sqlalchemy import Engine, insert
 from stores import PARAMETERS, Rows, Stores, postgres_connection, recorder_on, sqlite_connection, usual_context
 
-from recorder import statements
 from recorder.database import create_database_engine
 from recorder.event_logs import event_logs
 from recorder.export_queue import export_queue
+from recorder.statements import insert_statements
 
 GOALS = {"sqlite": 1.3, "postgresql": 1.5}
 
@@ -44,18 +44,19 @@ def measure(stores: Stores, *, full: bool) -> Iterator[Comparison]:
 
 def raw_writer(kind: str, url: str) -> Callable[[Any], None]:
     """Returns the floor: both rows through the raw driver on a held connection, one commit."""
+    inserts = insert_statements(kind)
     if kind == "sqlite":
         connection = sqlite_connection(url)
 
         def write_sqlite(row: Any) -> None:
             connection.execute("BEGIN IMMEDIATE")
-            connection.execute(statements.SQLITE.export_queue, row.export_queue)
-            connection.execute(statements.SQLITE.event_logs, row.event_logs)
+            connection.execute(inserts.export_queue, row.export_queue)
+            connection.execute(inserts.event_logs, row.event_logs)
             connection.execute("COMMIT")
 
         return write_sqlite
     postgres = postgres_connection(url)
-    both: Any = statements.POSTGRESQL.both
+    both: Any = inserts.both
 
     def write_postgres(row: Any) -> None:
         postgres.execute(both, row.export_queue + row.event_logs)

@@ -8,7 +8,6 @@ from typing import Any, Final
 import orjson
 from google.protobuf.struct_pb2 import ListValue, Struct, Value
 from sqlalchemy import JSON, BigInteger, CheckConstraint, Column, Index, Integer, Table, Text, text
-from sqlalchemy.dialects.postgresql import JSONB
 
 from recorder.database import Database, UtcDateTime, metadata
 from telemetry.parameters import MAX_EXACT_INT
@@ -19,8 +18,8 @@ UNKNOWN: Final = "unknown"
 EVENT_EXPORTABLE_KEY: Final = "telemetry.event.exportable"
 PRIVATE_METADATA_EXPORTABLE_KEY: Final = "telemetry.privateMetadata.exportable"
 TRANSLATION_ERROR_KEY: Final = "translation.error"
-
-_JSON = JSON().with_variant(JSONB(), "postgresql")
+# On PostgreSQL the migration makes it jsonb; the type's own name would load that dialect into every service.
+_JSON = JSON()
 _EMPTY_OBJECT = text("'{}'")
 
 event_logs = Table(

@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
 from sqlalchemy import Dialect, Insert, bindparam, insert
-from sqlalchemy.dialects.postgresql.base import PGDialect
-from sqlalchemy.dialects.sqlite.base import SQLiteDialect
 
 from recorder.event_logs import WRITTEN_COLUMNS, event_logs
 from recorder.export_queue import QUEUED_COLUMNS, export_queue
@@ -49,7 +48,15 @@ _LOGS_PARAMETERS: Final = [f"{_LOGS_PREFIX}{name}" for name in WRITTEN_COLUMNS]
 _QUEUE_PARAMETERS: Final = [f"{_QUEUE_PREFIX}{name}" for name in QUEUED_COLUMNS]
 
 
+@cache
+def insert_statements(dialect_name: str) -> InsertStatements:
+    """Returns the statements for `sqlite` or `postgresql`, compiled when they are first asked for."""
+    return _for_sqlite() if dialect_name == "sqlite" else _for_postgresql()
+
+
 def _for_sqlite() -> InsertStatements:
+    from sqlalchemy.dialects.sqlite.base import SQLiteDialect  # noqa: PLC0415 - for services on SQLite alone
+
     dialect = SQLiteDialect(paramstyle="qmark")
     return InsertStatements(
         event_logs=_compile(_insert_event_logs().inline(), dialect, _LOGS_PARAMETERS),
@@ -59,6 +66,8 @@ def _for_sqlite() -> InsertStatements:
 
 
 def _for_postgresql() -> InsertStatements:
+    from sqlalchemy.dialects.postgresql.base import PGDialect  # noqa: PLC0415 - for services on PostgreSQL alone
+
     dialect = PGDialect(paramstyle="format")  # type: ignore[no-untyped-call]
     # A statement that changes data inside WITH runs in the same transaction, in the same round trip.
     both = _insert_event_logs().inline().add_cte(_insert_export_queue().returning(export_queue.c.id).cte("queued"))
@@ -67,7 +76,3 @@ def _for_postgresql() -> InsertStatements:
         export_queue=_compile(_insert_export_queue().inline(), dialect, _QUEUE_PARAMETERS),
         both=_compile(both, dialect, [*_QUEUE_PARAMETERS, *_LOGS_PARAMETERS]),
     )
-
-
-SQLITE: Final = _for_sqlite()
-POSTGRESQL: Final = _for_postgresql()

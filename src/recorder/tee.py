@@ -8,11 +8,11 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection
 
-from recorder import statements
 from recorder.database import Database
 from recorder.event_logs import WRITTEN_COLUMNS, event_logs, translate
 from recorder.export_queue import QUEUED_COLUMNS, export_queue
 from recorder.group_commit import GroupCommit
+from recorder.statements import insert_statements
 from recorder.transaction import CallersConnection, callers_connection, savepoint
 from telemetry import ExportPolicy, Redactor
 from telemetry.v1 import telemetrygateway_pb2 as pb
@@ -58,7 +58,7 @@ class TeeStore:
         self._database = database
         self._policy = policy
         self._redactor = redactor
-        self._sql = statements.SQLITE if database.is_sqlite else statements.POSTGRESQL
+        self._sql = insert_statements(database.engine.dialect.name)
         self._group = GroupCommit(self._write)
 
     def store_events(

@@ -97,7 +97,7 @@ def in_child(recorder: BufferedRecorder, number: int) -> None:
 def test_children_store_their_own_events_and_not_their_parents(database: Database, method: str) -> None:
     recorder = BufferedRecorder(make_recorder(database), flush_interval=timedelta(milliseconds=300))
     recorder.record("parent", "waits")  # in the buffer while the children are made
-    context = multiprocessing.get_context(method)
+    context: Any = multiprocessing.get_context(method)
     target: Any = in_child if method == "fork" else in_spawned_child
     given: Any = recorder if method == "fork" else database.engine.url.render_as_string(hide_password=False)
     children = [context.Process(target=target, args=(given, number)) for number in range(3)]

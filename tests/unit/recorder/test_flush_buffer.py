@@ -67,9 +67,7 @@ def make(store: Store, reported: list[tuple[str, Exception]], monkeypatch: pytes
     def buffer(**options: Any) -> FlushBuffer:
         defaults: dict[str, Any] = {"capacity": 100, "interval": SOON, "flush_events": 10, "close_timeout": LONG}
         made.append(
-            FlushBuffer(
-                store.store, lambda event, error: reported.append((event.id, error)), **{**defaults, **options}
-            )
+            FlushBuffer(store.store, lambda event, error: reported.append((event.id, error)), **{**defaults, **options})
         )
         return made[-1]
 
@@ -196,7 +194,9 @@ def test_closing_is_bounded_and_says_what_was_not_stored(make: Any, store: Store
 def test_a_forked_child_begins_empty(make: Any, store: Store) -> None:
     buffer = make(interval=LONG)
     buffer.put(waiting("parents"))
-    parent = {name: getattr(buffer, name) for name in ("_state", "_filled", "_hurry", "_closing", "_waiting", "_thread")}
+    parent = {
+        name: getattr(buffer, name) for name in ("_state", "_filled", "_hurry", "_closing", "_waiting", "_thread")
+    }
     buffer.after_fork_in_child()
     assert (len(buffer._waiting), buffer._thread) == (0, None)
     buffer.put(waiting("childs"))
