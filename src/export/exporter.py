@@ -16,6 +16,7 @@ from export.chunks import ChunkMaker
 from export.delivery import Courier, Delivery
 from export.errors import FailureKind, GatewayError
 from export.gateway_client import Gateway
+from export.leasing import LeasesAhead
 from export.metrics import ExportMetrics
 from export.parts import Parts
 from recorder.errors import RecorderError
@@ -201,33 +202,35 @@ class Exporter:
         )
 
     def _drain(self, chunks: ChunkMaker, report: PassReport) -> None:
-        outages = 0
-        reauthenticated = False
-        while not self._stopping.is_set():
-            lease = self._queue.lease(self._settings.batch_size, self._settings.lease)
-            if not lease.events:
-                return
-            report.leased += len(lease.events)
-            self._metrics.batch_size.observe(len(lease.events))
-            acked_before = report.acked
-            failure = self._export(lease, chunks, report)
-            outages = 0 if report.acked > acked_before else outages
-            if failure is None:
-                continue
-            report.problem = str(failure)
-            if failure.token_refused and not reauthenticated:
-                reauthenticated = True  # the cached token was forgotten; once, a new one is tried at once
-                continue
-            if failure.kind is FailureKind.REFUSED:
-                report.outcome = Outcome.REFUSED
-                return
-            outages += 1
-            if outages >= self._settings.outages_per_pass:
-                report.outcome = Outcome.OUTAGE
-                return
-            _log.info("gateway away, backing off", request_id=report.request_id, code=failure.code, outages=outages)
-            self._stopping.wait(self._backoff(outages))
-        report.outcome = Outcome.STOPPED
+        settings = self._settings
+        with LeasesAhead(self._queue, settings.batch_size, settings.lease, stopping=self._stopping.is_set) as leases:
+            outages = 0
+            reauthenticated = False
+            while not self._stopping.is_set():
+                lease = leases.take()
+                if not lease.events:
+                    return
+                report.leased += len(lease.events)
+                self._metrics.batch_size.observe(len(lease.events))
+                acked_before = report.acked
+                failure = self._export(lease, chunks, report)
+                outages = 0 if report.acked > acked_before else outages
+                if failure is None:
+                    continue
+                report.problem = str(failure)
+                if failure.token_refused and not reauthenticated:
+                    reauthenticated = True  # the cached token was forgotten; once, a new one is tried at once
+                    continue
+                if failure.kind is FailureKind.REFUSED:
+                    report.outcome = Outcome.REFUSED
+                    return
+                outages += 1
+                if outages >= settings.outages_per_pass:
+                    report.outcome = Outcome.OUTAGE
+                    return
+                _log.info("gateway away, backing off", request_id=report.request_id, code=failure.code, outages=outages)
+                self._stopping.wait(self._backoff(outages))
+            report.outcome = Outcome.STOPPED
 
     def _export(self, lease: Lease, chunks: ChunkMaker, report: PassReport) -> GatewayError | None:
         """Sends a lease's events; returns why not, where that was no event's fault."""

@@ -58,6 +58,20 @@ def test_a_backlog_of_many_leases_is_drained_in_one_pass(
     assert report.streams == gateway.streams == 4
 
 
+def test_a_lease_taken_ahead_is_given_back_when_the_pass_ends_early(
+    database: Database, queue: ExportQueue, gateway: ScriptedGateway, make_exporter: Any
+) -> None:
+    fill(database, 500)
+
+    def refuse(stream: int, headers: dict[str, str]) -> None:
+        raise Refuse(grpc.StatusCode.UNIMPLEMENTED, "not here")
+
+    gateway.at_start = refuse
+    report = make_exporter(batch_size=100).run_pass()
+    assert (report.outcome, report.leased) == (Outcome.REFUSED, 100)
+    assert (queue.counts().leased, queue.counts().pending) == (0, 500)
+
+
 def test_an_empty_queue_opens_no_stream(exporter: Exporter, gateway: ScriptedGateway) -> None:
     report = exporter.run_pass()
     assert (report.outcome, report.streams, gateway.streams) == (Outcome.DRAINED, 0, 0)
@@ -225,6 +239,7 @@ def test_a_gateway_that_dies_in_the_middle_costs_nothing(
     def die(batch: Batch) -> pb.RecordEventsResponse:
         if batch.number == 2:
             gateway.server.stop(0)
+            time.sleep(0.2)  # until the stream is broken
         return acknowledge(batch)
 
     gateway.script = die
