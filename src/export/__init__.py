@@ -1,9 +1,10 @@
 """Gets events out: leases them from the queue, redacts them, streams them to a gateway."""
 
 from export.cleanup import Cleanup, CleanupReport
-from export.errors import CredentialsError, ExportError, FailureKind, GatewayError
+from export.errors import CredentialsError, ExportError, FailureKind, GatewayError, NotRecordedError
 from export.exporter import Exporter, Outcome, PassReport, PassSettings
 from export.gateway_client import Gateway, GatewayClient
+from export.gateway_store import GatewayStore
 from export.jobs import ExportJobs
 from export.metrics import ExportMetrics
 from export.settings import ExporterSettings
@@ -21,6 +22,8 @@ __all__ = [
     "Gateway",
     "GatewayClient",
     "GatewayError",
+    "GatewayStore",
+    "NotRecordedError",
     "Outcome",
     "PassReport",
     "PassSettings",

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from export.chunks import ChunkMaker, Outgoing
 from export.errors import GatewayError
@@ -89,12 +90,14 @@ class Courier:
         self._cancelled = threading.Event()
         self._stream: EventStream | None = None
 
-    def send(self, request_id: str, ids: Sequence[str], chunks: ChunkMaker) -> Delivery:
+    def send(
+        self, request_id: str, ids: Sequence[str], chunks: ChunkMaker, *, deadline: timedelta | None = None
+    ) -> Delivery:
         """Sends rows, as `chunks` makes requests of them, and waits for the answers or for the stream to break."""
         delivery = Delivery()
         requests = _Requests(chunks.requests(ids, delivery.outgoing), self._stopping)
         try:
-            stream = self._stream = self._gateway.open_stream(request_id, requests)
+            stream = self._stream = self._gateway.open_stream(request_id, requests, deadline=deadline)
             if self._cancelled.is_set():  # between the two lines above, or while a token was fetched
                 stream.cancel()
             for response in stream:

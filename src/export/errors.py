@@ -1,6 +1,8 @@
 """What can go wrong between the queue and the gateway. Nothing of it loses an event."""
 
 import enum
+from collections.abc import Mapping
+from typing import Any
 
 import grpc
 
@@ -13,6 +15,28 @@ class ExportError(TelemetryError):
 
 class CredentialsError(ExportError):
     """No token could be had for the gateway."""
+
+
+class NotRecordedError(ExportError):
+    """Events that were to be recorded straight at a gateway did not all get there.
+
+    Recording the same events again, under their ids, repeats none: the gateway recognizes them.
+
+    Attributes:
+        recorded: How many of them the gateway holds durably all the same.
+        rejected: The ids of those that it will never take, each with its reason.
+    """
+
+    def __init__(self, total: int, recorded: int, rejected: Mapping[str, str], problem: str) -> None:
+        super().__init__(f"{total - recorded} of {total} events were not recorded: {problem}")
+        self.total = total
+        self.recorded = recorded
+        self.rejected = dict(rejected)
+        self.problem = problem
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Lets the error cross process borders whole."""
+        return type(self), (self.total, self.recorded, self.rejected, self.problem)
 
 
 class FailureKind(enum.Enum):

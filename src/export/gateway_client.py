@@ -1,9 +1,8 @@
 """The channel to a gateway, and one stream of events over it."""
 
-import os
-from collections.abc import Callable, Iterable, Iterator
+import threading
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -13,6 +12,7 @@ from export.address import GatewayAddress
 from export.credentials import TokenSource, token_source
 from export.errors import CredentialsError, FailureKind, GatewayError
 from export.settings import ExporterSettings
+from recorder.forks import Forkable
 from telemetry.v1 import telemetrygateway_pb2 as pb
 from telemetry.v1.telemetrygateway_pb2_grpc import TelemeteryGatewayServiceStub
 
@@ -47,12 +47,15 @@ class EventStream(Protocol):
 class Gateway(Protocol):
     """Where an exporter sends events."""
 
-    def open_stream(self, request_id: str, batches: Iterable[pb.RecordEventsRequest]) -> EventStream:
+    def open_stream(
+        self, request_id: str, batches: Iterable[pb.RecordEventsRequest], *, deadline: timedelta | None = None
+    ) -> EventStream:
         """Opens a stream that sends its metadata, then `batches` as the transport takes them.
 
         Args:
             request_id: Names the stream in the logs of both sides.
             batches: Is run in another thread; an exception in it ends the stream.
+            deadline: The longest that it may take; by default the gateway's own.
 
         Raises:
             GatewayError: No credentials could be had.
@@ -64,7 +67,7 @@ class Gateway(Protocol):
         ...
 
 
-class GatewayClient:
+class GatewayClient(Forkable):
     """Speaks to a gateway over gRPC.
 
     Args:
@@ -86,6 +89,7 @@ class GatewayClient:
         tokens: TokenSource | None = None,
         secrets: Iterable[str] = (),
     ) -> None:
+        super().__init__()
         if tokens is not None and channel_credentials is None:
             # SECURITY: settings refuse this already; a client made by hand must not get past it.
             raise ValueError("a token never travels over plain text; give channel_credentials")
@@ -95,8 +99,8 @@ class GatewayClient:
         self._channel_credentials = channel_credentials
         self._tokens = tokens
         self._secrets = tuple(secrets)
+        self._lock = threading.Lock()
         self._channel: grpc.Channel | None = None
-        self._process = 0
 
     @classmethod
     def from_settings(cls, settings: ExporterSettings) -> "GatewayClient":
@@ -117,70 +121,119 @@ class GatewayClient:
             secrets=settings.secrets(),
         )
 
-    def open_stream(self, request_id: str, batches: Iterable[pb.RecordEventsRequest]) -> EventStream:
+    def open_stream(
+        self, request_id: str, batches: Iterable[pb.RecordEventsRequest], *, deadline: timedelta | None = None
+    ) -> EventStream:
         """Opens a stream: see `Gateway`."""
-        call_metadata: tuple[tuple[str, str], ...] = ()
-        token = None if self._tokens is None else _token(self._tokens)
-        if token is not None:
-            # SECURITY: only ever on a TLS channel; see the constructor.
-            call_metadata = (("authorization", f"Bearer {token}"),)
-        metadata = pb.RecordEventsRequestMetadata(request_id=request_id, identifier=self._identifier)
+        credentials = self._credentials()
 
         def requests() -> Iterator[pb.RecordEventsRequest]:
-            yield pb.RecordEventsRequest(metadata=metadata)
+            yield pb.RecordEventsRequest(metadata=self._metadata(request_id))
             yield from batches
 
         stub = TelemeteryGatewayServiceStub(self._open_channel())
-        call = stub.RecordEvents(requests(), timeout=self._deadline.total_seconds(), metadata=call_metadata)
-        # SECURITY: a peer could echo what it was sent as credentials.
-        secrets = self._secrets if token is None else (*self._secrets, token)
-        return _Stream(call, partial(clean_text, secrets=secrets), partial(self._forget, token))
+        timeout = (deadline or self._deadline).total_seconds()
+        return _Stream(stub.RecordEvents(requests(), timeout=timeout, metadata=credentials.call_metadata), credentials)
+
+    def record_event(self, request_id: str, event: pb.Event, *, deadline: timedelta | None = None) -> None:
+        """Sends one event, and returns when the gateway holds it durably. For managed services only.
+
+        Args:
+            request_id: Names the call in the logs of both sides.
+            event: The event, redacted.
+            deadline: The longest that it may take; by default the gateway's own.
+
+        Raises:
+            GatewayError: It was refused, or did not get there.
+        """
+        credentials = self._credentials()
+        request = pb.RecordEventRequest(metadata=self._metadata(request_id), event=event)
+        stub = TelemeteryGatewayServiceStub(self._open_channel())
+        timeout = (deadline or self._deadline).total_seconds()
+        try:
+            stub.RecordEvent(request, timeout=timeout, metadata=credentials.call_metadata)
+        except grpc.RpcError as error:
+            failure = credentials.failure(error)
+        else:
+            return
+        raise failure
 
     def close(self) -> None:
         """Closes the channel. A later stream opens a new one."""
-        channel, self._channel = self._channel, None
-        if channel is not None and self._process == os.getpid():
+        with self._lock:
+            channel, self._channel = self._channel, None
+        if channel is not None:
             channel.close()
 
-    def _forget(self, token: str | None) -> None:
-        if self._tokens is not None and token is not None:
-            self._tokens.invalidate(token)
+    def after_fork_in_child(self) -> None:
+        """Leaves the parent's channel to the parent: its threads do not survive a fork."""
+        self._lock = threading.Lock()
+        self._channel = None
+
+    def _metadata(self, request_id: str) -> pb.RecordEventsRequestMetadata:
+        return pb.RecordEventsRequestMetadata(request_id=request_id, identifier=self._identifier)
+
+    def _credentials(self) -> "_Credentials":
+        return _Credentials(self._tokens, self._secrets)
 
     def _open_channel(self) -> grpc.Channel:
-        # A channel's threads do not survive a fork; the child makes a channel of its own.
-        if self._channel is None or self._process != os.getpid():
-            self._process = os.getpid()
-            if self._channel_credentials is None:
-                self._channel = grpc.insecure_channel(self._address.target, options=_PLAIN_TEXT_OPTIONS)
-            else:
-                self._channel = grpc.secure_channel(self._address.target, self._channel_credentials, options=_OPTIONS)
-        return self._channel
+        with self._lock:
+            if self._channel is None:
+                if self._channel_credentials is None:
+                    self._channel = grpc.insecure_channel(self._address.target, options=_PLAIN_TEXT_OPTIONS)
+                else:
+                    self._channel = grpc.secure_channel(
+                        self._address.target, self._channel_credentials, options=_OPTIONS
+                    )
+            return self._channel
+
+
+class _Credentials:
+    """What one call is sent with, and what of it must not come back in the gateway's words.
+
+    Raises:
+        GatewayError: No token could be had.
+    """
+
+    def __init__(self, tokens: TokenSource | None, secrets: tuple[str, ...]) -> None:
+        self._tokens = tokens
+        self._token = None if tokens is None else _token(tokens)
+        self.call_metadata: tuple[tuple[str, str], ...] = ()
+        if self._token is not None:
+            # SECURITY: only ever on a TLS channel; see the client's constructor.
+            self.call_metadata = (("authorization", f"Bearer {self._token}"),)
+        # SECURITY: a peer could echo what it was sent as credentials.
+        self._secrets = secrets if self._token is None else (*secrets, self._token)
+
+    def clean(self, text: str) -> str:
+        return clean_text(text, secrets=self._secrets)
+
+    def failure(self, error: grpc.RpcError) -> GatewayError:
+        """Returns what a call's error means; forgets the token if it was refused."""
+        if not isinstance(error, grpc.Call):
+            return GatewayError.from_status(grpc.StatusCode.UNKNOWN, "")
+        failure = GatewayError.from_status(error.code(), self.clean(error.details() or ""))
+        if failure.token_refused and self._tokens is not None and self._token is not None:
+            self._tokens.invalidate(self._token)
+        return failure
 
 
 class _Stream:
-    def __init__(self, call: Any, clean: Callable[[str], str], forget_token: Callable[[], None]) -> None:
+    def __init__(self, call: Any, credentials: _Credentials) -> None:
         self._call = call  # both an iterator and a grpc.Call
-        self._clean = clean
-        self._forget_token = forget_token
+        self._credentials = credentials
 
     def __iter__(self) -> Iterator[pb.RecordEventsResponse]:
         try:
             for response in self._call:
                 for rejection in response.rejected_events:
-                    rejection.reason = self._clean(rejection.reason)
+                    rejection.reason = self._credentials.clean(rejection.reason)
                 yield response
         except grpc.RpcError as error:
-            failure = self._failure(error)
+            failure = self._credentials.failure(error)
         else:
             return
-        if failure.token_refused:
-            self._forget_token()
         raise failure
-
-    def _failure(self, error: grpc.RpcError) -> GatewayError:
-        if not isinstance(error, grpc.Call):
-            return GatewayError.from_status(grpc.StatusCode.UNKNOWN, "")
-        return GatewayError.from_status(error.code(), self._clean(error.details() or ""))
 
     def cancel(self) -> None:
         self._call.cancel()

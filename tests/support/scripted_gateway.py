@@ -91,8 +91,18 @@ class ScriptedGateway(TelemeteryGatewayServiceServicer):
             self._abort(context, refusal)
 
     def RecordEvent(self, request: pb.RecordEventRequest, context: Any) -> pb.RecordEventResponse:  # noqa: N802
-        """Not for exporters."""
-        raise NotImplementedError
+        with self.lock:
+            self.headers.append(dict(context.invocation_metadata()))
+            self.metadata.append(request.metadata)
+            self.raw += request.SerializeToString()
+            batch = Batch(self.streams, 1, [request.event])
+            self.batches.append(batch)
+        try:
+            self.at_start(batch.stream, self.headers[-1])
+            self.script(batch)
+        except Refuse as refusal:
+            self._abort(context, refusal)
+        return pb.RecordEventResponse()
 
     @staticmethod
     def _abort(context: Any, refusal: Refuse) -> NoReturn:

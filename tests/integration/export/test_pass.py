@@ -468,10 +468,10 @@ def test_stopping_is_bounded_while_no_stream_is_open_yet(
     gateway.script = hang
     open_stream = GatewayClient.open_stream
 
-    def stop_first(client: GatewayClient, *arguments: Any) -> Any:
+    def stop_first(client: GatewayClient, *arguments: Any, **options: Any) -> Any:
         exporter.stop()  # as while a token is fetched
         time.sleep(0.05)
-        return open_stream(client, *arguments)
+        return open_stream(client, *arguments, **options)
 
     monkeypatch.setattr(GatewayClient, "open_stream", stop_first)
     started = time.monotonic()
