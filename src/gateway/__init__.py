@@ -1,6 +1,7 @@
 """The receiving end: takes events from exporters and publishes them, each once, before it acknowledges."""
 
 from gateway.auth import AnyOf, Authenticator, StaticTokens
+from gateway.checks import Check, check_gateway
 from gateway.errors import (
     AuthenticatorUnavailableError,
     DeduplicationError,
@@ -20,6 +21,7 @@ from gateway.errors import (
 from gateway.identification import LicenseCheck
 from gateway.metrics import GatewayMetrics
 from gateway.rejects import Reject, read_rejects
+from gateway.replay import ReplayReport, replay_rejects
 from gateway.server import GatewayServer, serve
 from gateway.settings import GatewaySettings, SinkKind
 from gateway.sinks import JsonlSink, Message, Rotation, Sink, StdoutSink
@@ -28,6 +30,7 @@ __all__ = [
     "AnyOf",
     "Authenticator",
     "AuthenticatorUnavailableError",
+    "Check",
     "DeduplicationError",
     "DrainingError",
     "GatewayMetrics",
@@ -43,6 +46,7 @@ __all__ = [
     "PermissionDeniedError",
     "Reject",
     "RejectsError",
+    "ReplayReport",
     "Rotation",
     "SilentStreamError",
     "Sink",
@@ -53,6 +57,8 @@ __all__ = [
     "StaticTokens",
     "StdoutSink",
     "UnauthenticatedError",
+    "check_gateway",
     "read_rejects",
+    "replay_rejects",
     "serve",
 ]

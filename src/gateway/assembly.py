@@ -1,10 +1,15 @@
 """Makes a gateway's parts as its settings have them."""
 
+import time
+
 from gateway.auth import AnyOf, Authenticator, StaticTokens
 from gateway.authority import Authority
-from gateway.errors import SinkError
+from gateway.deduplication import DeduplicationWindow
+from gateway.errors import GatewayServiceError, SinkError
 from gateway.introspection import Introspection
 from gateway.jwts import JwtRules, Jwts
+from gateway.metrics import GatewayMetrics
+from gateway.publishing import PublishingQueue
 from gateway.settings import GatewaySettings, SinkKind
 from gateway.sinks import JsonlSink, Rotation, Sink, StdoutSink
 from gateway.sinks.plugin import load_sink
@@ -45,6 +50,26 @@ def _make_jetstream_sink(settings: GatewaySettings) -> Sink:
         )
         return JetStreamSink(target)
     raise SinkError(problem)
+
+
+def recovered_queue(settings: GatewaySettings, sink: Sink, metrics: GatewayMetrics) -> PublishingQueue:
+    """Opens the window beside a sink, and lets it remember what the sink holds beyond it. Blocking.
+
+    Raises:
+        GatewayServiceError: One of them cannot be used; both are closed.
+    """
+    try:
+        window = DeduplicationWindow(settings.deduplication_file, settings.deduplication_window, clock=time.time)
+    except GatewayServiceError:
+        sink.close()
+        raise
+    queue = PublishingQueue(sink, window, metrics)
+    try:
+        queue.recover()
+    except BaseException:
+        queue.abandon()
+        raise
+    return queue
 
 
 def make_authenticator(settings: GatewaySettings) -> Authenticator | None:

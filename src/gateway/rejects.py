@@ -1,6 +1,7 @@
 """Keeps the events that can never succeed, each with its reason, so that a person can look and send them again."""
 
 import base64
+import fcntl
 import os
 import threading
 from collections.abc import Iterable, Iterator
@@ -66,7 +67,7 @@ class RejectsFile:
         raise RejectsError(f"{self._path} cannot be written: {problem}")
 
     def _append(self, data: bytes) -> None:
-        file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        file = _open_locked(self._path)
         try:
             size = os.fstat(file).st_size
             written = 0
@@ -76,7 +77,59 @@ class RejectsFile:
         finally:
             os.close(file)
         if size + len(data) > self._max_bytes:
-            self._path.replace(self._path.with_name(self._path.name + ".1"))
+            self._path.replace(_former(self._path))
+
+
+def put_aside(path: Path) -> Iterator[Path]:
+    """Yields what a `RejectsFile` keeps, file by file, the oldest first, each under a name of its own.
+
+    Whoever takes a file over deletes it when it is done with. What an earlier call put aside comes first.
+
+    Raises:
+        RejectsError: A file cannot be put aside.
+    """
+    aside = _aside(path)
+    if aside.exists():
+        yield aside
+    for kept in (_former(path), path):
+        if not kept.exists():
+            continue
+        if aside.exists():
+            raise RejectsError(f"{aside} is still there")
+        try:
+            file = _open_locked(kept)
+            try:
+                kept.rename(aside)
+            finally:
+                os.close(file)
+        except OSError as error:
+            problem = error.strerror
+        else:
+            yield aside
+            continue
+        raise RejectsError(f"{kept} cannot be put aside: {problem}")
+
+
+def _former(path: Path) -> Path:
+    return path.with_name(path.name + ".1")
+
+
+def _aside(path: Path) -> Path:
+    return path.with_name(path.name + ".replaying")
+
+
+def _open_locked(path: Path) -> int:
+    """Opens the file for appending, while nobody else writes to it or puts it aside."""
+    while True:
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if path.exists() and path.stat().st_ino == os.fstat(file).st_ino:
+                return file
+        except BaseException:
+            os.close(file)
+            raise
+        os.close(file)  # put aside meanwhile
 
 
 def read_rejects(path: Path) -> Iterator[Reject]:
@@ -85,7 +138,7 @@ def read_rejects(path: Path) -> Iterator[Reject]:
     Raises:
         RejectsError: The file cannot be read.
     """
-    for file in (path.with_name(path.name + ".1"), path):
+    for file in (_aside(path), _former(path), path):
         try:
             lines = file.read_bytes().split(b"\n")
         except FileNotFoundError:

@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any, Final
@@ -12,16 +11,14 @@ import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection  # type: ignore[import-untyped]
 
-from gateway.assembly import make_authenticator, make_sink
+from gateway.assembly import make_authenticator, make_sink, recovered_queue
 from gateway.auth import Authenticator
-from gateway.deduplication import DeduplicationWindow
-from gateway.errors import GatewayServiceError, ListenError
+from gateway.errors import ListenError
 from gateway.identification import Identification, LicenseCheck
 from gateway.intake import Intake
 from gateway.limits import PublisherLimits
 from gateway.metrics import GatewayMetrics
 from gateway.patience import Patience
-from gateway.publishing import PublishingQueue
 from gateway.rejects import RejectsFile
 from gateway.service import SERVICE_NAME, TelemetryGatewayService
 from gateway.settings import GatewaySettings, split_listen_address
@@ -69,7 +66,7 @@ class GatewayServer:
         # First, what takes nothing that would have to be given back.
         identification = Identification(authenticator or make_authenticator(settings), license_check)
         sink = make_sink(settings) if sink is None else sink
-        self._queue = _recovered_queue(settings, sink, self.metrics)
+        self._queue = recovered_queue(settings, sink, self.metrics)
         self._patience = Patience(settings.stream_silence)
         self._service = TelemetryGatewayService(
             Intake(
@@ -194,21 +191,6 @@ async def serve(settings: GatewaySettings, *, on_ready: Callable[[str], None]) -
         for signal_number in _STOP_SIGNALS:
             loop.remove_signal_handler(signal_number)
     _log.info("gateway stopped")
-
-
-def _recovered_queue(settings: GatewaySettings, sink: Sink, metrics: GatewayMetrics) -> PublishingQueue:
-    try:
-        window = DeduplicationWindow(settings.deduplication_file, settings.deduplication_window, clock=time.time)
-    except GatewayServiceError:
-        sink.close()
-        raise
-    queue = PublishingQueue(sink, window, metrics)
-    try:
-        queue.recover()
-    except BaseException:
-        queue.abandon()
-        raise
-    return queue
 
 
 def _options(settings: GatewaySettings) -> Sequence[tuple[str, int]]:

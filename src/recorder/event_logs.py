@@ -18,8 +18,15 @@ UNKNOWN: Final = "unknown"
 EVENT_EXPORTABLE_KEY: Final = "telemetry.event.exportable"
 PRIVATE_METADATA_EXPORTABLE_KEY: Final = "telemetry.privateMetadata.exportable"
 TRANSLATION_ERROR_KEY: Final = "translation.error"
-# On PostgreSQL the migration makes it jsonb; the type's own name would load that dialect into every service.
-_JSON = JSON()
+
+
+class _Jsonb(JSON):
+    """PostgreSQL's jsonb. SQLAlchemy's own would load that dialect into services on SQLite, too."""
+
+    __visit_name__ = "JSONB"
+
+
+_JSON = JSON().with_variant(_Jsonb(), "postgresql")
 _EMPTY_OBJECT = text("'{}'")
 
 event_logs = Table(

@@ -2,16 +2,22 @@
 
 import asyncio
 import logging
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from gateway import GatewaySettings, SinkKind
+from gateway import GatewaySettings, SinkKind, check_gateway
 from gateway import serve as serve_gateway
-from telemetry_cli.output import err, log_to_stderr
+from telemetry_cli import rejects
+from telemetry_cli.options import AsJson
+from telemetry_cli.output import err, log_to_stderr, print_json_lines, print_rows
 
 app = typer.Typer(help="The receiving end: take events from exporters, publish them to a sink.", no_args_is_help=True)
+
+
+app.add_typer(rejects.app, name="rejects")
 
 
 @app.callback()
@@ -51,3 +57,24 @@ def serve(
         err.print(f"listening on {address}", highlight=False)
 
     asyncio.run(serve_gateway(settings, on_ready=ready))
+
+
+@app.command()
+def check(as_json: AsJson = False) -> None:  # noqa: FBT002 - an option
+    """Look at everything that a gateway needs, before it is started; ends with 1 where something is missing.
+
+    Settings, addresses, certificate, sink, files and token authorities, a line each, with what to do. Files and
+    JetStream's stream are made where there are none, as at start. Beside a running gateway its
+    address and its jsonl file are taken, and are told as such.
+    """
+    checks = list(check_gateway(GatewaySettings.load()))
+    if as_json:
+        print_json_lines(asdict(each) for each in checks)
+    else:
+        print_rows(
+            "Gateway",
+            ("check", "", "found"),
+            ((each.name, "ok" if each.ok else "FAILED", each.found) for each in checks),
+        )
+    if not all(each.ok for each in checks):
+        raise typer.Exit(1)
