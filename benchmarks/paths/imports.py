@@ -14,7 +14,7 @@ CASES = {
 }
 
 
-def measure(stores: Stores, *, full: bool) -> Iterator[Comparison]:  # noqa: ARG001 - a path's shape
+def measure(stores: Stores, *, full: bool) -> Iterator[Comparison]:
     def case(code: str) -> Callable[[], float]:
         return lambda: float(
             subprocess.run([sys.executable, "-c", CODE.format(code)], stdout=subprocess.PIPE, check=True).stdout

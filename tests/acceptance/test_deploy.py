@@ -50,7 +50,7 @@ def assert_is_a_command(arguments: list[str], capsys: pytest.CaptureFixture[str]
 
 @pytest.mark.parametrize("file", [*UNITS, *MANIFESTS, CONTAINERFILE], ids=lambda file: file.name)
 def test_every_variable_that_is_named_exists(file: Path) -> None:
-    named = {name for name in re.findall(r"\bTELEMETRY_[A-Z_]+[A-Z]", file.read_text())}
+    named = set(re.findall(r"\bTELEMETRY_[A-Z_]+[A-Z]", file.read_text()))
     assert named <= variables()
 
 
