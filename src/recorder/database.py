@@ -1,6 +1,7 @@
 """Engines and their settings, one per process; transactions whose errors say nothing private."""
 
 import select
+import sqlite3
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
@@ -21,6 +22,7 @@ VERSION_TABLE: Final = "telemetry_alembic_version"
 """Keeps our version apart from that of a host that uses Alembic in the same database."""
 
 BUSY_TIMEOUT_SECONDS: Final = 10
+_OLDEST_SQLITE: Final = (3, 35, 0)
 
 metadata = MetaData()
 """The tables of this package; each is defined beside the statements that use it."""
@@ -85,6 +87,10 @@ def _check_url(url: str | URL) -> URL:
     if checked.drivername == "postgresql":
         checked = checked.set(drivername="postgresql+psycopg")
     check_driver(checked)
+    if checked.get_backend_name() == "sqlite" and sqlite3.sqlite_version_info < _OLDEST_SQLITE:
+        raise UnsupportedDatabaseError(
+            f"this Python's SQLite is {sqlite3.sqlite_version}; 3.35 or later is needed, for RETURNING"
+        )
     if checked.get_backend_name() == "sqlite" and (not checked.database or ":memory:" in checked.database):
         raise UnsupportedDatabaseError("an in-memory SQLite database would lose what is recorded; name a file")
     return checked

@@ -173,7 +173,7 @@ def render_allowlist(allowlist: Allowlist) -> str:
     """Returns the allowlist as people read it: a Markdown page with a table."""
     rows = [
         f"| `{entry.feature}` | {f'`{entry.action}`' if entry.action else 'all'} | "
-        f"{'everything' if key == WHOLE_FIELD else f'`{_cell(key)}`'} | {_cell(reason)} | "
+        f"{'everything' if key == WHOLE_FIELD else _code(key)} | {_cell(reason)} | "
         f"{_cell(entry.approved_by)} | {entry.approved_on or ''} | {entry.expires_on or 'never'} |"
         for entry in sorted(allowlist.entries, key=lambda entry: (entry.feature, entry.action or ""))
         for key, reason in entry.keys.items()
@@ -194,7 +194,11 @@ def render_allowlist(allowlist: Allowlist) -> str:
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+    return " ".join(text.replace("|", "\\|").splitlines())
+
+
+def _code(text: str) -> str:
+    return f"`` {_cell(text)} ``" if "`" in text else f"`{_cell(text)}`"
 
 
 class _Lines:

@@ -152,6 +152,11 @@ def current_context() -> EventContext:
     return _CURRENT.get()
 
 
+def set_current_context(context: EventContext) -> None:
+    """Sets it for the rest of the `contextvars.Context` that runs: for those who made one of their own."""
+    _CURRENT.set(context)
+
+
 @contextmanager
 def event_context(base: EventContext | None = None, /, **changes: Any) -> Generator[EventContext]:
     """Sets what is known of the events recorded inside the `with` block.

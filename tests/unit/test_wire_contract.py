@@ -121,10 +121,22 @@ def test_every_field_has_the_number_name_and_type_of_the_contract() -> None:
     assert found == CONTRACT
 
 
+def test_names_in_json_are_those_that_protobuf_derives() -> None:
+    # Consumers of the sink read them; a `json_name` in the schema would change them unseen on the wire.
+    for message in (message for top in pb.DESCRIPTOR.message_types_by_name.values() for message in whole_tree(top)):
+        for field in message.fields:
+            first, *rest = field.name.split("_")
+            assert field.json_name == first + "".join(word.capitalize() for word in rest)
+
+
+def whole_tree(message: Descriptor) -> list[Descriptor]:
+    return [message, *(below for nested in message.nested_types for below in whole_tree(nested))]
+
+
 def test_the_service_keeps_its_misspelled_name_and_its_streams() -> None:
     assert pb.DESCRIPTOR.package == "telemetrygateway.v1"
     assert pb.DESCRIPTOR.name == "telemetrygateway/v1/telemetrygateway.proto"
-    service = pb.DESCRIPTOR.services_by_name["TelemeteryGatewayService"]
+    (service,) = pb.DESCRIPTOR.services_by_name.values()
     assert service.full_name == "telemetrygateway.v1.TelemeteryGatewayService"
     methods = {
         method.name: (method.client_streaming, method.input_type.name, method.server_streaming, method.output_type.name)

@@ -111,6 +111,12 @@ def test_a_postgresql_table_that_stays_locked(postgres: Any) -> None:
         recorder.close()
 
 
+def test_a_sqlite_that_is_too_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("recorder.database.sqlite3.sqlite_version_info", (3, 34, 1))
+    with pytest.raises(UnsupportedDatabaseError, match=r"3\.35 or later is needed"):
+        create_database_engine(f"sqlite:///{tmp_path / 'x.db'}")
+
+
 def test_a_full_disk(sqlite_file: Path) -> None:
     engine = create_database_engine(f"sqlite:///{sqlite_file}")
 

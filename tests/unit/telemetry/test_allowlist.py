@@ -88,6 +88,8 @@ def test_entries_of_the_environment() -> None:
         ("chat", "ask", ["*"]),
     ]
     assert parse_additional_event_types("") == []
+    (any_action,) = parse_additional_event_types("editor::*::language")
+    assert (any_action.action, set(any_action.keys)) == (None, {"language"})
 
 
 @pytest.mark.parametrize(
@@ -143,3 +145,12 @@ def test_the_page_is_a_sorted_table_with_a_row_a_key() -> None:
 def test_the_examples_allowlist_is_good() -> None:
     text = (Path(__file__).resolve().parents[3] / "examples" / "allowlist.toml").read_text()
     assert len(Allowlist(parse_allowlist(text))) == 1
+
+
+def test_the_page_holds_together_whatever_keys_and_reasons_hold() -> None:
+    keys = {"a|b": "one\r\ntwo", "tick`s": "a | b"}
+    page = render_allowlist(Allowlist([AllowlistEntry("search", None, keys, "x\ny", None)]))
+    rows = [line for line in page.splitlines() if line.startswith("| `search`")]
+    assert len(rows) == 2
+    assert "| `a\\|b` | one two | x y |" in rows[0]
+    assert "| `` tick`s `` | a \\| b |" in rows[1]

@@ -1,0 +1,102 @@
+"""The context of the events that are recorded under one request, read from it once, at its edge."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+
+from telemetry.context import MAX_SHORT_TEXT_LENGTH, Client, EventContext
+from telemetry.text import text_problem
+
+Identify = Callable[[Mapping[str, Any]], Mapping[str, Any] | None]
+"""Returns attributes of `EventContext` that the host knows of a request: user id, feature flags, and so on.
+
+Is given the ASGI scope or the WSGI environment; what it returns wins over what headers say.
+"""
+
+_COUNTRY: Final = re.compile(r"[A-Za-z]{2}")
+_log = structlog.get_logger("telemetry.request_context")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestHeaders:
+    """The names of the headers that a request's context is read from; None: not read.
+
+    Headers come from outside, so they never say who is signed in; that is `Identify`'s to know.
+
+    Attributes:
+        anonymous_user_id: Stands for a person who is not signed in.
+        interaction_id: Ties together the events of one interaction.
+        client: The program in front of the user, `name` or `name/version`.
+        country: Two letters, set by a proxy that you trust. Never derived from the address.
+    """
+
+    anonymous_user_id: str | None = "X-Sourcegraph-Actor-Anonymous-UID"
+    interaction_id: str | None = "X-Sourcegraph-Interaction-ID"
+    client: str | None = None
+    country: str | None = None
+
+
+class RequestContext:
+    """Makes the context of requests.
+
+    Args:
+        headers: Which headers are read.
+        identify: What the host knows beyond them.
+    """
+
+    def __init__(self, headers: RequestHeaders | None = None, identify: Identify | None = None) -> None:
+        self._headers = RequestHeaders() if headers is None else headers
+        self._identify = identify
+
+    def read(self, header: Callable[[str], str | None], request: Mapping[str, Any]) -> EventContext:
+        """Returns a request's context. Never raises: no request fails for its telemetry's sake.
+
+        Args:
+            header: Returns a header's value by its name, None where the request has none.
+            request: The ASGI scope or the WSGI environment.
+        """
+        names = self._headers
+        found: dict[str, Any] = {
+            "anonymous_user_id": _short(header, names.anonymous_user_id),
+            "interaction_id": _short(header, names.interaction_id),
+            "client": _client(_short(header, names.client)),
+            "country_code": _country(_short(header, names.country)),
+        }
+        known = self._known(request)
+        try:
+            return EventContext(**{**found, **known})
+        except Exception as error:  # noqa: BLE001 - what the host's hook returned is no context
+            # SECURITY: the class alone: values of headers and users stay out of the log.
+            _log.warning("request context without what identify returned", error=type(error).__name__)
+        return EventContext(**found)
+
+    def _known(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        if self._identify is None:
+            return {}
+        try:
+            return dict(self._identify(request) or {})
+        except Exception as error:  # noqa: BLE001 - the host's code; its text may quote anything
+            _log.warning("request not identified", error=type(error).__name__)
+            return {}
+
+
+def _short(header: Callable[[str], str | None], name: str | None) -> str | None:
+    """Returns a header's value where an event can hold it."""
+    value = None if name is None else header(name)
+    if not value or len(value) > MAX_SHORT_TEXT_LENGTH or text_problem(value):
+        return None
+    return value
+
+
+def _client(text: str | None) -> Client | None:
+    if text is None:
+        return None
+    name, _, version = text.partition("/")
+    return Client(name, version or None) if name else None
+
+
+def _country(text: str | None) -> str | None:
+    return text.upper() if text is not None and _COUNTRY.fullmatch(text) else None

@@ -1,0 +1,160 @@
+"""Requests set the context of what is recorded under them, and never fail for it."""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from typing import Any
+from wsgiref.util import setup_testing_defaults
+
+import pytest
+from structlog.testing import capture_logs
+
+from telemetry import Client, EventContext, asgi, current_context, wsgi
+from telemetry.request_context import RequestHeaders
+
+CANARY = "CANARY-31ce"
+HEADERS = RequestHeaders(client="X-Client", country="X-Country")
+ANONYMOUS = "X-Sourcegraph-Actor-Anonymous-UID"
+INTERACTION = "X-Sourcegraph-Interaction-ID"
+
+
+def under_asgi(sent: Mapping[str, str], **options: Any) -> EventContext:
+    seen: list[EventContext] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await asyncio.sleep(0)
+        seen.append(current_context())
+
+    async def unused(*_: Any) -> Any:
+        raise AssertionError
+
+    scope = {"type": "http", "headers": [(k.lower().encode(), v.encode("latin-1")) for k, v in sent.items()]}
+    asyncio.run(asgi.TelemetryContextMiddleware(app, **options)(scope, unused, unused))
+    return seen[0]
+
+
+def under_wsgi(sent: Mapping[str, str], **options: Any) -> EventContext:
+    seen: list[EventContext] = []
+
+    def app(environ: Any, start_response: Any) -> Iterator[bytes]:
+        yield b"first"
+        seen.append(current_context())  # while the answer is streamed
+
+    environ: dict[str, Any] = {f"HTTP_{k.upper().replace('-', '_')}": v for k, v in sent.items()}
+    setup_testing_defaults(environ)
+    assert list(wsgi.TelemetryContextMiddleware(app, **options)(environ, lambda *_: None)) == [b"first"]
+    return seen[0]
+
+
+@pytest.mark.parametrize("under", [under_asgi, under_wsgi])
+class TestBoth:
+    def test_headers_and_what_the_host_knows(self, under: Any) -> None:
+        context = under(
+            {ANONYMOUS: "anonymous-1", INTERACTION: "interaction-1", "X-Client": "web/3.2", "X-Country": "de"},
+            headers=HEADERS,
+            identify=lambda request: {"user_id": 7, "feature_flags": {"new": True}, "interaction_id": "mine"},
+        )
+        assert (context.user_id, context.anonymous_user_id, context.interaction_id) == (7, "anonymous-1", "mine")
+        assert (context.client, context.country_code) == (Client("web", "3.2"), "DE")
+        assert context.template.feature_flags.flags["new"] == "true"
+        assert current_context() == EventContext()
+
+    def test_nothing_is_read_that_was_not_named(self, under: Any) -> None:
+        context = under({"X-Client": "web", "X-Country": "DE", "CF-IPCountry": "DE", "X-Forwarded-For": "1.2.3.4"})
+        assert context == EventContext()
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            (ANONYMOUS, "x" * 513), (ANONYMOUS, "nul\0"), (ANONYMOUS, ""), ("X-Country", "Germany"),
+            ("X-Country", "1"), ("X-Client", "/3.2"),
+        ],
+    )  # fmt: skip
+    def test_what_no_event_can_hold_is_left_out(self, under: Any, name: str, value: str) -> None:
+        assert under({name: value}, headers=HEADERS) == EventContext()
+
+    def test_a_client_without_a_version(self, under: Any) -> None:
+        assert under({"X-Client": "web"}, headers=HEADERS).client == Client("web")
+
+    @pytest.mark.parametrize("answer", [{"user_id": CANARY}, {CANARY: 1}, 5, None])
+    def test_a_host_that_knows_nonsense_does_not_disturb_the_request(self, under: Any, answer: Any) -> None:
+        with capture_logs() as logs:
+            context = under({ANONYMOUS: "a"}, identify=lambda request: answer)
+        assert context.anonymous_user_id == "a"
+        assert context.user_id is None
+        assert len(logs) == (answer is not None)
+        assert CANARY not in str(logs)
+
+    def test_a_host_that_fails_does_not_disturb_the_request(self, under: Any) -> None:
+        def fails(request: Any) -> Any:
+            raise RuntimeError(CANARY)
+
+        with capture_logs() as logs:
+            assert under({ANONYMOUS: "a"}, identify=fails).anonymous_user_id == "a"
+        assert [(line["event"], line["error"]) for line in logs] == [("request not identified", "RuntimeError")]
+
+
+def test_asgi_leaves_what_is_no_request_alone() -> None:
+    seen: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(scope)
+
+    async def unused(*_: Any) -> Any:
+        raise AssertionError
+
+    scope = {"type": "lifespan"}
+    asyncio.run(asgi.TelemetryContextMiddleware(app)(scope, unused, unused))
+    assert seen == [scope]
+
+
+def test_asgi_believes_the_first_of_equal_headers() -> None:
+    seen: list[EventContext] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(current_context())
+
+    async def unused(*_: Any) -> Any:
+        raise AssertionError
+
+    name = INTERACTION.lower().encode()
+    scope = {"type": "websocket", "headers": [(name, b"first"), (name, b"second")]}
+    asyncio.run(asgi.TelemetryContextMiddleware(app)(scope, unused, unused))
+    assert seen[0].interaction_id == "first"
+
+
+def test_wsgi_closes_the_applications_answer_in_its_context() -> None:
+    seen: list[Any] = []
+
+    class Answer:
+        def __iter__(self) -> Iterator[bytes]:
+            return iter([b"whole"])
+
+        def close(self) -> None:
+            seen.append(current_context().user_id)
+
+    middleware = wsgi.TelemetryContextMiddleware(
+        lambda environ, start: Answer(), identify=lambda environ: {"user_id": 7}
+    )
+    answer: Any = middleware({}, lambda *_: None)
+    assert list(answer) == [b"whole"]
+    answer.close()
+    assert seen == [7]
+    without_close: Any = wsgi.TelemetryContextMiddleware(lambda environ, start: [b"x"])({}, lambda *_: None)
+    assert list(without_close) == [b"x"]
+    without_close.close()
+
+
+def test_requests_do_not_see_each_other() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await asyncio.sleep(0.01)
+        assert current_context().user_id == scope["number"]
+
+    async def unused(*_: Any) -> Any:
+        raise AssertionError
+
+    async def many() -> None:
+        middleware = asgi.TelemetryContextMiddleware(app, identify=lambda scope: {"user_id": scope["number"]})
+        scopes = ({"type": "http", "headers": [], "number": number} for number in range(20))
+        await asyncio.gather(*(middleware(scope, unused, unused) for scope in scopes))
+
+    asyncio.run(many())
