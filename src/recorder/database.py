@@ -1,6 +1,5 @@
 """Engines and their settings, one per process; transactions whose errors say nothing private."""
 
-import select
 import sqlite3
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ from sqlalchemy.pool import QueuePool
 from recorder.errors import SchemaVersionError, UnsupportedDatabaseError, database_failure
 from recorder.forks import Forkable
 from recorder.held_connection import HeldConnection
+from recorder.liveness import has_word
 
 SCHEMA_VERSION: Final = "0001"
 """The migration that this code's tables are made by."""
@@ -136,10 +136,7 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 def _refuse_dead_connection(dbapi_connection: Any, _record: object, _proxy: object) -> None:
-    # An idle connection has nothing to read, unless the server has said goodbye. Asking the
-    # socket costs a microsecond; a ping would cost a round trip.
-    readable, _, _ = select.select([dbapi_connection.fileno()], [], [], 0)
-    if readable:
+    if has_word(dbapi_connection.fileno()):
         raise DisconnectionError
 
 

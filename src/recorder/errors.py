@@ -21,17 +21,25 @@ class RecorderError(TelemetryError):
 class DatabaseUnavailableError(RecorderError):
     """The database cannot be reached, or the connection broke."""
 
+    no_events_fault = True
+
 
 class DatabaseBusyError(RecorderError):
     """The database stayed locked longer than the busy timeout, or the pool stayed empty."""
+
+    no_events_fault = True
 
 
 class DatabaseReadOnlyError(RecorderError):
     """The database may not be written."""
 
+    no_events_fault = True
+
 
 class DatabaseFullError(RecorderError):
     """The disk, or the database's own limit, is full."""
+
+    no_events_fault = True
 
 
 class DuplicateEventError(RecorderError, ValueError):
@@ -41,6 +49,8 @@ class DuplicateEventError(RecorderError, ValueError):
 class SchemaVersionError(RecorderError):
     """The database's tables are missing, or of another version than this code's."""
 
+    no_events_fault = True
+
 
 class UnsupportedDatabaseError(RecorderError, ValueError):
     """The database or its driver is none that the recorder can write to."""
@@ -48,16 +58,6 @@ class UnsupportedDatabaseError(RecorderError, ValueError):
 
 class DatabaseFailedError(RecorderError):
     """Anything else that the database refused."""
-
-
-NO_EVENTS_FAULT: Final = (
-    DatabaseBusyError,
-    DatabaseFullError,
-    DatabaseReadOnlyError,
-    DatabaseUnavailableError,
-    SchemaVersionError,
-)
-"""What would meet any other event as well: trying each one alone would only wait for each in turn."""
 
 
 _SQLITE: Final = {

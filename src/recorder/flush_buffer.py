@@ -11,8 +11,9 @@ from typing import Final, NamedTuple
 
 import structlog
 
-from recorder.errors import NO_EVENTS_FAULT, DuplicateEventError
+from recorder.errors import DuplicateEventError
 from recorder.forks import Forkable
+from telemetry import TelemetryError
 from telemetry.v1 import telemetrygateway_pb2 as pb
 
 _FIRST_RETRY_SECONDS: Final = 0.5
@@ -178,13 +179,14 @@ class FlushBuffer(Forkable):
         while True:
             try:
                 self._store(batch)
-            except NO_EVENTS_FAULT as error:
-                again = True
-                _log.warning("events wait for the database", count=len(batch), error=str(error), retry_seconds=pause)
-                if not self._may_try_again(pause):
-                    return
-                pause = min(_LONGEST_RETRY_SECONDS, pause * 2)
             except Exception as error:  # noqa: BLE001 - whatever it is, the other events go on
+                if isinstance(error, TelemetryError) and error.no_events_fault:
+                    again = True
+                    _log.warning("events wait to be stored", count=len(batch), error=str(error), retry_seconds=pause)
+                    if not self._may_try_again(pause):
+                        return
+                    pause = min(_LONGEST_RETRY_SECONDS, pause * 2)
+                    continue
                 if len(batch) > 1:
                     for waiting in batch:
                         self._store_in_the_end([waiting], again=again)

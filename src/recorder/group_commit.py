@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from copy import copy
 from typing import Generic, TypeVar
 
-from recorder.errors import NO_EVENTS_FAULT
 from recorder.forks import Forkable
+from telemetry import TelemetryError
 
 Row = TypeVar("Row")
 
@@ -105,12 +105,12 @@ class GroupCommit(Forkable, Generic[Row]):
     def _write_for_all(self, rows: Sequence[Row], group: Sequence[_Waiting[Row]]) -> None:
         try:
             self._write([*rows, *(row for caller in group for row in caller.rows)])
-        except NO_EVENTS_FAULT as error:
-            for caller in group:
-                caller.finish(copy(error))
-            raise
-        except Exception:  # noqa: BLE001 - whatever it is, it is for the caller whose rows raise it
-            failed = True
+        except Exception as error:
+            if isinstance(error, TelemetryError) and error.no_events_fault:
+                for caller in group:
+                    caller.finish(copy(error))
+                raise
+            failed = True  # whatever it is, it is for the caller whose rows raise it
         else:
             failed = False
         for caller in group:

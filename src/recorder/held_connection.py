@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import select
 import threading
 import weakref
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from typing import Any, Final, TypeVar
 from sqlalchemy import Connection, Engine
 
 from recorder.forks import Forkable
+from recorder.liveness import has_word
 
 T = TypeVar("T")
 
@@ -88,8 +88,10 @@ class HeldConnection(Forkable):
                 raise
 
     def _usable(self) -> Any:
-        if self._connection is not None and not self._is_sqlite and _is_dead(self._driver):
-            self._close()
+        if self._connection is not None and not self._is_sqlite:
+            driver = self._driver
+            if driver.closed or has_word(driver.fileno()):
+                self._close()
         if self._connection is None:
             connection = self._engine.connect()
             self._driver = connection.connection.driver_connection
@@ -127,9 +129,3 @@ def _in_sqlite_transaction(driver: Any, work: Callable[[Any], T]) -> T:
 def _in_postgresql_transaction(driver: Any, work: Callable[[Any], T]) -> T:
     with driver.transaction():
         return work(driver)
-
-
-def _is_dead(driver: Any) -> bool:
-    # An idle connection has nothing to read, unless the server has said goodbye. Asking the
-    # socket costs a microsecond; a ping would cost a round trip.
-    return bool(driver.closed or select.select([driver.fileno()], [], [], 0)[0])

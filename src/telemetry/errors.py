@@ -6,7 +6,14 @@ trackers, where private data must not arrive.
 
 
 class TelemetryError(Exception):
-    """Base of every error that this project raises."""
+    """Base of every error that this project raises.
+
+    Attributes:
+        no_events_fault: Whether any other event would meet it as well, now; trying each one alone
+            would only wait for each in turn.
+    """
+
+    no_events_fault = False
 
 
 class InvalidInputError(TelemetryError, ValueError):

@@ -15,7 +15,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from export import ExporterSettings, GatewayStore, NotRecordedError
-from recorder import AsyncRecorder, BestEffortRecorder, InvalidConnectionError, Recorder
+from recorder import AsyncRecorder, BestEffortRecorder, BufferedRecorder, InvalidConnectionError, Recorder
 from support.events import CANARY
 from support.gateway_certificates import CertificateAuthority
 from support.gateway_server import RunningGateway, running_gateway
@@ -274,3 +274,22 @@ def test_a_forked_child_has_a_channel_of_its_own(gateway: RunningGateway, make: 
     assert len(gateway.published_ids()) == 3
     results.close()
     results.join_thread()
+
+
+def test_buffered_events_wait_for_a_gateway_that_is_away(scripted: ScriptedGateway, make: MakeRecorder) -> None:
+    away = True
+
+    def at_start(stream: int, headers: dict[str, str]) -> None:
+        if away:
+            raise Refuse(UNAVAILABLE)
+
+    scripted.at_start = at_start
+    buffered = BufferedRecorder(make(scripted.address, deadline=0.2), flush_interval=timedelta(milliseconds=10))
+    ids = buffered.batch_record([NewEvent("search", "submit")] * 5)
+    with capture_logs() as logs:
+        assert not buffered.flush(timedelta(seconds=0.3))
+        away = False
+        assert buffered.flush(timedelta(seconds=20))
+    assert scripted.received == ids
+    assert {line["event"] for line in logs} == {"events wait to be stored"}
+    buffered.close()

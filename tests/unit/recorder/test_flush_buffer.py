@@ -133,7 +133,7 @@ def test_while_the_database_is_away_events_wait(make: Any, store: Store, reporte
         buffer.put(waiting("a", "b"))
         assert buffer.flush(LONG)
     assert (store.batches, reported) == ([["a", "b"]], [])
-    assert [(line["event"], line["count"]) for line in logs] == [("events wait for the database", 2)] * 2
+    assert [(line["event"], line["count"]) for line in logs] == [("events wait to be stored", 2)] * 2
 
 
 def test_an_event_that_fails_fails_alone(make: Any, store: Store, reported: Any) -> None:

@@ -1,0 +1,46 @@
+"""A connection's last words are heard, whatever the number of its descriptor."""
+
+import os
+import resource
+import select
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from recorder.liveness import has_word
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    ours, theirs = socket.socketpair()
+    yield ours, theirs
+    ours.close()
+    theirs.close()
+
+
+@pytest.mark.parametrize("poll", [True, False])
+def test_silence_a_word_and_a_goodbye(
+    pair: tuple[socket.socket, socket.socket], poll: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, theirs = pair
+    if not poll:
+        monkeypatch.delattr(select, "poll")
+    assert not has_word(ours.fileno())
+    theirs.send(b"x")
+    assert has_word(ours.fileno())
+    ours.recv(1)
+    theirs.close()
+    assert has_word(ours.fileno())
+
+
+def test_a_descriptor_beyond_what_select_takes(pair: tuple[socket.socket, socket.socket]) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < 2_000:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (2_000, hard))
+    high = os.dup2(pair[0].fileno(), 1_500)
+    try:
+        assert not has_word(high)
+    finally:
+        os.close(high)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
