@@ -24,6 +24,16 @@ VERSION_TABLE: Final = "telemetry_alembic_version"
 BUSY_TIMEOUT_SECONDS: Final = 10
 _OLDEST_SQLITE: Final = (3, 35, 0)
 
+_PATIENCE: Final = {
+    "connect_timeout": 10,
+    # A server that vanished without a word is given up after a minute, not after the kernel's quarter of an hour.
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+}
+"""How libpq waits, in seconds (the last one: milliseconds), where the URL does not say otherwise."""
+
 metadata = MetaData()
 """The tables of this package; each is defined beside the statements that use it."""
 
@@ -58,7 +68,9 @@ def create_database_engine(url: str | URL) -> Engine:
     """Makes an engine with the settings that durability needs.
 
     SQLite: WAL, `synchronous=FULL`, a busy timeout of 10 s, `BEGIN IMMEDIATE` for every write.
-    PostgreSQL: the driver psycopg; a connection that died while it was idle is replaced unseen.
+    PostgreSQL: the driver psycopg; a connection that died while it was idle is replaced unseen, and a server that
+    vanished is given up after 10 s at a connection's begin, after a minute later. The URL's own `?connect_timeout=5`
+    and so on win.
 
     Raises:
         UnsupportedDatabaseError: The URL cannot be read, or names a database, a driver or a
@@ -71,7 +83,8 @@ def create_database_engine(url: str | URL) -> Engine:
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     else:
-        engine = create_engine(checked, **options)
+        given = {name: value for name, value in _PATIENCE.items() if name not in checked.query}
+        engine = create_engine(checked, connect_args=given, **options)
         event.listen(engine, "checkout", _refuse_dead_connection)
     return engine
 

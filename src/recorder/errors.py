@@ -108,6 +108,7 @@ def _classify(original: BaseException) -> tuple[str, tuple[type[RecorderError], 
         if sqlstate[:2] in ("08", "57") and sqlstate not in _POSTGRESQL:
             return sqlstate, _UNREACHABLE
         return f"{name}, SQLSTATE {sqlstate}", _POSTGRESQL.get(sqlstate, (DatabaseFailedError, "refused by PostgreSQL"))
-    if name in ("OperationalError", "InterfaceError"):
+    # Drivers have leaves of these, such as psycopg's ConnectionTimeout.
+    if {"OperationalError", "InterfaceError"} & {kind.__name__ for kind in type(original).__mro__}:
         return name, _UNREACHABLE
     return name, (DatabaseFailedError, "the database operation failed")

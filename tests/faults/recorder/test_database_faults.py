@@ -3,10 +3,12 @@
 import multiprocessing
 import os
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
 import threading
+import time
 import traceback
 from pathlib import Path
 from typing import Any
@@ -109,6 +111,31 @@ def test_a_postgresql_table_that_stays_locked(postgres: Any) -> None:
         others.dispose()
         assert recorder.record("search", "submit")
         recorder.close()
+
+
+def test_a_postgresql_server_that_never_answers_is_given_up() -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        url = f"postgresql://u@127.0.0.1:{silent.getsockname()[1]}/x?connect_timeout=2"
+        recorder = make_recorder(Database(create_database_engine(url)))
+        started = time.monotonic()
+        with pytest.raises(DatabaseUnavailableError):
+            recorder.record("search", "submit")
+        assert time.monotonic() - started < 8
+
+
+def test_how_long_a_connection_is_waited_for_is_bounded_unless_the_url_says_otherwise() -> None:
+    seen: dict[str, Any] = {}
+    engine = create_database_engine("postgresql://u@127.0.0.1:1/x?keepalives_idle=7")
+
+    @event.listens_for(engine, "do_connect")
+    def connect(_dialect: object, _record: object, _arguments: object, parameters: dict[str, Any]) -> None:
+        seen.update(parameters)
+
+    with pytest.raises(DatabaseUnavailableError):
+        make_recorder(Database(engine)).record("search", "submit")
+    assert (seen["connect_timeout"], seen["keepalives_idle"], seen["tcp_user_timeout"]) == (10, "7", 60_000)
 
 
 def test_a_sqlite_that_is_too_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

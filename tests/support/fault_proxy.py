@@ -1,0 +1,116 @@
+"""A TCP proxy that does to connections what networks do."""
+
+import contextlib
+import random
+import socket
+import struct
+import threading
+import time
+from collections import Counter
+from typing import Literal, get_args
+
+Fault = Literal["cut", "reset", "black hole", "slow", "half-close"]
+FAULTS: tuple[Fault, ...] = get_args(Fault)
+
+
+class FaultProxy:
+    """Passes bytes on to a target, until chance does something to the connection.
+
+    Attributes:
+        address: `host:port` where it listens.
+        healthy: While it is set, connections are left alone.
+        faults: How often each fault was done.
+    """
+
+    def __init__(self, target: tuple[str, int] | str, seed: int, faults: tuple[Fault, ...] = FAULTS) -> None:
+        self._target = target
+        self._faults = faults
+        self._chance = random.Random(seed)
+        self.healthy = threading.Event()
+        self.faults: Counter[str] = Counter()
+        self._over = threading.Event()
+        self._open: list[socket.socket] = []
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listening.getsockname()[1]
+        self.address = f"127.0.0.1:{self.port}"
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._over.set()
+        self.healthy.set()
+        with contextlib.suppress(OSError):
+            self._listening.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
+        self._listening.close()
+        for each in self._open:
+            with contextlib.suppress(OSError):
+                each.close()
+        self._thread.join(10)
+
+    def _connect(self) -> socket.socket:
+        if isinstance(self._target, str):  # the path of a socket
+            server = socket.socket(socket.AF_UNIX)
+            server.connect(self._target)
+            return server
+        return socket.create_connection(self._target)
+
+    def _serve(self) -> None:
+        while not self._over.is_set():
+            try:
+                client, _ = self._listening.accept()
+                server = self._connect()
+            except OSError:
+                continue
+            self._open += [client, server]
+            fault = self._chance.choice(self._faults)
+            # A stream of a hundred events is some kilobytes.
+            after = self._chance.randrange(0, 20_000)
+            shared = _Connection(self, client, server, fault, after)
+            for source, sink in ((client, server), (server, client)):
+                threading.Thread(target=shared.pump, args=(source, sink), daemon=True).start()
+
+
+class _Connection:
+    def __init__(
+        self, proxy: FaultProxy, client: socket.socket, server: socket.socket, fault: Fault, after: int
+    ) -> None:
+        self._proxy, self._client, self._server = proxy, client, server
+        self._fault, self._left = fault, after
+        self._lock = threading.Lock()
+        self._done = False
+        self._delays = 10  # after these, a slow connection is cut
+
+    def pump(self, source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(4_096):
+                if not self._proxy.healthy.is_set() and self._is_due(len(data)) and not self._do(sink):
+                    return
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+
+    def _is_due(self, size: int) -> bool:
+        with self._lock:
+            self._left -= size
+            return self._left <= 0
+
+    def _do(self, sink: socket.socket) -> bool:
+        """Does the fault; returns whether the bytes still go on."""
+        with self._lock:
+            first, self._done = not self._done, True
+        if first:
+            self._proxy.faults[self._fault] += 1
+        if self._fault == "slow" and self._delays:
+            self._delays -= 1
+            time.sleep(0.05)
+            return True
+        if self._fault == "black hole":
+            self._proxy.healthy.wait()  # takes everything, says nothing, until the test ends
+        elif self._fault == "half-close":
+            sink.shutdown(socket.SHUT_WR)
+            return False
+        elif self._fault == "reset":
+            for each in (self._client, self._server):
+                each.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        for each in (self._client, self._server):
+            each.close()
+        return False
