@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: run test lint types proto proto-check docs docs-check bench format clean help
+.PHONY: run test faults mutations lint types proto proto-check docs docs-check bench format clean help
 
 help: ## This list.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -26,6 +26,14 @@ run: $(VENV)/.runtime ## The main job: record, export, show what left and what s
 
 test: $(VENV)/.dev ## All tests, with coverage; PostgreSQL comes with them.
 	$(BIN)/python -m pytest --cov --cov-report=term
+
+KILLS ?= 200
+faults: $(VENV)/.dev ## The long run of tests/faults: kills, power cuts, a bad network.
+	TELEMETRY_TEST_KILLS=$(KILLS) TELEMETRY_TEST_FAULTS=500 TELEMETRY_TEST_CUTS=1000 \
+		$(BIN)/python -m pytest tests/faults -s
+
+mutations: $(VENV)/.dev ## Breaks each promise in turn, and shows that some test notices.
+	$(BIN)/python tools/mutation_check.py
 
 lint: $(VENV)/.dev ## Style and import rules.
 	$(BIN)/ruff check

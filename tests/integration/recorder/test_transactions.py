@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 from structlog.testing import capture_logs
 
-from recorder import BestEffortRecorder, DuplicateEventError, InvalidConnectionError, Recorder
+from recorder import BestEffortRecorder, DuplicateEventError, InvalidConnectionError, Recorder, RecorderError
 from recorder.database import Database, create_database_engine
 from recorder.migrations import upgrade_database
 from support.recorders import make_recorder, stored_names
@@ -211,3 +211,17 @@ def test_what_is_no_connection_is_refused_with_its_kind(recorder: Recorder, give
         InvalidConnectionError, match=f"must be a SQLAlchemy Connection or Session, not {type(given).__name__}"
     ):
         recorder.record("shop", "one", connection=given)
+
+
+def test_a_failure_in_the_second_table_undoes_the_first_and_no_more(engine: Engine, recorder: Recorder) -> None:
+    with engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE event_logs RENAME TO elsewhere")
+        with pytest.raises(RecorderError):
+            recorder.batch_record([NewEvent("half", "stored")] * 2, connection=connection)
+        if engine.dialect.name == "sqlite":  # one event is one statement on PostgreSQL
+            with pytest.raises(RecorderError):
+                recorder.record("half", "stored", connection=connection)
+        connection.execute(insert(orders).values(id=1))
+        connection.exec_driver_sql("ALTER TABLE elsewhere RENAME TO event_logs")
+    assert stored_names(Database(engine)) == ([], [])
+    assert counted_orders(engine) == 1

@@ -1,0 +1,103 @@
+/* Preloaded, it keeps a log of what a process does to the files of one folder: the writes with their bytes, and the
+   syncs. tests/faults/power/replay.py reads it. A line of the log: kind, path, offset, length, bytes. */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
+
+static int log_file(void) {
+    static int file = -2;
+    if (file == -2) {
+        const char *path = getenv("RECORDED_CALLS");
+        file = path ? (int)syscall(SYS_openat, AT_FDCWD, path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600) : -1;
+    }
+    return file;
+}
+
+/* Returns whether a file is one of the folder's, and its name there. */
+static int name_of(int file, char *name) {
+    const char *folder = getenv("RECORDED_FOLDER");
+    char link[64], path[PATH_MAX];
+    if (!folder || log_file() < 0) return 0;
+    snprintf(link, sizeof link, "/proc/self/fd/%d", file);
+    ssize_t length = readlink(link, path, sizeof path - 1);
+    if (length <= 0) return 0;
+    path[length] = 0;
+    size_t prefix = strlen(folder);
+    if (strncmp(path, folder, prefix) != 0 || path[prefix] != '/') return 0;
+    strcpy(name, path + prefix + 1);
+    return 1;
+}
+
+static void keep(char kind, const char *name, uint64_t offset, const void *data, uint32_t length) {
+    uint16_t name_length = (uint16_t)strlen(name);
+    struct iovec parts[] = {
+        {&kind, 1}, {&name_length, 2}, {(void *)name, name_length}, {&offset, 8}, {&length, 4}, {(void *)data, data ? length : 0},
+    };
+    pthread_mutex_lock(&one_at_a_time);
+    syscall(SYS_writev, log_file(), parts, 6);
+    pthread_mutex_unlock(&one_at_a_time);
+}
+
+ssize_t pwrite64(int file, const void *data, size_t length, off64_t offset) {
+    char name[PATH_MAX];
+    ssize_t written = syscall(SYS_pwrite64, file, data, length, offset);
+    if (written > 0 && name_of(file, name)) keep('w', name, (uint64_t)offset, data, (uint32_t)written);
+    return written;
+}
+
+ssize_t pwrite(int file, const void *data, size_t length, off_t offset) {
+    return pwrite64(file, data, length, offset);
+}
+
+ssize_t write(int file, const void *data, size_t length) {
+    char name[PATH_MAX];
+    int ours = name_of(file, name);
+    uint64_t offset = 0;
+    if (ours) {
+        struct stat status;
+        int appends = (int)syscall(SYS_fcntl, file, F_GETFL) & O_APPEND;
+        if (appends && fstat(file, &status) == 0) offset = (uint64_t)status.st_size;
+        else offset = (uint64_t)lseek(file, 0, SEEK_CUR);
+    }
+    ssize_t written = syscall(SYS_write, file, data, length);
+    if (ours && written > 0) keep('w', name, offset, data, (uint32_t)written);
+    return written;
+}
+
+int ftruncate64(int file, off64_t length) {
+    char name[PATH_MAX];
+    int done = (int)syscall(SYS_ftruncate, file, length);
+    if (done == 0 && name_of(file, name)) keep('t', name, (uint64_t)length, 0, 0);
+    return done;
+}
+
+int ftruncate(int file, off_t length) {
+    return ftruncate64(file, length);
+}
+
+int fsync(int file) {
+    char name[PATH_MAX];
+    int done = (int)syscall(SYS_fsync, file);
+    if (done == 0 && name_of(file, name)) keep('s', name, 0, 0, 0);
+    return done;
+}
+
+int fdatasync(int file) {
+    char name[PATH_MAX];
+    int done = (int)syscall(SYS_fdatasync, file);
+    if (done == 0 && name_of(file, name)) keep('s', name, 0, 0, 0);
+    return done;
+}

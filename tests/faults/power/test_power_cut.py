@@ -1,0 +1,127 @@
+"""The power goes: what was promised is there, and nothing is damaged."""
+
+import json
+import os
+import random
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gateway import JsonlSink
+from recorder.database import create_database_engine
+from recorder.migrations import upgrade_database
+from support.power import LEDGER, Disk, build_shim, read_calls
+
+CUTS = int(os.environ.get("TELEMETRY_TEST_CUTS", "60"))
+"""For each test; `make faults` sets more."""
+
+RECORDING = """
+import os, sys
+from recorder import Recorder
+from telemetry import EventParameters, NewEvent
+folder, count = sys.argv[1], int(sys.argv[2])
+ledger = os.open(f"{folder}/ledger", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+recorder = Recorder.from_url(f"sqlite:///{folder}/telemetry.db", service_version="1")
+parameters = EventParameters(private_metadata={"query": "x" * 500})
+for number in range(count):
+    if number % 10:
+        ids = [recorder.record("search", "submit", parameters)]
+    else:
+        ids = recorder.batch_record([NewEvent("search", "many", parameters)] * 5)
+    os.write(ledger, "".join(f"{each}\\n" for each in ids).encode())
+os._exit(0)
+"""
+PUBLISHING = """
+import os, sys
+from pathlib import Path
+from gateway import JsonlSink, Message
+from telemetry.event import new_event_id
+folder, count = sys.argv[1], int(sys.argv[2])
+ledger = os.open(f"{folder}/ledger", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+sink = JsonlSink(Path(folder) / "published.jsonl", 1024 * 1024)
+for number in range(count):
+    ids = [new_event_id() for _ in range(1 + number % 7)]
+    sink.publish([Message("p", each, {}, b'{"metadata":{},"event":{"id":"%s"}}' % each.encode()) for each in ids])
+    os.write(ledger, "".join(f"{each}\\n" for each in ids).encode())
+os._exit(0)
+"""
+
+
+def record_calls(folder: Path, program: str, count: int) -> Path:
+    """Runs a program in a folder, and returns the log of what it did to the files."""
+    log = folder.parent / "calls"
+    environment = {
+        **os.environ,
+        "LD_PRELOAD": str(build_shim(folder.parent)),
+        "RECORDED_CALLS": str(log),
+        "RECORDED_FOLDER": str(folder),
+        "TELEMETRY_EXPORT_MODE": "all",
+    }
+    subprocess.run([sys.executable, "-c", program, str(folder), str(count)], check=True, env=environment)
+    return log
+
+
+def cuts(disk: Disk, log: Path, folder: Path) -> Iterator[set[str]]:
+    """Cuts the power at moments that chance chooses; yields what had been promised by then."""
+    calls = list(read_calls(log))
+    chance = random.Random(len(calls))
+    moments = set(chance.sample(range(len(calls)), min(CUTS, len(calls))))
+    for position, call in enumerate(calls):
+        disk.take(call)
+        if position in moments:
+            disk.cut(folder, chance if position % 2 else None)
+            yield set(disk.promised.decode().split())
+
+
+@pytest.mark.timeout(120 + CUTS)
+def test_of_a_recorder_on_sqlite(tmp_path: Path) -> None:
+    folder = tmp_path / "recording"
+    folder.mkdir()
+    file = folder / "telemetry.db"
+    engine = create_database_engine(f"sqlite:///{file}")
+    upgrade_database(engine)
+    engine.dispose()
+    disk = Disk({"telemetry.db": bytearray(file.read_bytes())})
+    log = record_calls(folder, RECORDING, 400)
+    names = {call.name for call in read_calls(log)}
+    assert {"telemetry.db", "telemetry.db-wal", LEDGER} <= names  # checkpoints are among what is cut
+
+    checked = 0
+    for promised in cuts(disk, log, tmp_path / "after"):
+        (tmp_path / "after" / "telemetry.db-shm").unlink(missing_ok=True)  # memory, gone with the power
+        found = sqlite3.connect(tmp_path / "after" / "telemetry.db")
+        assert found.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        queued = {row[0] for row in found.execute("SELECT id FROM telemetry_events_export_queue")}
+        (logged,) = found.execute("SELECT count(*) FROM event_logs").fetchone()
+        found.close()
+        assert promised <= queued
+        assert len(queued) == logged
+        assert len(queued) - len(promised) <= 5  # one call of the recorder, at most, was on its way
+        checked += 1
+    print(f"{checked} power cuts of a recorder, {len(promised)} events promised at the last")
+    assert checked >= min(CUTS, 50)
+
+
+@pytest.mark.timeout(120 + CUTS)
+def test_of_a_gateway_with_a_jsonl_sink(tmp_path: Path) -> None:
+    folder = tmp_path / "publishing"
+    folder.mkdir()
+    log = record_calls(folder, PUBLISHING, 400)
+    checked = 0
+    for promised in cuts(Disk(), log, tmp_path / "after"):
+        file = tmp_path / "after" / "published.jsonl"
+        sink = JsonlSink(file, 1024 * 1024)  # as the gateway does at its next start
+        sink.close()
+        lines = file.read_text().splitlines()
+        published = [json.loads(line)["message"]["event"]["id"] for line in lines]
+        assert promised <= set(published)
+        assert len(published) == len(set(published))
+        checked += 1
+    shutil.rmtree(tmp_path / "after")
+    print(f"{checked} power cuts of a gateway, {len(promised)} events promised at the last")
+    assert checked >= min(CUTS, 50)
