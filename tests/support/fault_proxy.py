@@ -112,5 +112,8 @@ class _Connection:
             for each in (self._client, self._server):
                 each.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         for each in (self._client, self._server):
+            # Wakes the thread that reads from it: a socket that somebody reads from is not closed to its peer.
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RD if self._fault == "reset" else socket.SHUT_RDWR)
             each.close()
         return False
