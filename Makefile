@@ -62,8 +62,8 @@ $(VENV)/.bench: $(VENV)/.dev
 	$(PIP) --editable '.[dev,bench]'
 	@touch $@
 
-bench: $(VENV)/.bench ## Speed, as ratios to floors measured in the same run.
-	$(BIN)/python benchmarks/pipeline.py
+bench: $(VENV)/.bench ## Speed, as ratios to floors measured in the same run; ARGS=--full for the long ones.
+	$(BIN)/python benchmarks/pipeline.py $(ARGS)
 
 format: $(VENV)/.dev ## Formats the code.
 	$(BIN)/ruff check --fix

@@ -4,16 +4,16 @@ import ssl
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated
 from urllib.parse import urlsplit
 
 from annotated_types import Ge, Gt, Le
-from pydantic import AfterValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, SecretStr
 
 from export.address import GatewayAddress, parse_gateway_address
 from export.bearer_token import check_token
 from recorder.settings import DEFAULT_DATABASE_URL, PrivacySettings
-from telemetry.settings import Duration, InvalidSettingsError
+from telemetry.settings import Duration
 from telemetry.v1 import telemetrygateway_pb2 as pb
 
 EVENTS_WRITE_SCOPE = "telemetry_gateway::events::write"
@@ -169,13 +169,6 @@ class ExporterSettings(PrivacySettings):
     oauth_scope: str = Field(
         default=EVENTS_WRITE_SCOPE, validation_alias=f"{_PREFIX}OAUTH_SCOPE", description="The scope to ask for."
     )
-
-    @model_validator(mode="after")
-    def _check_together(self) -> Self:
-        faults = [(self.variable_of(field), problem) for field, problem in self._faults_together()]
-        if faults:
-            raise InvalidSettingsError(faults)
-        return self
 
     def _faults_together(self) -> Iterator[tuple[str, str]]:
         if self.rpc_deadline + self.shutdown_timeout >= self.lease:

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated
 from urllib.parse import urlsplit
 
 from annotated_types import Ge, Gt, Le
-from pydantic import AfterValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, SecretStr
 
-from telemetry.settings import Duration, EnvironmentSettings, InvalidSettingsError
+from telemetry.settings import Duration, EnvironmentSettings
 
 _PREFIX = "TELEMETRY_GATEWAY_"
 _HIGHEST_PORT = 65_535
@@ -278,13 +278,6 @@ class GatewaySettings(EnvironmentSettings):
         validation_alias=f"{_PREFIX}DRAIN_TIMEOUT",
         description="How long SIGTERM waits for streams to end.",
     )
-
-    @model_validator(mode="after")
-    def _check_together(self) -> Self:
-        faults = [(self.variable_of(field), problem) for field, problem in self._faults_together()]
-        if faults:
-            raise InvalidSettingsError(faults)
-        return self
 
     def _faults_together(self) -> Iterator[tuple[str, str]]:
         if (self.tls_cert_file is None) != (self.tls_key_file is None):

@@ -4,11 +4,11 @@ Import this only where a process starts: nothing below the edge reads the enviro
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Annotated, Any, Final, Self
 
-from pydantic import BeforeValidator, ValidationError
+from pydantic import BeforeValidator, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from telemetry.errors import InvalidInputError
@@ -97,6 +97,17 @@ class EnvironmentSettings(BaseSettings):
         except ValidationError as error:
             faults = [named for fault in error.errors(include_input=False) for named in cls._name(fault)]
         raise InvalidSettingsError(faults)
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        faults = [(self.variable_of(field), problem) for field, problem in self._faults_together()]
+        if faults:
+            raise InvalidSettingsError(faults)
+        return self
+
+    def _faults_together(self) -> Iterable[tuple[str, str]]:
+        """Returns the faults of settings that do not go together, each with its field."""
+        return ()
 
     @classmethod
     def variable_of(cls, field: str) -> str:
