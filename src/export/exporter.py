@@ -85,7 +85,7 @@ class PassReport:
     Attributes:
         request_id: Names the pass; its streams are `<request_id>-1` and so on.
         outcome: How it ended.
-        problem: Why, in words, when it did not end well.
+        problem: The last thing that went wrong on the way, in words; where the pass did not end well, why.
         leased: Rows leased, again after an outage included.
         streams: Streams opened.
         sent: Events handed to the transport.
