@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import structlog
 
 from recorder.database import Database, create_database_engine
 from recorder.export_queue import ExportQueue
@@ -20,6 +21,13 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         ours = name.startswith("TELEMETRY_") and not name.startswith("TELEMETRY_TEST_")
         if ours or name in ("DO_NOT_TRACK", "SCARF_NO_ANALYTICS"):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def _clean_logging() -> Iterator[None]:
+    """The command line, run in this process, sends logs to a standard error that a test's end closes."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

@@ -4,12 +4,11 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
-import structlog
 
 from recorder.database import Database, create_database_engine
 from recorder.export_queue import ExportQueue
@@ -48,7 +47,7 @@ Run = Callable[..., Result]
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """Runs the command line in this process, in a folder of its own: quick, for the many mistakes."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
@@ -61,8 +60,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
         out, err = capsys.readouterr()
         return Result(int(ended.value.code or 0), out, err)
 
-    yield running
-    structlog.reset_defaults()
+    return running
 
 
 def published(shell: Shell) -> list[dict[str, object]]:
