@@ -84,7 +84,7 @@ def test_no_thread_runs_before_the_first_event(make: Any) -> None:
 
 
 def test_events_are_stored_together_after_the_interval(make: Any, store: Store) -> None:
-    buffer = make(interval=timedelta(milliseconds=100))
+    buffer = make(interval=timedelta(milliseconds=500))
     for number in range(5):
         assert buffer.put(waiting(str(number)))
     deadline = time.monotonic() + 10
