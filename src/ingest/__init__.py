@@ -1,0 +1,1 @@
+"""Events over HTTP, from clients that are not Python backends."""
