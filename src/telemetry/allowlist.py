@@ -11,17 +11,15 @@ A TOML file, one `[[event]]` table an entry:
     expires_on = 2027-01-31               # optional: the last day that it holds
 """
 
-import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
 
 import structlog
 
 from telemetry.errors import InvalidAllowlistError
 from telemetry.names import NAME_RULE, is_valid_name
+from telemetry.reviewed_file import ReviewedTable, read_tables
 from telemetry.text import text_problem
 
 WHOLE_FIELD = "*"
@@ -31,7 +29,6 @@ ADDITIONAL_EVENT_TYPES_VARIABLE = "TELEMETRY_SENSITIVEMETADATA_ADDITIONAL_ALLOWE
 
 _FIELDS = frozenset({"feature", "action", "keys", "approved_by", "approved_on", "expires_on"})
 _REQUIRED = ("feature", "keys", "approved_by", "approved_on")
-_HEADER = re.compile(r"\s*\[\[\s*event\s*\]\]")
 _log = structlog.get_logger("telemetry.allowlist")
 
 
@@ -123,19 +120,7 @@ def parse_allowlist(text: str, origin: str = "allowlist") -> list[AllowlistEntry
     Raises:
         InvalidAllowlistError: The text is no TOML, or an entry breaks the format; says the line.
     """
-    try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise InvalidAllowlistError(origin, f"is no TOML: {error}") from None
-    lines = _Lines(text, origin)
-    if unknown := sorted(set(document) - {"event"}):
-        raise InvalidAllowlistError(
-            lines.find(unknown[0]), f"unknown field {unknown[0]!r}; entries are [[event]] tables"
-        )
-    tables = document.get("event", [])
-    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-        raise InvalidAllowlistError(lines.find("event"), "entries are [[event]] tables")
-    return [_parse_entry(table, index, lines) for index, table in enumerate(tables)]
+    return [_parse_entry(table) for table in read_tables(text, origin, "event", InvalidAllowlistError)]
 
 
 def parse_additional_event_types(text: str) -> list[AllowlistEntry]:
@@ -201,64 +186,37 @@ def _code(text: str) -> str:
     return f"`` {_cell(text)} ``" if "`" in text else f"`{_cell(text)}`"
 
 
-class _Lines:
-    """Finds the lines of a TOML text that entries and their fields stand on."""
-
-    def __init__(self, text: str, origin: str) -> None:
-        self._lines = text.splitlines()
-        self._origin = origin
-        self._headers = [number for number, line in enumerate(self._lines) if _HEADER.match(line)]
-
-    def find(self, field: str, entry: int | None = None, *, within: str = "") -> str:
-        """Returns where `field` stands in the numbered entry; else `within`, else the entry, else the file."""
-        start, end = 0, len(self._lines)
-        if entry is not None and entry < len(self._headers):
-            start = self._headers[entry]
-            end = self._headers[entry + 1] if entry + 1 < len(self._headers) else end
-        name = re.compile(rf"\s*(\[\[?\s*(event\.)?)?[\"']?{re.escape(field)}[\"']?\s*[=.\]]")
-        number = next((number for number in range(start, end) if name.match(self._lines[number])), None)
-        if number is None and within:
-            return self.find(within, entry)
-        return f"{self._origin}, line {(start if number is None else number) + 1}"
-
-
-def _parse_entry(table: dict[str, Any], index: int, lines: _Lines) -> AllowlistEntry:
-    def fail(field: str, problem: str) -> InvalidAllowlistError:
-        return InvalidAllowlistError(lines.find(field, index, within="keys" if field else ""), problem)
-
-    if unknown := sorted(set(table) - _FIELDS):
-        raise fail(unknown[0], f"unknown field {unknown[0]!r}; known: {', '.join(sorted(_FIELDS))}")
-    if missing := [name for name in _REQUIRED if name not in table]:
-        raise fail("", f"the entry lacks {', '.join(missing)}")
+def _parse_entry(table: ReviewedTable) -> AllowlistEntry:
+    table.check_fields(_FIELDS, _REQUIRED)
+    fields = table.fields
     for name in ("feature", "action"):
-        if name in table and not is_valid_name(table[name]):
-            raise fail(name, f"{name} could never be recorded: it {NAME_RULE}")
-    approved_by = table["approved_by"]
-    if not isinstance(approved_by, str) or not approved_by.strip():
-        raise fail("approved_by", "approved_by must say who answers for this entry")
+        if name in fields and not is_valid_name(fields[name]):
+            raise table.fault(name, f"{name} could never be recorded: it {NAME_RULE}")
+    approved_by = table.text("approved_by", "who answers for this entry")
     for name in ("approved_on", "expires_on"):
-        value = table.get(name)
-        if name in table and (not isinstance(value, date) or isinstance(value, datetime)):
-            raise fail(name, f"{name} must be a date without quotes, such as 2026-01-31")
+        value = fields.get(name)
+        if name in fields and (not isinstance(value, date) or isinstance(value, datetime)):
+            raise table.fault(name, f"{name} must be a date without quotes, such as 2026-01-31")
     return AllowlistEntry(
-        feature=table["feature"],
-        action=table.get("action"),
-        keys=_parse_keys(table["keys"], fail),
-        approved_by=approved_by.strip(),
-        approved_on=table["approved_on"],
-        expires_on=table.get("expires_on"),
-        origin=lines.find("", index),
+        feature=fields["feature"],
+        action=fields.get("action"),
+        keys=_parse_keys(table),
+        approved_by=approved_by,
+        approved_on=fields["approved_on"],
+        expires_on=fields.get("expires_on"),
+        origin=table.origin,
     )
 
 
-def _parse_keys(keys: object, fail: Any) -> dict[str, str]:
+def _parse_keys(table: ReviewedTable) -> dict[str, str]:
+    keys = table.fields["keys"]
     if not isinstance(keys, dict) or not keys:
-        raise fail("keys", 'keys must name private keys, each with a reason: keys = { language = "why" }')
+        raise table.fault("keys", 'keys must name private keys, each with a reason: keys = { language = "why" }')
     if WHOLE_FIELD in keys and len(keys) > 1:
-        raise fail("keys", "keys holds '*' (the whole field) beside other keys; keep one or the other")
+        raise table.fault("keys", "keys holds '*' (the whole field) beside other keys; keep one or the other")
     for key, reason in keys.items():
         if not key or text_problem(key):
-            raise fail("keys", "keys holds a key that could never be recorded")
+            raise table.fault("keys", "keys holds a key that could never be recorded")
         if not isinstance(reason, str) or not reason.strip():
-            raise fail(key, f"key {key!r} has no reason")
+            raise table.fault(key, f"key {key!r} has no reason", within="keys")
     return {key: reason.strip() for key, reason in keys.items()}
