@@ -24,6 +24,7 @@ from sqlalchemy import func, select
 from recorder.database import Database, create_database_engine
 from recorder.event_logs import event_logs
 from recorder.export_queue import ExportQueue
+from recorder.queue_reading import QueueReading
 
 ROOT = Path(__file__).resolve().parent.parent
 RUN = ROOT / "run"
@@ -88,7 +89,7 @@ def gateway(environment: dict[str, str]) -> Iterator[str]:
 def queue_bytes() -> bytes:
     """Returns every payload that waits in the queue."""
     database = Database(create_database_engine(DATABASE_URL))
-    payloads = b"".join(payload for _, payload in ExportQueue(database).preview(100_000))
+    payloads = b"".join(payload for _, payload in QueueReading(database).preview(100_000))
     database.close()
     return payloads
 

@@ -11,6 +11,7 @@ import structlog
 from recorder.database import Database, create_database_engine
 from recorder.export_queue import ExportQueue
 from recorder.migrations import upgrade_database
+from recorder.queue_reading import QueueReading
 from support.databases import ManualClock, PostgresServer, postgres_server
 
 
@@ -87,3 +88,8 @@ def clock() -> ManualClock:
 @pytest.fixture
 def queue(database: Database, clock: ManualClock) -> ExportQueue:
     return ExportQueue(database, clock=clock)
+
+
+@pytest.fixture
+def reading(database: Database) -> QueueReading:
+    return QueueReading(database)

@@ -1,4 +1,4 @@
-"""The export queue: put, lease, mark, release, set aside, prune, count.
+"""The export queue: put, lease, mark, release, set aside, prune, count. What people read of it is in `queue_reading`.
 
 A row's state is in its columns: exported (`exported_at`), dead (`dead_at`), else unexported; of
 these, due when `due_at` is past or unset. A lease is a `due_at` in the future under a token, so
@@ -6,9 +6,8 @@ the rows of an exporter that died come back by themselves. Work is selected by s
 `id > last seen`: concurrent writers commit out of order, and a cursor would skip rows for ever.
 """
 
-import json
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from operator import itemgetter
@@ -17,6 +16,7 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import BigInteger, Column, Connection, Index, Integer, LargeBinary, String, Table, Text, Uuid, text
 
 from recorder.database import Database, UtcDateTime, metadata
+from recorder.queue_statements import LEDGER, QUEUE, for_postgresql, for_sqlite, ids_parameter
 from telemetry.event import Clock, now_utc
 
 _UNEXPORTED = text("exported_at IS NULL AND dead_at IS NULL")
@@ -24,7 +24,7 @@ _EXPORTED = text("exported_at IS NOT NULL")
 _DEAD = text("dead_at IS NOT NULL")
 
 export_queue = Table(
-    "telemetry_events_export_queue",
+    QUEUE,
     metadata,
     Column("id", Uuid(as_uuid=False).with_variant(String(36), "sqlite"), primary_key=True),
     Column("timestamp", UtcDateTime, nullable=False),
@@ -38,20 +38,20 @@ export_queue = Table(
     # Partial, so that leasing costs the same however many exported rows wait for cleanup. The
     # lease's columns stand in no index: leasing a row is then a heap-only update on PostgreSQL.
     Index(
-        "telemetry_events_export_queue_unexported",
+        f"{QUEUE}_unexported",
         "timestamp",
         "id",
         postgresql_where=_UNEXPORTED,
         sqlite_where=_UNEXPORTED,
     ),
-    Index("telemetry_events_export_queue_exported", "exported_at", postgresql_where=_EXPORTED, sqlite_where=_EXPORTED),
-    Index("telemetry_events_export_queue_dead", "dead_at", postgresql_where=_DEAD, sqlite_where=_DEAD),
+    Index(f"{QUEUE}_exported", "exported_at", postgresql_where=_EXPORTED, sqlite_where=_EXPORTED),
+    Index(f"{QUEUE}_dead", "dead_at", postgresql_where=_DEAD, sqlite_where=_DEAD),
     # Room on each page for the new version of a leased row.
     postgresql_with={"fillfactor": 80},
 )
 
 export_ledger = Table(
-    "telemetry_export_ledger",
+    LEDGER,
     metadata,
     Column("entry", String(32), primary_key=True),
     Column("events", BigInteger, nullable=False),
@@ -117,40 +117,6 @@ class QueueCounts:
     def recorded(self) -> int:
         """Every event that was ever queued."""
         return self.pending + self.exported + self.dead + self.cleaned
-
-
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """An event that was set aside.
-
-    Attributes:
-        id: The event's id.
-        timestamp: When the event happened.
-        dead_at: When it was set aside.
-        reason: A code, a colon, and what the gateway or the exporter said.
-        attempts: How often it was sent.
-    """
-
-    id: str
-    timestamp: datetime
-    dead_at: datetime
-    reason: str
-    attempts: int
-
-
-@dataclass(frozen=True, slots=True)
-class ExportedEvent:
-    """A row whose event the gateway acknowledged.
-
-    Attributes:
-        id: The event's id.
-        exported_at: When it was acknowledged.
-        payload: The event as it was queued, serialized.
-    """
-
-    id: str
-    exported_at: datetime
-    payload: bytes
 
 
 class ExportQueue:
@@ -232,24 +198,6 @@ class ExportQueue:
         """Makes dead letters due again, with no attempt counted; returns how many there were."""
         return self._update("requeue", {"ids": self._ids(ids)})
 
-    def dead_letters(self, limit: int) -> list[DeadLetter]:
-        """Returns the dead letters, the latest first."""
-        rows = self._database.read(lambda c: c.exec_driver_sql(self._sql["dead_letters"], {"limit": limit}).all())
-        return [
-            DeadLetter(str(row.id), self._known(row.timestamp), self._known(row.dead_at), row.dead_reason, row.attempts)
-            for row in rows
-        ]
-
-    def preview(self, limit: int) -> list[tuple[str, bytes]]:
-        """Returns ids and serialized events in the order in which they will be sent, leasing nothing."""
-        rows = self._database.read(lambda c: c.exec_driver_sql(self._sql["preview"], {"limit": limit}).all())
-        return [(str(row.id), bytes(row.payload_pb)) for row in rows]
-
-    def exported(self, limit: int) -> list[ExportedEvent]:
-        """Returns what was exported and is not cleaned up yet, the latest first."""
-        rows = self._database.read(lambda c: c.exec_driver_sql(self._sql["exported"], {"limit": limit}).all())
-        return [ExportedEvent(str(row.id), self._known(row.exported_at), bytes(row.payload_pb)) for row in rows]
-
     def prune_exported(self, before: datetime, limit: int) -> int:
         """Deletes at most `limit` rows exported before then, and counts them in the ledger.
 
@@ -282,21 +230,13 @@ class ExportQueue:
     def _update(self, statement: str, values: Mapping[str, Any]) -> int:
         return self._database.write(lambda c: c.exec_driver_sql(self._sql[statement], dict(values)).rowcount)
 
-    def _ids(self, ids: Sequence[str]) -> Any:
-        # As one text: an array would be quoted element by element in Python.
-        return json.dumps(list(ids)) if self._database.is_sqlite else f"{{{','.join(ids)}}}"
+    def _ids(self, ids: Sequence[str]) -> str:
+        return ids_parameter(ids, is_sqlite=self._database.is_sqlite)
 
     def _time(self, moment: datetime) -> Any:
         return self._database.to_driver(moment)
 
-    def _known(self, value: Any) -> datetime:
-        moment = self._database.from_driver(value)
-        assert moment is not None  # noqa: S101 - the columns behind it are never null
-        return moment
 
-
-# The statements, as text once for each database. `{ids}` is the set of ids that a statement is
-# for, as one parameter whatever their number: a JSON array on SQLite, an array on PostgreSQL.
 _STATEMENTS: Final = {
     "payloads": "SELECT {text_id}, payload_pb FROM {queue} WHERE id {ids}",
     "mark": """
@@ -318,18 +258,6 @@ _STATEMENTS: Final = {
     "requeue": """
         UPDATE {queue} SET dead_at = NULL, dead_reason = NULL, attempts = 0
         WHERE id {ids} AND dead_at IS NOT NULL
-    """,
-    "dead_letters": """
-        SELECT id, timestamp, dead_at, dead_reason, attempts FROM {queue}
-        WHERE dead_at IS NOT NULL ORDER BY dead_at DESC, id LIMIT {limit}
-    """,
-    "preview": """
-        SELECT id, payload_pb FROM {queue}
-        WHERE exported_at IS NULL AND dead_at IS NULL ORDER BY timestamp, id LIMIT {limit}
-    """,
-    "exported": """
-        SELECT id, exported_at, payload_pb FROM {queue}
-        WHERE exported_at IS NOT NULL ORDER BY exported_at DESC, id DESC LIMIT {limit}
     """,
     "prune": """
         DELETE FROM {queue} WHERE id IN (
@@ -370,30 +298,5 @@ _LEASE_POSTGRESQL: Final = """
     UPDATE {queue} AS queue SET due_at = {until}, lease = {lease} FROM due WHERE queue.id = due.id
     RETURNING queue.id::text, queue.timestamp, queue.attempts
 """
-_PARAMETERS: Final = (
-    "now until lease limit due id reason before entry events".split()  # noqa: SIM905 - a list of words
-)
-
-
-def _for_database(
-    statements: Mapping[str, str], parameter: Callable[[str], str], *, ids: str, text_id: str
-) -> dict[str, str]:
-    names = {name: parameter(name) for name in _PARAMETERS}
-    return {
-        key: statement.format(queue=export_queue.name, ledger=export_ledger.name, ids=ids, text_id=text_id, **names)
-        for key, statement in statements.items()
-    }
-
-
-_SQLITE: Final = _for_database(
-    {**_STATEMENTS, "lease": _LEASE_SQLITE},
-    lambda name: f":{name}",
-    ids="IN (SELECT value FROM json_each(:ids))",
-    text_id="id",
-)
-_POSTGRESQL: Final = _for_database(
-    {**_STATEMENTS, "lease": _LEASE_POSTGRESQL},
-    lambda name: f"%({name})s",
-    ids="= ANY(%(ids)s::uuid[])",
-    text_id="id::text",
-)
+_SQLITE: Final = for_sqlite({**_STATEMENTS, "lease": _LEASE_SQLITE})
+_POSTGRESQL: Final = for_postgresql({**_STATEMENTS, "lease": _LEASE_POSTGRESQL})

@@ -20,8 +20,8 @@ def list_(
     as_json: AsJson = False,  # noqa: FBT002 - an option
 ) -> None:
     """List dead letters with their reasons, the latest first. They are kept until they are requeued."""
-    with open_queue(database_url) as (queue, _):
-        letters = queue.dead_letters(limit)
+    with open_queue(database_url) as opened:
+        letters = opened.reading.dead_letters(limit)
     if as_json:
         print_json_lines(asdict(letter) for letter in letters)
         return
@@ -41,8 +41,8 @@ def requeue(
     """Make dead letters due again, as if they had never been tried."""
     for event_id in ids:
         check_id(event_id)
-    with open_queue(database_url) as (queue, _):
-        requeued = queue.requeue(ids)
+    with open_queue(database_url) as opened:
+        requeued = opened.queue.requeue(ids)
     if as_json:
         print_json({"requeued": requeued})
     else:

@@ -12,7 +12,7 @@ from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import DecodeError
 
 from export import CleanupReport, ExporterSettings, ExportJobs, Outcome, PassReport
-from recorder.export_queue import ExportQueue
+from recorder.queue_reading import QueueReading
 from recorder.settings import RecorderSettings
 from telemetry import RedactionError
 from telemetry.settings import InvalidSettingsError
@@ -96,8 +96,8 @@ def preview(
 
     Each event is redacted just as the exporter would do it now. With --json, a line an event.
     """
-    with open_queue(database_url, export_mode=export_mode) as (queue, settings):
-        events, held = _redacted(queue, settings, limit)
+    with open_queue(database_url, export_mode=export_mode) as opened:
+        events, held = _redacted(opened.reading, opened.settings, limit)
     if as_json:
         print_json_lines(events)
     else:
@@ -110,13 +110,13 @@ def preview(
 
 
 def _redacted(
-    queue: ExportQueue, settings: RecorderSettings, limit: int
+    reading: QueueReading, settings: RecorderSettings, limit: int
 ) -> tuple[list[dict[str, Any]], dict[str, int]]:
     policy = settings.export_policy()
     redactor = settings.redactor()
     events: list[dict[str, Any]] = []
     held: dict[str, int] = {}
-    for event_id, payload in queue.preview(limit):
+    for event_id, payload in reading.preview(limit):
         event = pb.Event()
         reason: str | None = None
         try:

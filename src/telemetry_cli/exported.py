@@ -26,8 +26,8 @@ def list_(
 
     With --json, each line holds the event as it stands in the queue.
     """
-    with open_queue(database_url) as (queue, _):
-        exported = queue.exported(limit)
+    with open_queue(database_url) as opened:
+        exported = opened.reading.exported(limit)
     events = [(row, pb.Event.FromString(row.payload)) for row in exported]
     if as_json:
         print_json_lines(

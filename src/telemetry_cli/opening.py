@@ -2,16 +2,30 @@
 
 from collections.abc import Generator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 from recorder.database import Database, create_database_engine
 from recorder.export_queue import ExportQueue
+from recorder.queue_reading import QueueReading
 from recorder.settings import RecorderSettings
 
 
+class OpenQueue(NamedTuple):
+    """The queue's database, open.
+
+    Attributes:
+        queue: The queue as exporters use it.
+        reading: The queue as people look at it.
+        settings: What the command was told.
+    """
+
+    queue: ExportQueue
+    reading: QueueReading
+    settings: RecorderSettings
+
+
 @contextmanager
-def open_queue(
-    database_url: str | None, *, export_mode: str | None = None
-) -> Generator[tuple[ExportQueue, RecorderSettings]]:
+def open_queue(database_url: str | None, *, export_mode: str | None = None) -> Generator[OpenQueue]:
     """Opens the queue's database; closes it when the block ends.
 
     Raises:
@@ -21,6 +35,6 @@ def open_queue(
     settings = RecorderSettings.load(database_url=database_url, export_mode=export_mode)
     database = Database(create_database_engine(settings.database_url))
     try:
-        yield ExportQueue(database), settings
+        yield OpenQueue(ExportQueue(database), QueueReading(database), settings)
     finally:
         database.close()

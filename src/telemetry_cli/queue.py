@@ -20,9 +20,9 @@ def callback() -> None:
 @app.command()
 def status(database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:  # noqa: FBT002 - an option
     """Count the events in each state, and say when nothing is queued at all, and why."""
-    with open_queue(database_url) as (queue, settings):
-        counts = queue.counts()
-        policy = settings.export_policy()
+    with open_queue(database_url) as opened:
+        counts = opened.queue.counts()
+        policy = opened.settings.export_policy()
     age = None if counts.oldest_pending is None else (datetime.now(UTC) - counts.oldest_pending).total_seconds()
     facts = {
         **asdict(counts),

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from recorder import export_queue as working
+from recorder import queue_reading as reading
 from recorder.database import Database
 from recorder.event_logs import _PRUNE as PRUNE_EVENT_LOGS
-from recorder.export_queue import _POSTGRESQL, _SQLITE, ExportQueue, export_queue
+from recorder.export_queue import ExportQueue, export_queue
 from support.recorders import make_recorder
 from telemetry import NewEvent
 
@@ -38,7 +40,8 @@ def plan(database: Database, statement: str, values: Any) -> str:
 
 def test_they_do(long_queue: Database) -> None:
     database = long_queue
-    statements = _SQLITE if database.is_sqlite else _POSTGRESQL
+    kind = "_SQLITE" if database.is_sqlite else "_POSTGRESQL"
+    statements: dict[str, str] = {**getattr(working, kind), **getattr(reading, kind)}
     now = datetime.now(UTC)
     ids = ExportQueue(database).lease(100, timedelta()).events
     given = json.dumps([event.id for event in ids])

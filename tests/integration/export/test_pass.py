@@ -13,6 +13,7 @@ from export import Exporter, GatewayClient, Outcome
 from recorder.database import Database
 from recorder.errors import DatabaseBusyError
 from recorder.export_queue import ExportQueue, QueueCounts
+from recorder.queue_reading import QueueReading
 from support.databases import ManualClock
 from support.recorders import make_recorder
 from support.scripted_gateway import Batch, Refuse, ScriptedGateway, acknowledge
@@ -88,21 +89,26 @@ def test_a_stream_says_first_and_once_who_sends(
 
 
 def test_exactly_what_was_sent_and_acknowledged_is_marked(
-    database: Database, queue: ExportQueue, exporter: Exporter, gateway: ScriptedGateway
+    database: Database, queue: ExportQueue, reading: QueueReading, exporter: Exporter, gateway: ScriptedGateway
 ) -> None:
     ids = fill(database, 10)
     gateway.script = lambda batch: respond(*batch.ids[::2], "unknown-id", *batch.ids[:1])
     with capture_logs() as logs:
         report = exporter.run_pass()
     assert report.acked == 5
-    assert {event.id for event in queue.exported(100)} == set(ids[::2])
+    assert {event.id for event in reading.exported(100)} == set(ids[::2])
     assert queue.counts().delayed == 5
     (warning,) = [line for line in logs if line["log_level"] == "warning"]
     assert (warning["event"], warning["count"]) == ("gateway answered unknown or repeated ids", 2)
 
 
 def test_what_is_not_acknowledged_is_tried_later_then_alone_then_set_aside(
-    database: Database, queue: ExportQueue, clock: ManualClock, exporter: Exporter, gateway: ScriptedGateway
+    database: Database,
+    queue: ExportQueue,
+    reading: QueueReading,
+    clock: ManualClock,
+    exporter: Exporter,
+    gateway: ScriptedGateway,
 ) -> None:
     (poison,) = fill(database, 1, "poison")
     gateway.script = lambda batch: respond(*(event.id for event in batch.events if event.feature != "poison"))
@@ -117,7 +123,7 @@ def test_what_is_not_acknowledged_is_tried_later_then_alone_then_set_aside(
         assert states(queue)[2] == (1 if attempt == 5 else 0)
         clock.advance(hours=1)
     assert alone == [False, False, False, True, True]
-    (letter,) = queue.dead_letters(10)
+    (letter,) = reading.dead_letters(10)
     assert (letter.id, letter.attempts) == (poison, 5)
     assert letter.reason == "not_acknowledged: the gateway did not say why"
 
@@ -147,7 +153,12 @@ def test_an_acknowledgement_of_nothing_loses_nothing(
 
 @pytest.mark.parametrize("also_succeeded", [True, False])
 def test_a_rejection_sets_aside_at_once_and_wins(
-    database: Database, queue: ExportQueue, exporter: Exporter, gateway: ScriptedGateway, also_succeeded: bool
+    database: Database,
+    queue: ExportQueue,
+    reading: QueueReading,
+    exporter: Exporter,
+    gateway: ScriptedGateway,
+    also_succeeded: bool,
 ) -> None:
     ids = fill(database, 3)
     bad = ids[1]
@@ -159,7 +170,7 @@ def test_a_rejection_sets_aside_at_once_and_wins(
     assert (report.acked, report.rejected, report.dead) == (2, 1, 1)
     # Only "x" is unknown: that a rejected id stands among the succeeded ones, too, is the contract's way.
     assert [line["count"] for line in logs if line["log_level"] == "warning"] == [1]
-    (letter,) = queue.dead_letters(10)
+    (letter,) = reading.dead_letters(10)
     assert (letter.id, letter.reason) == (bad, "rejected: bad name")
     assert states(queue) == (0, 2, 1)
 
@@ -262,8 +273,8 @@ def poisonous(batch: Batch) -> pb.RecordEventsResponse:
 @pytest.mark.parametrize("position", ["first", "middle", "last"])
 @pytest.mark.parametrize("poisons", [1, 2])
 def test_events_that_break_streams_hold_up_no_others_and_end_as_dead_letters(
-    database: Database, queue: ExportQueue, clock: ManualClock, exporter: Exporter, gateway: ScriptedGateway,
-    position: str, poisons: int,
+    database: Database, queue: ExportQueue, reading: QueueReading, clock: ManualClock, exporter: Exporter,
+    gateway: ScriptedGateway, position: str, poisons: int,
 ) -> None:  # fmt: skip
     before, after = {"first": (0, 20), "middle": (10, 10), "last": (20, 0)}[position]
     gateway.script = poisonous
@@ -276,7 +287,7 @@ def test_events_that_break_streams_hold_up_no_others_and_end_as_dead_letters(
         clock.advance(hours=1)
         fill(database, 1)
         assert exporter.run_pass().acked == 1
-    letters = queue.dead_letters(10)
+    letters = reading.dead_letters(10)
     assert {letter.id for letter in letters} == set(bad)
     assert {letter.reason for letter in letters} == {"gateway_error: INTERNAL: cannot digest it"}
     assert states(queue) == (0, 24, poisons)
@@ -344,7 +355,12 @@ def test_a_message_that_is_too_large_is_split_and_sent_again(
 
 
 def test_an_event_that_alone_is_too_large_ends_as_a_dead_letter(
-    database: Database, queue: ExportQueue, clock: ManualClock, exporter: Exporter, gateway: ScriptedGateway
+    database: Database,
+    queue: ExportQueue,
+    reading: QueueReading,
+    clock: ManualClock,
+    exporter: Exporter,
+    gateway: ScriptedGateway,
 ) -> None:
     def none(batch: Batch) -> None:
         raise Refuse(grpc.StatusCode.RESOURCE_EXHAUSTED, "message larger than max")
@@ -354,7 +370,7 @@ def test_an_event_that_alone_is_too_large_ends_as_a_dead_letter(
     for _ in range(5):
         exporter.run_pass()
         clock.advance(hours=1)
-    assert [letter.reason.partition(":")[0] for letter in queue.dead_letters(10)] == ["too_large"]
+    assert [letter.reason.partition(":")[0] for letter in reading.dead_letters(10)] == ["too_large"]
 
 
 def test_marking_is_retried_until_the_database_is_well_again(

@@ -16,6 +16,7 @@ from export import Exporter, ExporterSettings, ExportMetrics, GatewayClient, Out
 from export.chunks import ChunkMaker, Outgoing
 from recorder.database import Database
 from recorder.export_queue import ExportQueue, export_queue
+from recorder.queue_reading import QueueReading
 from recorder.settings import PrivacySettings
 from support.events import CANARY, sensitive_event, valid_parameters
 from support.recorders import EXPORT_ALL, make_recorder
@@ -94,20 +95,26 @@ def test_unknown_fields_of_a_newer_version_are_not_sent(
     ],
 )
 def test_a_payload_that_cannot_be_read_is_set_aside_and_holds_up_no_other(
-    database: Database, queue: ExportQueue, make_exporter: Any, gateway: ScriptedGateway, payload: bytes, reason: str
+    database: Database,
+    queue: ExportQueue,
+    reading: QueueReading,
+    make_exporter: Any,
+    gateway: ScriptedGateway,
+    payload: bytes,
+    reason: str,
 ) -> None:
     bad = queue_raw(database, sensitive_event(), payload)
     queue_raw(database, sensitive_event())
     report = make_exporter().run_pass()
     assert (report.outcome, report.acked, report.dead) == (Outcome.DRAINED, 1, 1)
-    (letter,) = queue.dead_letters(10)
+    (letter,) = reading.dead_letters(10)
     assert letter.id == bad
     assert letter.reason.startswith(reason)
     assert CANARY.encode() not in gateway.raw
 
 
 def test_an_event_whose_redaction_fails_is_not_sent(
-    database: Database, queue: ExportQueue, make_exporter: Any, gateway: ScriptedGateway
+    database: Database, queue: ExportQueue, reading: QueueReading, make_exporter: Any, gateway: ScriptedGateway
 ) -> None:
     class Broken(Redactor):
         def redact(self, event: pb.Event) -> None:
@@ -116,7 +123,7 @@ def test_an_event_whose_redaction_fails_is_not_sent(
     queue_raw(database, sensitive_event())
     report = make_exporter(redactor=Broken()).run_pass()
     assert (report.sent, report.dead, gateway.received) == (0, 1, [])
-    assert queue.dead_letters(1)[0].reason == "redaction: marketing_tracking is still set after redaction"
+    assert reading.dead_letters(1)[0].reason == "redaction: marketing_tracking is still set after redaction"
     assert CANARY.encode() not in gateway.raw
 
 
@@ -306,7 +313,7 @@ def _write(file: Path, text: str) -> Path:
 
 
 def test_what_a_gateway_says_of_an_event_is_cleaned_before_it_is_kept(
-    database: Database, queue: ExportQueue, gateway: ScriptedGateway
+    database: Database, queue: ExportQueue, reading: QueueReading, gateway: ScriptedGateway
 ) -> None:
     key = "LICENSE-KEY-SECRET"
     queue_raw(database, sensitive_event())
@@ -325,6 +332,6 @@ def test_what_a_gateway_says_of_an_event_is_cleaned_before_it_is_kept(
     )  # fmt: skip
     assert exporter.run_pass().dead == 1
     client.close()
-    (letter,) = queue.dead_letters(10)
+    (letter,) = reading.dead_letters(10)
     assert letter.reason.startswith("rejected: of ***: [31mred xxx")
     assert len(letter.reason) < 320

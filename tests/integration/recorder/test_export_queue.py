@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from recorder.database import Database
 from recorder.event_logs import prune_event_logs
 from recorder.export_queue import ExportQueue, Lease
+from recorder.queue_reading import QueueReading
 from support.databases import ManualClock
 from support.recorders import make_recorder
 from telemetry import NewEvent
@@ -99,13 +100,15 @@ def test_a_postponement_waits_and_counts_no_attempt(database: Database, queue: E
     assert [event.attempts for event in queue.lease(1, MINUTE).events] == [0]
 
 
-def test_dead_letters_are_kept_listed_and_requeued(database: Database, queue: ExportQueue, clock: ManualClock) -> None:
+def test_dead_letters_are_kept_listed_and_requeued(
+    database: Database, queue: ExportQueue, reading: QueueReading, clock: ManualClock
+) -> None:
     ids = fill(database, 2)
     lease = queue.lease(2, MINUTE)
     assert queue.set_aside(lease, {ids[0]: "rejected: why"}) == 1
     clock.advance(seconds=1)
     assert queue.set_aside(lease, {ids[1]: "too_large: why"}) == 1
-    letters = queue.dead_letters(10)
+    letters = reading.dead_letters(10)
     assert [(letter.id, letter.reason, letter.attempts) for letter in letters] == [
         (ids[1], "too_large: why", 1),
         (ids[0], "rejected: why", 1),
@@ -157,14 +160,14 @@ def test_counts_tell_every_state(database: Database, queue: ExportQueue, clock: 
     assert (queue.counts().leased, queue.counts().delayed) == (0, 0)
 
 
-def test_payloads_and_lists_hold_what_was_queued(database: Database, queue: ExportQueue) -> None:
+def test_payloads_and_lists_hold_what_was_queued(database: Database, queue: ExportQueue, reading: QueueReading) -> None:
     ids = fill(database, 3)
     payloads = queue.payloads([*ids, "0190a5c0-0000-7000-8000-00000000ffff"])
     assert set(payloads) == set(ids)
-    assert queue.preview(2) == [(event_id, payloads[event_id]) for event_id in ids[:2]]
+    assert reading.preview(2) == [(event_id, payloads[event_id]) for event_id in ids[:2]]
     queue.lease(3, MINUTE)
     queue.mark_exported(ids[1:2])
-    (exported,) = queue.exported(10)
+    (exported,) = reading.exported(10)
     assert (exported.id, exported.payload) == (ids[1], payloads[ids[1]])
 
 
@@ -321,7 +324,7 @@ class QueueMachine(RuleBasedStateMachine):
         for event_id in sorted(old, key=lambda event_id: self.exported[event_id])[:pruned]:
             del self.exported[event_id]
         # Which of equally old rows went is the database's choice.
-        self.exported = {event.id: event.exported_at for event in self.queue.exported(1_000)}
+        self.exported = {event.id: event.exported_at for event in QueueReading(self.database).exported(1_000)}
         self.cleaned += pruned
 
     @invariant()

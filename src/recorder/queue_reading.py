@@ -1,0 +1,98 @@
+"""What people read of the export queue: what waits, what was set aside, what has left. Leases and changes nothing."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from recorder.database import Database
+from recorder.queue_statements import for_postgresql, for_sqlite
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """An event that was set aside.
+
+    Attributes:
+        id: The event's id.
+        timestamp: When the event happened.
+        dead_at: When it was set aside.
+        reason: A code, a colon, and what the gateway or the exporter said.
+        attempts: How often it was sent.
+    """
+
+    id: str
+    timestamp: datetime
+    dead_at: datetime
+    reason: str
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExportedEvent:
+    """A row whose event the gateway acknowledged.
+
+    Attributes:
+        id: The event's id.
+        exported_at: When it was acknowledged.
+        payload: The event as it was queued, serialized.
+    """
+
+    id: str
+    exported_at: datetime
+    payload: bytes
+
+
+class QueueReading:
+    """The queue as people look at it. Threads may share one.
+
+    Args:
+        database: Where the queue lives.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._sql = _SQLITE if database.is_sqlite else _POSTGRESQL
+
+    def dead_letters(self, limit: int) -> list[DeadLetter]:
+        """Returns the dead letters, the latest first."""
+        return [
+            DeadLetter(str(row.id), self._known(row.timestamp), self._known(row.dead_at), row.dead_reason, row.attempts)
+            for row in self._rows("dead_letters", limit=limit)
+        ]
+
+    def preview(self, limit: int) -> list[tuple[str, bytes]]:
+        """Returns ids and serialized events in the order in which they will be sent, leasing nothing."""
+        return [(str(row.id), bytes(row.payload_pb)) for row in self._rows("preview", limit=limit)]
+
+    def exported(self, limit: int) -> list[ExportedEvent]:
+        """Returns what was exported and is not cleaned up yet, the latest first."""
+        return [
+            ExportedEvent(str(row.id), self._known(row.exported_at), bytes(row.payload_pb))
+            for row in self._rows("exported", limit=limit)
+        ]
+
+    def _rows(self, statement: str, **values: Any) -> list[Any]:
+        return list(self._database.read(lambda c: c.exec_driver_sql(self._sql[statement], values).all()))
+
+    def _known(self, value: Any) -> datetime:
+        moment = self._database.from_driver(value)
+        assert moment is not None  # noqa: S101 - the columns behind it are never null
+        return moment
+
+
+_STATEMENTS: Final = {
+    "dead_letters": """
+        SELECT id, timestamp, dead_at, dead_reason, attempts FROM {queue}
+        WHERE dead_at IS NOT NULL ORDER BY dead_at DESC, id LIMIT {limit}
+    """,
+    "preview": """
+        SELECT id, payload_pb FROM {queue}
+        WHERE exported_at IS NULL AND dead_at IS NULL ORDER BY timestamp, id LIMIT {limit}
+    """,
+    "exported": """
+        SELECT id, exported_at, payload_pb FROM {queue}
+        WHERE exported_at IS NOT NULL ORDER BY exported_at DESC, id DESC LIMIT {limit}
+    """,
+}
+_SQLITE: Final = for_sqlite(_STATEMENTS)
+_POSTGRESQL: Final = for_postgresql(_STATEMENTS)
