@@ -49,7 +49,7 @@ class ExportJobs:
         self._settings = settings
         self._clock = clock
         self._gateway = GatewayClient.from_settings(settings) if gateway is None else gateway
-        self.database = Database(create_database_engine(settings.database_url))
+        self.database = Database(create_database_engine(settings.database_url, timeout=settings.database_timeout))
         self.queue = ExportQueue(self.database, clock=clock)
         self.metrics = ExportMetrics() if metrics is None else metrics
         self.exporter = Exporter(

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge, Le
 from pydantic import AfterValidator, Field, SecretStr
 
 from export.address import GatewayAddress, parse_gateway_address
 from export.bearer_token import check_token
 from recorder.settings import DEFAULT_DATABASE_URL, PrivacySettings
-from telemetry.settings import Duration
+from telemetry.settings import Duration, PositiveDuration
 from telemetry.v1 import telemetrygateway_pb2 as pb
 
 EVENTS_WRITE_SCOPE = "telemetry_gateway::events::write"
@@ -22,8 +22,6 @@ _PREFIX = "TELEMETRY_GATEWAY_EXPORTER_"
 _NOTHING = timedelta()
 # gRPC's own limit is 4 MiB; one event more than fits (64 KiB by default, 1 MiB at most) must stay below it.
 _MAX_CHUNK_BYTES = 2 * 1024 * 1024
-
-PositiveDuration = Annotated[Duration, Gt(_NOTHING)]
 
 
 def _check_address(value: str) -> str:
@@ -56,6 +54,11 @@ class ExporterSettings(PrivacySettings):
         validation_alias="TELEMETRY_DATABASE_URL",
         repr=False,  # it may hold a password
         description="A SQLAlchemy URL, for SQLite or PostgreSQL.",
+    )
+    database_timeout: PositiveDuration = Field(
+        default=timedelta(minutes=5),
+        validation_alias=f"{_PREFIX}DATABASE_TIMEOUT",
+        description="How long an answer of PostgreSQL is waited for before the pass ends; the next one tries again.",
     )
     export_addr: Annotated[str, AfterValidator(_check_address)] | None = Field(
         default=None,

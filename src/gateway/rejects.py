@@ -12,6 +12,7 @@ from pathlib import Path
 import orjson
 from google.protobuf.message import DecodeError
 
+from gateway.directories import sync_directory
 from gateway.errors import RejectsError
 from telemetry.v1 import telemetrygateway_pb2 as pb
 
@@ -70,6 +71,9 @@ class RejectsFile:
         file = _open_locked(self._path)
         try:
             size = os.fstat(file).st_size
+            if size and os.pread(file, 1, size - 1) != b"\n":
+                # A crash or a full disk tore the last line; joined to it, the next one could not be read either.
+                data = b"\n" + data
             written = 0
             while written < len(data):
                 written += os.write(file, data[written:])
@@ -121,10 +125,12 @@ def _aside(path: Path) -> Path:
 def _open_locked(path: Path) -> int:
     """Opens the file for appending, while nobody else writes to it or puts it aside."""
     while True:
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             fcntl.flock(file, fcntl.LOCK_EX)
             if path.exists() and path.stat().st_ino == os.fstat(file).st_ino:
+                if os.fstat(file).st_size == 0:  # new, so its name may not be on the disk yet
+                    sync_directory(path.parent)
                 return file
         except BaseException:
             os.close(file)

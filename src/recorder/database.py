@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, DateTime, Dialect, Engine, MetaData, TypeDecorator, create_engine, event, make_url
@@ -64,13 +64,17 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
-def create_database_engine(url: str | URL) -> Engine:
+def create_database_engine(url: str | URL, *, timeout: timedelta | None = None) -> Engine:
     """Makes an engine with the settings that durability needs.
 
     SQLite: WAL, `synchronous=FULL`, a busy timeout of 10 s, `BEGIN IMMEDIATE` for every write.
     PostgreSQL: the driver psycopg; a connection that died while it was idle is replaced unseen, and a server that
     vanished is given up after 10 s at a connection's begin, after a minute later. The URL's own `?connect_timeout=5`
     and so on win.
+
+    Args:
+        url: A SQLAlchemy URL.
+        timeout: How long one answer of PostgreSQL is waited for; None: for ever, as migrations of large tables do.
 
     Raises:
         UnsupportedDatabaseError: The URL cannot be read, or names a database, a driver or a
@@ -86,6 +90,10 @@ def create_database_engine(url: str | URL) -> Engine:
         given = {name: value for name, value in _PATIENCE.items() if name not in checked.query}
         engine = create_engine(checked, connect_args=given, **options)
         event.listen(engine, "checkout", _refuse_dead_connection)
+        if timeout is not None:
+            from recorder.bounded_connection import connecting  # noqa: PLC0415 - imports the optional psycopg
+
+            event.listen(engine, "do_connect", connecting(timeout))
     return engine
 
 

@@ -15,11 +15,18 @@ from telemetry import TelemetryError
 
 
 class RecorderError(TelemetryError):
-    """Base of what goes wrong with the database. The event was not stored, in neither table."""
+    """Base of what goes wrong with the database. The event was not stored, in neither table.
+
+    `DatabaseUnavailableError` has the one exception.
+    """
 
 
 class DatabaseUnavailableError(RecorderError):
-    """The database cannot be reached, or the connection broke."""
+    """The database cannot be reached, does not answer, or the connection broke.
+
+    Where it broke while the event was being written, nobody can know whether it was: then it is stored whole, or not
+    at all. A caller who must know records it again under the same id; `DuplicateEventError` says that it was.
+    """
 
     no_events_fault = True
 
@@ -85,6 +92,7 @@ _POSTGRESQL: Final = {
     "3D000": (DatabaseUnavailableError, "the database does not exist"),
 }
 _UNREACHABLE = (DatabaseUnavailableError, "the database cannot be reached")
+_SILENT = (DatabaseUnavailableError, "the database did not answer in time")
 _SQLSTATE = re.compile(r"[0-9A-Z]{5}")
 
 
@@ -108,6 +116,8 @@ def _classify(original: BaseException) -> tuple[str, tuple[type[RecorderError], 
         if sqlstate[:2] in ("08", "57") and sqlstate not in _POSTGRESQL:
             return sqlstate, _UNREACHABLE
         return f"{name}, SQLSTATE {sqlstate}", _POSTGRESQL.get(sqlstate, (DatabaseFailedError, "refused by PostgreSQL"))
+    if name == "AnswerTimeoutError":
+        return name, _SILENT
     # Drivers have leaves of these, such as psycopg's ConnectionTimeout.
     if {"OperationalError", "InterfaceError"} & {kind.__name__ for kind in type(original).__mro__}:
         return name, _UNREACHABLE

@@ -98,7 +98,7 @@ class HeldConnection(Forkable):
             connection.detach()  # the host's pool is for the host; closing it closes it
             self._connection = connection
             # For hosts that do not call `close`; a connection that is merely dropped leaves the server guessing.
-            self._closing = weakref.finalize(self, _close_in_process, connection, os.getpid())
+            self._closing = weakref.finalize(self, _close_in_process, connection, self._driver, os.getpid())
         return self._driver
 
     def _close(self) -> None:
@@ -107,10 +107,12 @@ class HeldConnection(Forkable):
             self._closing()
 
 
-def _close_in_process(connection: Connection, process: int) -> None:
+def _close_in_process(connection: Connection, driver: Any, process: int) -> None:
     if os.getpid() == process:
         with contextlib.suppress(Exception):  # what is broken cannot always be closed
-            connection.close()
+            # Not by SQLAlchemy: it rolls back first, and where the connection broke it logs a traceback of that.
+            driver.close()
+            connection.invalidate()
 
 
 def _in_sqlite_transaction(driver: Any, work: Callable[[Any], T]) -> T:

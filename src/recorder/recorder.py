@@ -94,7 +94,7 @@ class Recorder:
             UnsupportedDatabaseError: The URL is none that the recorder can write to.
         """
         settings = settings or _settings_from_environment()
-        engine = create_database_engine(url or settings.database_url)
+        engine = create_database_engine(url or settings.database_url, timeout=settings.record_timeout)
         return cls.from_engine(engine, service_version=service_version, settings=settings, export_switch=export_switch)
 
     @classmethod

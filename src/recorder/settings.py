@@ -1,5 +1,6 @@
 """The recorder's settings, from the environment."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +10,7 @@ from telemetry import Allowlist, AllowlistEntry, ExportMode, ExportPolicy, Redac
 from telemetry.allowlist import ADDITIONAL_EVENT_TYPES_VARIABLE, parse_additional_event_types
 from telemetry.event import DEFAULT_MAX_EVENT_BYTES
 from telemetry.policy import ExportSwitch, opt_out_variable
-from telemetry.settings import EnvironmentSettings
+from telemetry.settings import EnvironmentSettings, PositiveDuration
 
 DEFAULT_DATABASE_URL = "sqlite:///telemetry.db"
 
@@ -112,6 +113,12 @@ class RecorderSettings(PrivacySettings):
         ge=1024,
         le=1024 * 1024,
         description="The largest serialized event, in bytes; a larger one is refused.",
+    )
+    record_timeout: PositiveDuration = Field(
+        default=timedelta(seconds=30),
+        validation_alias="TELEMETRY_RECORD_TIMEOUT",
+        description="How long a call waits for an answer of PostgreSQL before it raises. "
+        "Not read by `from_engine`: the host's engine waits as the host has it.",
     )
 
 

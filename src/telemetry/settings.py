@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Annotated, Any, Final, Self
 
+from annotated_types import Gt
 from pydantic import BeforeValidator, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -70,6 +71,9 @@ def format_duration(value: timedelta) -> str:
 
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
 """A duration; in the environment in Go's style."""
+
+PositiveDuration = Annotated[Duration, Gt(timedelta())]
+"""One above 0."""
 
 
 class EnvironmentSettings(BaseSettings):

@@ -9,8 +9,17 @@ import time
 from collections import Counter
 from typing import Literal, get_args
 
+from sqlalchemy import URL
+
 Fault = Literal["cut", "reset", "black hole", "slow", "half-close"]
 FAULTS: tuple[Fault, ...] = get_args(Fault)
+
+
+def postgresql_target(url: URL) -> tuple[str, int] | str:
+    """Returns where a server listens: a server from a wheel, on a socket file alone."""
+    folder = url.query.get("host")
+    port = url.port or 5432
+    return f"{folder}/.s.PGSQL.{port}" if isinstance(folder, str) else (url.host or "127.0.0.1", port)
 
 
 class FaultProxy:
@@ -30,11 +39,21 @@ class FaultProxy:
         self.faults: Counter[str] = Counter()
         self._over = threading.Event()
         self._open: list[socket.socket] = []
+        self._connections: list[_Connection] = []
+        # A stream of a hundred events is some kilobytes.
+        self._after_at_most = 20_000
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listening.getsockname()[1]
         self.address = f"127.0.0.1:{self.port}"
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
+
+    def swallow(self) -> None:
+        """From now on every connection, the open ones too, takes everything and says nothing."""
+        self._after_at_most = 0
+        for each in self._connections:
+            each.due()
+        self.healthy.clear()
 
     def close(self) -> None:
         self._over.set()
@@ -63,9 +82,9 @@ class FaultProxy:
                 continue
             self._open += [client, server]
             fault = self._chance.choice(self._faults)
-            # A stream of a hundred events is some kilobytes.
-            after = self._chance.randrange(0, 20_000)
+            after = self._chance.randrange(0, self._after_at_most) if self._after_at_most else 0
             shared = _Connection(self, client, server, fault, after)
+            self._connections.append(shared)
             for source, sink in ((client, server), (server, client)):
                 threading.Thread(target=shared.pump, args=(source, sink), daemon=True).start()
 
@@ -79,6 +98,10 @@ class _Connection:
         self._lock = threading.Lock()
         self._done = False
         self._delays = 10  # after these, a slow connection is cut
+
+    def due(self) -> None:
+        """Lets the fault come with the next byte."""
+        self._left = 0
 
     def pump(self, source: socket.socket, sink: socket.socket) -> None:
         with contextlib.suppress(OSError):

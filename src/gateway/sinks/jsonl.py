@@ -10,6 +10,7 @@ from typing import Final
 
 import structlog
 
+from gateway.directories import sync_directory
 from gateway.errors import SinkBrokenError, SinkError
 from gateway.sinks.lines import decode_key, encode_line
 from gateway.sinks.rotation import (
@@ -18,7 +19,6 @@ from gateway.sinks.rotation import (
     closed_name,
     compress,
     open_closed,
-    sync_directory,
     uncompressed_files,
 )
 from gateway.sinks.sink import Message
@@ -145,17 +145,25 @@ class JsonlSink:
         os.close(self._lock)
 
     def _open(self) -> int:
-        created = not self._path.exists()
         file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-        if created:
+        try:
+            # Always: a process that made or renamed the file may have been killed before it came to this.
             sync_directory(self._path.parent)
+        except BaseException:
+            os.close(file)
+            raise
         return file
 
     def _rotate(self, now: float) -> None:
         closed = closed_name(self._path, now)
         self._path.rename(closed)
+        try:
+            file = self._open()
+        except OSError:
+            closed.rename(self._path)  # the file that is open goes on under its name
+            raise
         os.close(self._file)
-        self._file = self._open()
+        self._file = file
         self._size = 0
         self._inode = os.fstat(self._file).st_ino
         _log.info("file closed", path=str(closed))

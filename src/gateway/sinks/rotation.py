@@ -10,6 +10,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from gateway.directories import sync_directory
+
 _COMPRESSED: Final = ".gz"
 _PART: Final = ".part"
 
@@ -87,15 +89,6 @@ def open_closed(path: Path) -> BinaryIO:
     if path.suffix == _COMPRESSED:
         return gzip.GzipFile(path, "rb")  # type: ignore[return-value]  # a BinaryIO in all but name
     return path.open("rb")
-
-
-def sync_directory(path: Path) -> None:
-    """Makes new names in a directory durable."""
-    directory = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
 
 
 def _glob(path: Path) -> str:

@@ -14,7 +14,7 @@ from export import Exporter, ExporterSettings, ExportMetrics, GatewayClient, Pas
 from recorder import RecorderError
 from recorder.database import Database, create_database_engine
 from recorder.export_queue import ExportQueue
-from support.fault_proxy import FaultProxy
+from support.fault_proxy import FaultProxy, postgresql_target
 from support.recorders import EXPORT_ALL, logged, make_recorder, queued
 from support.scripted_gateway import scripted_gateway
 from telemetry import NewEvent, Redactor
@@ -22,6 +22,8 @@ from telemetry import NewEvent, Redactor
 FAULTS = int(os.environ.get("TELEMETRY_TEST_FAULTS", "12"))
 """For each database; `make faults` sets more."""
 DEADLINE = 0.5
+ANSWER = 0.3
+CONNECT = 2
 
 
 @pytest.fixture
@@ -86,25 +88,26 @@ def until_drained(queue: ExportQueue, address: str) -> None:
 @pytest.mark.parametrize("database_kind", ["postgresql"])
 def test_between_recorder_and_postgresql(migrated_url: str, database: Database, proxies: list[FaultProxy]) -> None:
     real = make_url(migrated_url)
-    folder = real.query.get("host")  # a server from a wheel listens on a socket file alone
-    port = real.port or 5432
-    target = f"{folder}/.s.PGSQL.{port}" if isinstance(folder, str) else (real.host or "127.0.0.1", port)
-    # Not swallowed: TCP gives such a connection up by itself, after a minute.
-    proxy = FaultProxy(target, FAULTS, ("cut", "reset", "slow", "half-close"))
+    proxy = FaultProxy(postgresql_target(real), FAULTS)
     proxies.append(proxy)
     url = real.difference_update_query(["host"]).set(host="127.0.0.1", port=proxy.port)
-    url = url.update_query_dict({"connect_timeout": "2"})
-    recorder = make_recorder(Database(create_database_engine(url)))
+    url = url.update_query_dict({"connect_timeout": str(CONNECT)})
+    recorder = make_recorder(Database(create_database_engine(url, timeout=timedelta(seconds=ANSWER))))
     promised: list[str] = []
     refused = 0
+    longest = 0.0
     while sum(proxy.faults.values()) < FAULTS:
+        started = time.monotonic()
         try:
             promised.append(recorder.record("search", "submit"))
         except RecorderError:
             refused += 1
+        longest = max(longest, time.monotonic() - started)
     proxy.healthy.set()
     promised.append(recorder.record("search", "submit"))
     recorder.close()
-    print(dict(proxy.faults), f"{len(promised)} promised, {refused} refused")
+    print(dict(proxy.faults), f"{len(promised)} promised, {refused} refused, the longest call {longest:.2f} s")
     assert set(promised) <= set(queued(database))
     assert len(logged(database)) == len(queued(database)) <= len(promised) + refused
+    # A connection, then statements: each answered in time, or cancelled in 2 s, or the connection is closed in 2 more.
+    assert longest < CONNECT + 3 * (ANSWER + 4) + 3

@@ -10,11 +10,12 @@ import sys
 import threading
 import time
 import traceback
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, event
+from sqlalchemy import create_engine, event, make_url
 
 from recorder import (
     DatabaseBusyError,
@@ -27,8 +28,11 @@ from recorder import (
     UnsupportedDatabaseError,
 )
 from recorder.database import Database, create_database_engine
+from recorder.export_queue import ExportQueue
 from recorder.migrations import upgrade_database
+from recorder.settings import RecorderSettings
 from support.events import CANARY
+from support.fault_proxy import FaultProxy, postgresql_target
 from support.recorders import EXPORT_ALL, logged, make_recorder, queued, stored_names
 from telemetry import EventParameters, NewEvent
 
@@ -136,6 +140,73 @@ def test_how_long_a_connection_is_waited_for_is_bounded_unless_the_url_says_othe
     with pytest.raises(DatabaseUnavailableError):
         make_recorder(Database(engine)).record("search", "submit")
     assert (seen["connect_timeout"], seen["keepalives_idle"], seen["tcp_user_timeout"]) == (10, "7", 60_000)
+
+
+SHORT = timedelta(seconds=0.5)
+PATIENT = 30
+
+
+def postgresql(url: str) -> Database:
+    """Opens a database whose answers are waited for half a second at most."""
+    return Database(create_database_engine(url, timeout=SHORT))
+
+
+def test_a_table_that_stays_locked_is_given_up_and_the_late_lock_stores_nothing(postgres: Any) -> None:
+    with postgres.fresh_database(migrated=True) as url:
+        database = postgresql(url)
+        recorder = make_recorder(database)
+        recorder.record("search", "before")
+        with database.engine.begin() as other:
+            other.exec_driver_sql("LOCK TABLE event_logs IN ACCESS EXCLUSIVE MODE")
+            assert_refused(recorder, DatabaseBusyError, "the statement was cancelled")
+        assert recorder.record("search", "after")
+        assert stored_names(database) == (["search.after", "search.before"],) * 2
+        recorder.close()
+
+
+def test_a_server_that_takes_everything_and_answers_nothing_is_given_up(
+    postgres: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    with postgres.fresh_database(migrated=True) as url:
+        real = make_url(url)
+        proxy = FaultProxy(postgresql_target(real), seed=1, faults=("black hole",))
+        proxy.healthy.set()
+        through = real.difference_update_query(["host"]).set(host="127.0.0.1", port=proxy.port)
+        database = postgresql(through.update_query_dict({"connect_timeout": "2"}).render_as_string(hide_password=False))
+        recorder = make_recorder(database)
+        try:
+            recorder.record("search", "before")
+            proxy.swallow()
+            started = time.monotonic()
+            with pytest.raises(DatabaseUnavailableError, match="the database did not answer in time"):
+                recorder.record("search", "submit", SECRET)
+            assert_refused(recorder, DatabaseUnavailableError, "the database cannot be reached")
+            # The answer, the request to cancel, a connection for each of the other calls.
+            assert time.monotonic() - started < PATIENT
+            assert "Traceback" not in caplog.text
+            queue = ExportQueue(database)
+            with pytest.raises(DatabaseUnavailableError):
+                queue.counts()
+            proxy.healthy.set()
+            recorder.record("search", "after")
+            assert queue.counts().pending >= 2
+        finally:
+            recorder.close()
+            proxy.close()
+
+
+def test_how_long_an_answer_is_waited_for_is_a_setting(postgres: Any) -> None:
+    with postgres.fresh_database(migrated=True) as url:
+        settings = RecorderSettings.load(record_timeout="300ms", export_mode="all")
+        recorder = Recorder.from_url(url, service_version="1", settings=settings)
+        recorder.record("search", "before")
+        others = create_engine(make_url(url).set(drivername="postgresql+psycopg"))
+        with others.begin() as other:
+            other.exec_driver_sql("LOCK TABLE telemetry_events_export_queue IN ACCESS EXCLUSIVE MODE")
+            with pytest.raises(DatabaseBusyError):
+                recorder.record("search", "submit")
+        others.dispose()
+        recorder.close()
 
 
 def test_a_sqlite_that_is_too_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

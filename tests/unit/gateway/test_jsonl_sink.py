@@ -191,6 +191,10 @@ def test_a_path_that_cannot_be_a_file(tmp_path: Path) -> None:
         JsonlSink(tmp_path / "none" / "e.jsonl", LIMIT)
 
 
+def _no_more_files(_: Path) -> None:
+    raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+
 class TestRotation:
     def _sink(self, path: Path, rotation: Rotation, clock: Callable[[], float]) -> JsonlSink:
         return JsonlSink(path, LIMIT, rotation=rotation, clock=clock)
@@ -207,6 +211,22 @@ class TestRotation:
         assert all(file.stat().st_size <= 500 for file in files)
         assert files[0].name == "e-20251009T120000.000000Z.jsonl"
         assert files[1].name == "e-20251009T120000.000001Z.jsonl"
+        sink.close()
+
+    def test_a_new_file_that_cannot_be_opened_leaves_the_old_one_in_use(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = tmp_path / "e.jsonl"
+        sink = self._sink(path, Rotation(max_bytes=300), Clock())
+        sink.publish([message("a", padding=200)])
+        with monkeypatch.context() as patch:
+            patch.setattr("gateway.sinks.jsonl.sync_directory", _no_more_files)
+            with pytest.raises(SinkError, match="cannot be written: Too many open files"):
+                sink.publish([message("b", padding=200)])
+        assert (ids(path), closed_files(path)) == (["a"], [])
+        sink.publish([message("b", padding=200)])  # it is not broken: the disk was never in doubt
+        (closed,) = closed_files(path)
+        assert (ids(closed), ids(path)) == (["a"], ["b"])
         sink.close()
 
     def test_a_group_larger_than_the_size_has_a_file_of_its_own(self, tmp_path: Path) -> None:
