@@ -94,17 +94,19 @@ class Allowlist:
         nothing leaves because an approval ran out. The first look-up that meets one logs it.
         """
         # SECURITY: this look-up decides which private metadata leaves.
-        for event_type in ((feature, action), (feature, None)):
-            entry = self._by_type.get(event_type)
-            if entry is None:
-                continue
-            if entry.holds_on(today):
-                return entry
-            if event_type not in self._reported:
-                self._reported.add(event_type)
-                _log.warning("allowlist entry expired", entry=entry.origin, expired_on=str(entry.expires_on))
-            return None
+        entry = self.standing_entry(feature, action)
+        if entry is None or entry.holds_on(today):
+            return entry
+        event_type = (entry.feature, entry.action)
+        if event_type not in self._reported:
+            self._reported.add(event_type)
+            _log.warning("allowlist entry expired", entry=entry.origin, expired_on=str(entry.expires_on))
         return None
+
+    def standing_entry(self, feature: str, action: str) -> AllowlistEntry | None:
+        """Returns the entry that stands for an event, whether or not it has expired: see `entry_for`."""
+        exact = self._by_type.get((feature, action))
+        return self._by_type.get((feature, None)) if exact is None else exact
 
     def __len__(self) -> int:
         return len(self.entries)

@@ -78,6 +78,11 @@ def short_name(field: FieldDescriptor) -> str:
     return field.full_name.removeprefix(f"{pb.DESCRIPTOR.package}.")
 
 
+def class_of(field: FieldDescriptor) -> FieldClass | None:
+    """Returns a field's class; None for one that nobody has reviewed."""
+    return FIELD_CLASSES.get(short_name(field))
+
+
 def reachable_fields(
     message: Descriptor = pb.Event.DESCRIPTOR, path: FieldPath = ()
 ) -> Iterator[tuple[FieldPath, FieldDescriptor]]:
@@ -86,7 +91,7 @@ def reachable_fields(
         here = (*path, field.name)
         yield here, field
         below = _own_message(field)
-        if below is not None and FIELD_CLASSES.get(short_name(field)) is FieldClass.EXPORTABLE:
+        if below is not None and class_of(field) is FieldClass.EXPORTABLE:
             yield from reachable_fields(below, here)
 
 
@@ -103,7 +108,7 @@ _PRIVATE_METADATA = "EventParameters.private_metadata"
 
 def _keeps(field: FieldDescriptor, *, first_party: bool) -> bool:
     """Returns whether a field's class lets it leave; one in no class never does."""
-    kind = FIELD_CLASSES.get(short_name(field))
+    kind = class_of(field)
     return kind is FieldClass.EXPORTABLE or (first_party and kind is FieldClass.SENSITIVE)
 
 
@@ -133,9 +138,9 @@ class Redactor:
     def __init__(
         self, allowlist: Allowlist | None = None, *, first_party: bool = False, today: Today = _today_utc
     ) -> None:
-        self._allowlist = Allowlist() if allowlist is None else allowlist
-        self._first_party = first_party
-        self._today = today
+        self.allowlist = Allowlist() if allowlist is None else allowlist
+        self.first_party = first_party
+        self.today = today
         self._strip = _paths_to_strip(first_party=first_party)
         self._exportable = exportable_event(
             frozenset(
@@ -149,7 +154,7 @@ class Redactor:
 
     def exports_private_metadata(self, event: pb.Event) -> bool:
         """Returns whether any private metadata of this event's type may leave today."""
-        return self._first_party or self._entry(event) is not None
+        return self.first_party or self._entry(event) is not None
 
     def redact(self, event: pb.Event) -> None:
         """Removes, in place, what must not leave, then asserts that it is gone.
@@ -164,7 +169,7 @@ class Redactor:
                 if (holder := _holder(event, parents)) is not None:
                     holder.ClearField(name)
             # SECURITY: private metadata goes, but for allowlisted keys.
-            if not self._first_party and event.parameters.HasField("private_metadata"):
+            if not self.first_party and event.parameters.HasField("private_metadata"):
                 _redact_private_metadata(event.parameters, entry)
             # SECURITY: fields of a newer schema are unreviewed here, so they go.
             event.DiscardUnknownFields()
@@ -179,16 +184,16 @@ class Redactor:
         raise RedactionError(f"redaction failed ({problem})")
 
     def _entry(self, event: pb.Event) -> AllowlistEntry | None:
-        if not self._allowlist.entries:
+        if not self.allowlist.entries:
             return None
-        return self._allowlist.entry_for(event.feature, event.action, self._today())
+        return self.allowlist.entry_for(event.feature, event.action, self.today())
 
     def _assert_redacted(self, event: pb.Event, entry: AllowlistEntry | None) -> None:
         # SECURITY: the last look before the bytes are sent. It goes by the bytes and by the classes alone,
         # and trusts nothing that was done above.
         if problem := foreign_field(event.SerializeToString(), self._exportable):
             raise RedactionError(f"{problem} after redaction")
-        if self._first_party or not event.parameters.HasField("private_metadata"):
+        if self.first_party or not event.parameters.HasField("private_metadata"):
             return
         if entry is None:
             raise RedactionError("parameters.private_metadata is still set after redaction")
