@@ -17,7 +17,8 @@ from gateway.assembly import make_sink
 from gateway.authority import Authority
 from gateway.deduplication import DeduplicationWindow
 from gateway.errors import GatewayServiceError
-from gateway.settings import GatewaySettings, SinkKind, split_listen_address
+from gateway.settings import GatewaySettings, SinkKind
+from telemetry.listening import split_listen_address
 
 _EXPIRES_SOON: Final = timedelta(days=14)
 

@@ -21,8 +21,9 @@ from gateway.metrics import GatewayMetrics
 from gateway.patience import Patience
 from gateway.rejects import RejectsFile
 from gateway.service import SERVICE_NAME, TelemetryGatewayService
-from gateway.settings import GatewaySettings, split_listen_address
+from gateway.settings import GatewaySettings
 from gateway.sinks import Sink
+from telemetry.listening import join_listen_address, split_listen_address
 
 MAX_REQUEST_BYTES: Final = 4 * 1024 * 1024
 _MAX_HEADERS_BYTES: Final = 16 * 1024
@@ -116,7 +117,7 @@ class GatewayServer:
         for name in ("", SERVICE_NAME):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
         self._watch = asyncio.create_task(self._watch_sink())
-        return _address(host, port)
+        return join_listen_address(host, port)
 
     async def stop(self) -> None:
         """Takes no new streams, gives running ones the drain timeout, then closes the sink. Once is enough."""
@@ -148,7 +149,7 @@ class GatewayServer:
         except OSError as error:
             problem = error.strerror
         else:
-            self.metrics_address = _address(host, port)
+            self.metrics_address = join_listen_address(host, port)
             return
         raise ListenError(f"cannot serve metrics at {self._settings.metrics_addr}: {problem}")
 
@@ -213,7 +214,3 @@ def _options(settings: GatewaySettings) -> Sequence[tuple[str, int]]:
 
 def _milliseconds(time_span: timedelta) -> int:
     return max(1, round(time_span.total_seconds() * 1000))
-
-
-def _address(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

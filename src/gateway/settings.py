@@ -1,6 +1,5 @@
 """The gateway's settings, from the environment or from arguments."""
 
-import ipaddress
 import ssl
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,10 +12,10 @@ from urllib.parse import urlsplit
 from annotated_types import Ge, Gt, Le
 from pydantic import AfterValidator, Field, SecretStr
 
+from telemetry.listening import ListenAddress, is_loopback, split_listen_address
 from telemetry.settings import Duration, EnvironmentSettings
 
 _PREFIX = "TELEMETRY_GATEWAY_"
-_HIGHEST_PORT = 65_535
 
 
 class SinkKind(Enum):
@@ -26,23 +25,6 @@ class SinkKind(Enum):
     JSONL = "jsonl"
     NATS = "nats"
     PLUGIN = "plugin"
-
-
-def split_listen_address(value: str) -> tuple[str, int]:
-    """Returns host and port of `host:port`; an IPv6 address stands in brackets.
-
-    Raises:
-        ValueError: It is not of that form.
-    """
-    host, separator, port = value.rpartition(":")
-    if not separator or not host or not port.isdecimal() or int(port) > _HIGHEST_PORT:
-        raise ValueError("must be host:port, such as 127.0.0.1:10080; port 0 takes any free one")
-    return host.strip("[]"), int(port)
-
-
-def _check_listen_address(value: str) -> str:
-    split_listen_address(value)
-    return value
 
 
 def _check_authority_url(value: str) -> str:
@@ -56,20 +38,10 @@ def _check_authority_url(value: str) -> str:
 AuthorityUrl = Annotated[str, AfterValidator(_check_authority_url)]
 
 
-def is_loopback(host: str) -> bool:
-    """Returns whether what is sent to this host cannot leave the machine."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 class GatewaySettings(EnvironmentSettings):
     """Everything that a gateway can be told."""
 
-    listen_addr: Annotated[str, AfterValidator(_check_listen_address)] = Field(
+    listen_addr: ListenAddress = Field(
         "127.0.0.1:10080",
         validation_alias=f"{_PREFIX}LISTEN_ADDR",
         description="Where to listen, `host:port`. Without TLS only on loopback, or with the insecure switch.",
@@ -263,7 +235,7 @@ class GatewaySettings(EnvironmentSettings):
         validation_alias=f"{_PREFIX}CONNECTION_AGE_GRACE",
         description="How long the streams of an aged connection may go on.",
     )
-    metrics_addr: Annotated[str, AfterValidator(_check_listen_address)] | None = Field(
+    metrics_addr: ListenAddress | None = Field(
         None,
         validation_alias=f"{_PREFIX}METRICS_ADDR",
         description="Where Prometheus metrics are served over plain HTTP, `host:port`; none: nowhere.",

@@ -19,9 +19,9 @@ import yaml
 from export import ExporterSettings
 from gateway import GatewaySettings
 from gateway.service import SERVICE_NAME
-from gateway.settings import split_listen_address
 from recorder.settings import RecorderSettings
 from support.programs import PROGRAM
+from telemetry.listening import split_listen_address
 from telemetry_cli.main import main
 
 ROOT = Path(__file__).resolve().parents[2]

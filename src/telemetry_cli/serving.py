@@ -1,0 +1,158 @@
+"""Serves an ASGI application over HTTP, until a signal: listen, serve, drain."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+import uvicorn
+
+from telemetry import TelemetryError
+from telemetry.asgi import App
+from telemetry.listening import join_listen_address, split_listen_address
+from telemetry_cli.output import err
+
+_STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+_log = structlog.get_logger("telemetry_cli.serving")
+
+
+class ServingError(TelemetryError):
+    """An application could not be served."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Serving:
+    """How an application is served.
+
+    Attributes:
+        drain_timeout: How long a signal waits for requests to end.
+        max_connections: Connections past this number are answered 503; None: any number.
+        certificate: PEM files of the certificate's chain and of its key; None: plain text.
+        trusted_proxies: Addresses whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
+    """
+
+    drain_timeout: timedelta = timedelta(seconds=10)
+    max_connections: int | None = None
+    certificate: tuple[Path, Path] | None = None
+    trusted_proxies: Sequence[str] = ()
+
+
+def serve_app(app: App, listen_addr: str, serving: Serving | None = None) -> None:
+    """Serves until SIGTERM or SIGINT, gives running requests the drain timeout, and returns.
+
+    Prints `listening on HOST:PORT` on standard error once clients can connect.
+
+    Args:
+        app: The application; its lifespan is run.
+        listen_addr: `host:port`; port 0 takes any free one.
+        serving: How.
+
+    Raises:
+        ServingError: The address is taken or not this machine's, or the application did not start.
+    """
+    with _listening_socket(listen_addr) as listening:
+        host, _ = split_listen_address(listen_addr)
+        address = join_listen_address(host, listening.getsockname()[1])
+
+        def ready() -> None:
+            _log.info("ready", address=address)
+            err.print(f"listening on {address}", highlight=False, markup=False, soft_wrap=True)
+
+        server = _Server(_config(app, serving or Serving()), ready)
+        with _uvicorns_log():
+            try:
+                asyncio.run(server.serve(sockets=[listening]))
+            except SystemExit:  # how uvicorn says that the application's lifespan failed
+                failed = True
+            else:
+                failed = False
+    if failed:
+        raise ServingError("the application did not start; the log says why")
+    _log.info("stopped")
+
+
+def _listening_socket(listen_addr: str) -> socket.socket:
+    host, port = split_listen_address(listen_addr)
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        problem = str(error.strerror).partition(" (")[0]  # what follows repeats the address
+    raise ServingError(f"cannot listen at {listen_addr}: {problem}")
+
+
+def _config(app: App, serving: Serving) -> uvicorn.Config:
+    certificate, key = serving.certificate or (None, None)
+    return uvicorn.Config(
+        app,  # pyright: ignore[reportArgumentType]
+        http="h11",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        # SECURITY: no access log: it would hold addresses, and paths with what clients sent in them.
+        access_log=False,
+        server_header=False,
+        # SECURITY: an address that anybody could claim is believed of named proxies alone.
+        proxy_headers=bool(serving.trusted_proxies),
+        forwarded_allow_ips=list(serving.trusted_proxies),
+        limit_concurrency=serving.max_connections,
+        timeout_graceful_shutdown=max(1, round(serving.drain_timeout.total_seconds())),
+        ssl_certfile=certificate,
+        ssl_keyfile=key,
+    )
+
+
+class _Server(uvicorn.Server):
+    """Says when it is ready, and lets a signal end the process well: uvicorn's would raise it once more."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._ready()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        before = {number: signal.signal(number, self.handle_exit) for number in _STOP_SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+class _ToStructlog(logging.Handler):
+    """Passes what uvicorn logs on, without what an exception says."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        facts: dict[str, Any] = {}
+        if record.exc_info and record.exc_info[1] is not None:
+            # SECURITY: the class and the place alone: an error's text may quote what a client sent.
+            error, traceback = record.exc_info[1], record.exc_info[2]
+            while traceback is not None and traceback.tb_next is not None:
+                traceback = traceback.tb_next
+            facts["error"] = type(error).__name__
+            if traceback is not None:
+                facts["place"] = f"{Path(traceback.tb_frame.f_code.co_filename).name}:{traceback.tb_lineno}"
+        _log.log(record.levelno, record.getMessage().strip().partition("\n")[0], **facts)
+
+
+@contextlib.contextmanager
+def _uvicorns_log() -> Generator[None]:
+    logger = logging.getLogger("uvicorn")
+    handler, propagate = _ToStructlog(logging.WARNING), logger.propagate
+    logger.addHandler(handler)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = propagate

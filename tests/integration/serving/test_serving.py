@@ -1,0 +1,100 @@
+"""How commands serve an application over HTTP."""
+
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from support.programs import wait_for_line
+from telemetry_cli.extras import MissingExtraError, needs_extra
+
+APP = Path(__file__).with_name("app_to_serve.py")
+
+
+@contextmanager
+def program(mode: str = "plain", listen_addr: str = "127.0.0.1:0") -> Iterator["subprocess.Popen[str]"]:
+    with subprocess.Popen([sys.executable, str(APP), listen_addr, mode], stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.kill()
+            process.communicate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_lets_running_requests_end_and_the_process_end_well(number: signal.Signals) -> None:
+    with program() as process, ThreadPoolExecutor(1) as pool:
+        address = wait_for_line(process, r"listening on (\S+)")
+        answer = pool.submit(httpx2.get, f"http://{address}/slow", timeout=60)
+        wait_for_line(process, r"(busy)")
+        process.send_signal(number)
+        assert answer.result().text == "done"
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 0
+        assert "Traceback" not in err
+
+
+def test_a_port_that_is_taken_is_told_in_one_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with program(listen_addr=address) as process:
+            _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert err == f"error: cannot listen at {address}: Address already in use\n"
+
+
+def test_a_host_that_is_not_this_machines_is_told() -> None:
+    with program(listen_addr="192.0.2.1:0") as process:
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert err.startswith("error: cannot listen at 192.0.2.1:0: ")
+
+
+def test_an_application_that_does_not_start_is_told_without_its_words() -> None:
+    with program("fails") as process:
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "the application did not start" in err
+    assert "CANARY" not in err
+
+
+def test_a_broken_handler_is_logged_by_its_place_and_never_by_its_words() -> None:
+    with program() as process:
+        address = wait_for_line(process, r"listening on (\S+)")
+        assert httpx2.get(f"http://{address}/broken", timeout=60).status_code == 500
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert '"error": "RuntimeError"' in err
+    assert "app_to_serve.py:" in err
+    assert "CANARY" not in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(("mode", "seen"), [("plain", "127.0.0.1"), ("proxied", "192.0.2.7")])
+def test_a_forwarded_address_is_believed_of_named_proxies_alone(mode: str, seen: str) -> None:
+    with program(mode) as process:
+        address = wait_for_line(process, r"listening on (\S+)")
+        headers = {"x-forwarded-for": "192.0.2.7"}
+        assert httpx2.get(f"http://{address}/address", headers=headers, timeout=60).text == seen
+
+
+def test_ipv6_addresses_stand_in_brackets() -> None:
+    with program(listen_addr="[::1]:0") as process:
+        address = wait_for_line(process, r"listening on (\S+)")
+        assert address.startswith("[::1]:")
+        assert httpx2.get(f"http://{address}/address", timeout=60).text == "::1"
+
+
+def test_a_missing_extra_says_what_to_install() -> None:
+    needed = "no_such_module is not installed: pip install 'telemetry-recorder"
+    with pytest.raises(MissingExtraError, match=needed), needs_extra("ingest"):
+        __import__("no_such_module")
