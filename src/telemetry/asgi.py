@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, TypeAlias
 
-from telemetry.context import event_context
+from telemetry.context import context_source
 from telemetry.request_context import Identify, RequestContext, RequestHeaders
 
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -15,15 +15,19 @@ App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 class TelemetryContextMiddleware:
     """Gives every event that is recorded under a request the request's context.
 
-        app = TelemetryContextMiddleware(app, identify=lambda scope: {"user_id": scope["user"].id})
+        app = TelemetryContextMiddleware(app, identify=lambda scope: {"user_id": scope.get("state", {}).get("user_id")})
+
+    Its place among other middleware does not matter: `identify` is asked when an event is recorded.
 
     Args:
         app: The application.
         headers: Which headers are read.
-        identify: What the host knows beyond them; is given the scope.
+        identify: What the host knows beyond them; is given the scope, for each event that is recorded.
     """
 
-    def __init__(self, app: App, *, headers: RequestHeaders | None = None, identify: Identify | None = None) -> None:
+    def __init__(
+        self, app: App, *, headers: RequestHeaders | None = None, identify: Identify[Scope] | None = None
+    ) -> None:
         self._app = app
         self._context = RequestContext(headers, identify)
 
@@ -33,7 +37,7 @@ class TelemetryContextMiddleware:
             await self._app(scope, receive, send)
             return
         headers = _headers(scope)
-        with event_context(self._context.read(lambda name: headers.get(name.lower()), scope)):
+        with context_source(self._context.of(lambda name: headers.get(name.lower()), scope)):
             await self._app(scope, receive, send)
 
 

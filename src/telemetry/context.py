@@ -1,11 +1,11 @@
 """Who and what is behind an event: set once per request or job, injected into every event."""
 
 import sys
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from telemetry.errors import InvalidContextError
 from telemetry.text import check_text
@@ -143,18 +143,35 @@ def _short_text(name: str, value: object) -> str | None:
     return check_text(name, value, InvalidContextError, max_length=MAX_SHORT_TEXT_LENGTH)
 
 
+ContextSource: TypeAlias = Callable[[], EventContext]
+"""Returns the context of an event that is being recorded, when it is asked; never raises."""
+
 _NOTHING_KNOWN = EventContext()
-_CURRENT: ContextVar[EventContext] = ContextVar("telemetry_event_context", default=_NOTHING_KNOWN)
+_CURRENT: ContextVar[EventContext | ContextSource] = ContextVar("telemetry_event_context", default=_NOTHING_KNOWN)
 
 
 def current_context() -> EventContext:
     """Returns the context that events recorded here and now are given."""
-    return _CURRENT.get()
+    current = _CURRENT.get()
+    return current if isinstance(current, EventContext) else current()
 
 
-def set_current_context(context: EventContext) -> None:
-    """Sets it for the rest of the `contextvars.Context` that runs: for those who made one of their own."""
-    _CURRENT.set(context)
+def set_context_source(source: ContextSource) -> None:
+    """Sets who tells the context, for the rest of the `contextvars.Context` that runs.
+
+    For those who made one of their own.
+    """
+    _CURRENT.set(source)
+
+
+@contextmanager
+def context_source(source: ContextSource) -> Generator[None]:
+    """Lets `source` tell the context of the events recorded inside the `with` block, when they are recorded."""
+    token = _CURRENT.set(source)
+    try:
+        yield
+    finally:
+        _CURRENT.reset(token)
 
 
 @contextmanager

@@ -1,19 +1,26 @@
-"""The context of the events that are recorded under one request, read from it once, at its edge."""
+"""The context of the events that are recorded under one request.
+
+Headers are read once, at its edge. What the host knows is asked when an event is recorded: by then its inner
+layers have found out who is signed in, and a request that records nothing asks nothing.
+"""
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, replace
+from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 import structlog
 
-from telemetry.context import MAX_SHORT_TEXT_LENGTH, Client, EventContext
+from telemetry.context import MAX_SHORT_TEXT_LENGTH, Client, ContextSource, EventContext
 from telemetry.text import text_problem
 
-Identify = Callable[[Mapping[str, Any]], Mapping[str, Any] | None]
+Request = TypeVar("Request")
+
+Identify: TypeAlias = Callable[[Request], Mapping[str, Any] | None]
 """Returns attributes of `EventContext` that the host knows of a request: user id, feature flags, and so on.
 
-Is given the ASGI scope or the WSGI environment; what it returns wins over what headers say.
+Is given the ASGI scope, the WSGI environment or Django's request, each time that an event is recorded under it, where
+it is recorded: it should return what is at hand. What it returns wins over what headers say.
 """
 
 _COUNTRY: Final = re.compile(r"[A-Za-z]{2}")
@@ -39,24 +46,24 @@ class RequestHeaders:
     country: str | None = None
 
 
-class RequestContext:
-    """Makes the context of requests.
+class RequestContext(Generic[Request]):
+    """Makes the contexts of requests.
 
     Args:
         headers: Which headers are read.
         identify: What the host knows beyond them.
     """
 
-    def __init__(self, headers: RequestHeaders | None = None, identify: Identify | None = None) -> None:
+    def __init__(self, headers: RequestHeaders | None = None, identify: Identify[Request] | None = None) -> None:
         self._headers = RequestHeaders() if headers is None else headers
         self._identify = identify
 
-    def read(self, header: Callable[[str], str | None], request: Mapping[str, Any]) -> EventContext:
-        """Returns a request's context. Never raises: no request fails for its telemetry's sake.
+    def of(self, header: Callable[[str], str | None], request: Request) -> ContextSource:
+        """Returns what tells the context of a request's events. Neither raises: no request fails for its telemetry.
 
         Args:
             header: Returns a header's value by its name, None where the request has none.
-            request: The ASGI scope or the WSGI environment.
+            request: What `identify` is given.
         """
         names = self._headers
         found: dict[str, Any] = {
@@ -65,22 +72,37 @@ class RequestContext:
             "client": _client(_short(header, names.client)),
             "country_code": _country(_short(header, names.country)),
         }
-        known = self._known(request)
-        try:
-            return EventContext(**{**found, **known})
-        except Exception as error:  # noqa: BLE001 - what the host's hook returned is no context
-            # SECURITY: the class alone: values of headers and users stay out of the log.
-            _log.warning("request context without what identify returned", error=type(error).__name__)
-        return EventContext(**found)
-
-    def _known(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        context = EventContext(**found)
         if self._identify is None:
-            return {}
+            return lambda: context
+        return _Identified(context, self._identify, request)
+
+
+class _Identified(Generic[Request]):
+    """Tells a request's context with what the host knows of it now; made anew only when that has changed."""
+
+    def __init__(self, found: EventContext, identify: Identify[Request], request: Request) -> None:
+        self._found = found
+        self._identify = identify
+        self._request = request
+        self._last: tuple[Mapping[str, Any], EventContext] = ({}, found)
+
+    def __call__(self) -> EventContext:
         try:
-            return dict(self._identify(request) or {})
+            known = dict(self._identify(self._request) or {})
         except Exception as error:  # noqa: BLE001 - the host's code; its text may quote anything
+            # SECURITY: the class alone: values of headers and users stay out of the log.
             _log.warning("request not identified", error=type(error).__name__)
-            return {}
+            return self._found
+        try:
+            before, context = self._last
+            if known != before:
+                context = replace(self._found, **known)
+                self._last = (known, context)
+        except Exception as error:  # noqa: BLE001 - what the host's hook returned is no context
+            _log.warning("request context without what identify returned", error=type(error).__name__)
+            return self._found
+        return context
 
 
 def _short(header: Callable[[str], str | None], name: str | None) -> str | None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextvars import Context, copy_context
 from typing import Any, TypeAlias
 
-from telemetry.context import set_current_context
+from telemetry.context import set_context_source
 from telemetry.request_context import Identify, RequestContext, RequestHeaders
 
 Environ: TypeAlias = dict[str, Any]
@@ -14,15 +14,17 @@ App: TypeAlias = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 class TelemetryContextMiddleware:
     """Gives every event that is recorded under a request, its streamed answer included, the request's context.
 
-        app.wsgi_app = TelemetryContextMiddleware(app.wsgi_app, identify=lambda environ: {"user_id": ...})
+        app.wsgi_app = TelemetryContextMiddleware(app.wsgi_app, identify=lambda environ: {"user_id": g.user_id})
 
     Args:
         app: The application.
         headers: Which headers are read.
-        identify: What the host knows beyond them; is given the environment.
+        identify: What the host knows beyond them; is given the environment, for each event that is recorded.
     """
 
-    def __init__(self, app: App, *, headers: RequestHeaders | None = None, identify: Identify | None = None) -> None:
+    def __init__(
+        self, app: App, *, headers: RequestHeaders | None = None, identify: Identify[Environ] | None = None
+    ) -> None:
         self._app = app
         self._context = RequestContext(headers, identify)
 
@@ -35,7 +37,7 @@ class TelemetryContextMiddleware:
 
         # In a context of its own: servers go on with the answer when this has returned, and reuse the thread.
         context = copy_context()
-        context.run(set_current_context, self._context.read(header, environ))
+        context.run(set_context_source, self._context.of(header, environ))
         return _Answer(context, context.run(self._app, environ, start_response))
 
 

@@ -8,7 +8,7 @@ from wsgiref.util import setup_testing_defaults
 import pytest
 from structlog.testing import capture_logs
 
-from telemetry import Client, EventContext, asgi, current_context, wsgi
+from telemetry import Client, EventContext, asgi, current_context, event_context, wsgi
 from telemetry.request_context import RequestHeaders
 
 CANARY = "CANARY-31ce"
@@ -91,6 +91,29 @@ class TestBoth:
         with capture_logs() as logs:
             assert under({ANONYMOUS: "a"}, identify=fails).anonymous_user_id == "a"
         assert [(line["event"], line["error"]) for line in logs] == [("request not identified", "RuntimeError")]
+
+
+def test_the_host_is_asked_when_an_event_is_recorded() -> None:
+    asked: list[Any] = []
+
+    def identify(environ: Any) -> Any:
+        asked.append(environ)
+        return {"user_id": environ.get("signed-in")}
+
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        assert asked == []
+        contexts = [current_context(), current_context()]
+        environ["signed-in"] = 7
+        contexts.append(current_context())
+        assert [context.user_id for context in contexts] == [None, None, 7]
+        assert contexts[0] is contexts[1]
+        with event_context(interaction_id="inner"):
+            assert (current_context().user_id, current_context().interaction_id) == (7, "inner")
+        return [b"whole"]
+
+    middleware = wsgi.TelemetryContextMiddleware(app, identify=identify)
+    assert list(middleware({}, lambda *_: None)) == [b"whole"]
+    assert len(asked) == 4
 
 
 def test_asgi_leaves_what_is_no_request_alone() -> None:
