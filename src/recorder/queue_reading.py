@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from recorder.database import Database
 from recorder.queue_statements import for_postgresql, for_sqlite
@@ -42,6 +42,18 @@ class ExportedEvent:
     payload: bytes
 
 
+class ExportedPlace(NamedTuple):
+    """A place in the list of what has left: that of one event, which need not be there any more.
+
+    Attributes:
+        exported_at: When the event was acknowledged.
+        id: The event's id; a canonical UUID.
+    """
+
+    exported_at: datetime
+    id: str
+
+
 class QueueReading:
     """The queue as people look at it. Threads may share one.
 
@@ -64,12 +76,25 @@ class QueueReading:
         """Returns ids and serialized events in the order in which they will be sent, leasing nothing."""
         return [(str(row.id), bytes(row.payload_pb)) for row in self._rows("preview", limit=limit)]
 
-    def exported(self, limit: int) -> list[ExportedEvent]:
-        """Returns what was exported and is not cleaned up yet, the latest first."""
-        return [
-            ExportedEvent(str(row.id), self._known(row.exported_at), bytes(row.payload_pb))
-            for row in self._rows("exported", limit=limit)
-        ]
+    def exported(self, limit: int, after: ExportedPlace | None = None) -> list[ExportedEvent]:
+        """Returns what was exported and is not cleaned up yet, the latest first.
+
+        Args:
+            limit: The most to return.
+            after: Where an earlier call ended. Pages that follow each other so repeat and miss nothing, whatever
+                was exported or cleaned up in between.
+        """
+        if after is None:
+            rows = self._rows("exported", limit=limit)
+        else:
+            rows = self._rows(
+                "exported_after", limit=limit, at=self._database.to_driver(after.exported_at), id=after.id
+            )
+        return [ExportedEvent(str(row.id), self._known(row.exported_at), bytes(row.payload_pb)) for row in rows]
+
+    def exported_count(self) -> int:
+        """Returns how many exported events are not cleaned up yet."""
+        return int(self._rows("exported_count")[0][0])
 
     def _rows(self, statement: str, **values: Any) -> list[Any]:
         return list(self._database.read(lambda c: c.exec_driver_sql(self._sql[statement], values).all()))
@@ -93,6 +118,13 @@ _STATEMENTS: Final = {
         SELECT id, exported_at, payload_pb FROM {queue}
         WHERE exported_at IS NOT NULL ORDER BY exported_at DESC, id DESC LIMIT {limit}
     """,
+    # A place, not an offset: rows come in before it and are cleaned up behind it while people turn pages.
+    "exported_after": """
+        SELECT id, exported_at, payload_pb FROM {queue}
+        WHERE exported_at IS NOT NULL AND (exported_at, id) < ({at}, {id})
+        ORDER BY exported_at DESC, id DESC LIMIT {limit}
+    """,
+    "exported_count": "SELECT count(*) FROM {queue} WHERE exported_at IS NOT NULL",
 }
 _SQLITE: Final = for_sqlite(_STATEMENTS)
 _POSTGRESQL: Final = for_postgresql(_STATEMENTS)

@@ -58,6 +58,8 @@ def test_they_do(long_queue: Database) -> None:
         assert any(key in found for key in KEYS), (name, found)
     assert EXPORTED in plan(database, statements["prune"], values)
     assert EXPORTED in plan(database, statements["exported"], values)
+    place = {"at": database.to_driver(now), "id": ids[0].id, "limit": 100}
+    assert EXPORTED in plan(database, statements["exported_after"], place)
     old = (database.to_driver(now - timedelta(days=1)), 100)
     prune = PRUNE_EVENT_LOGS.format("?" if database.is_sqlite else "%s")
     assert "event_logs_timestamp" in plan(database, prune, old)
