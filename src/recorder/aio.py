@@ -49,6 +49,12 @@ class AsyncRecorder:
     ) -> str:
         """Stores one event and returns its id. Args and errors as for `Recorder.record`."""
         event = NewEvent(feature, action, parameters, id, timestamp)
+        return await self.record_event(event, connection=connection, without_event_logs=without_event_logs)
+
+    async def record_event(
+        self, event: NewEvent, *, connection: AsyncCallersConnection | None = None, without_event_logs: bool = False
+    ) -> str:
+        """Stores one event that was made beforehand and returns its id. Args and errors as for `Recorder.record`."""
         ids = await self.batch_record([event], connection=connection, without_event_logs=without_event_logs)
         return ids[0]
 

@@ -38,11 +38,14 @@ class BestEffortRecorder:
         without_event_logs: bool = False,
     ) -> str | None:
         """Stores one event and returns its id, or logs why not. Args as for `Recorder.record`."""
-        ids = self.batch_record(
-            [NewEvent(feature, action, parameters, id, timestamp)],
-            connection=connection,
-            without_event_logs=without_event_logs,
-        )
+        event = NewEvent(feature, action, parameters, id, timestamp)
+        return self.record_event(event, connection=connection, without_event_logs=without_event_logs)
+
+    def record_event(
+        self, event: NewEvent, *, connection: CallersConnection | None = None, without_event_logs: bool = False
+    ) -> str | None:
+        """Stores one event that was made beforehand and returns its id, or logs why not."""
+        ids = self.batch_record([event], connection=connection, without_event_logs=without_event_logs)
         return ids[0] if ids else None
 
     def batch_record(

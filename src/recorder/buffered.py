@@ -61,6 +61,10 @@ class BufferedRecorder:
     ) -> str | None:
         """Takes one event and returns its id; None, and a line in the log, where it breaks a rule or finds no room."""
         event = NewEvent(feature, action, parameters, id, timestamp)
+        return self.record_event(event, without_event_logs=without_event_logs)
+
+    def record_event(self, event: NewEvent, *, without_event_logs: bool = False) -> str | None:
+        """Takes one event that was made beforehand and returns its id; None, and a line in the log, as `record`."""
         ids = self.batch_record((event,), without_event_logs=without_event_logs)
         return ids[0] if ids else None
 

@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from recorder.database import Database, create_database_engine
 from recorder.tee import TeeStore
 from recorder.transaction import CallersConnection
-from telemetry import EventBuilder, EventParameters, ExportPolicy, NewEvent, Redactor, TelemetryMode
+from telemetry import Catalog, EventBuilder, EventParameters, ExportPolicy, NewEvent, Redactor, TelemetryMode
 from telemetry.event import DEFAULT_MAX_EVENT_BYTES, Clock, IdFactory, new_event_id, now_utc
 from telemetry.v1 import telemetrygateway_pb2 as pb
 
@@ -52,6 +52,7 @@ class Recorder:
         id_factory: Makes the ids of events that bring none.
         max_event_bytes: The largest serialized event.
         telemetry_mode: With `OFF`, calls check and store nothing, and say so once in the log.
+        catalog: Knows every event there is; others are refused. None: any event may be recorded.
     """
 
     def __init__(
@@ -63,10 +64,11 @@ class Recorder:
         id_factory: IdFactory = new_event_id,
         max_event_bytes: int = DEFAULT_MAX_EVENT_BYTES,
         telemetry_mode: TelemetryMode = TelemetryMode.ON,
+        catalog: Catalog | None = None,
     ) -> None:
         self._store = store
         self._builder = EventBuilder(
-            service_version, clock=clock, id_factory=id_factory, max_event_bytes=max_event_bytes
+            service_version, clock=clock, id_factory=id_factory, max_event_bytes=max_event_bytes, catalog=catalog
         )
         self._off = telemetry_mode is TelemetryMode.OFF
         if self._off:
@@ -117,6 +119,7 @@ class Recorder:
             policy=settings.export_policy(export_switch),
             redactor=settings.redactor(),
             max_event_bytes=settings.max_event_bytes,
+            catalog=settings.catalog(),
         )
 
     @classmethod
@@ -128,6 +131,7 @@ class Recorder:
         policy: ExportPolicy,
         redactor: Redactor,
         max_event_bytes: int = DEFAULT_MAX_EVENT_BYTES,
+        catalog: Catalog | None = None,
     ) -> Self:
         """Makes a recorder from its parts, reading no settings."""
         return cls(
@@ -135,6 +139,7 @@ class Recorder:
             service_version=service_version,
             max_event_bytes=max_event_bytes,
             telemetry_mode=policy.telemetry_mode,
+            catalog=catalog,
         )
 
     def record(
@@ -166,6 +171,15 @@ class Recorder:
             RedactionError: The event could not be redacted; nothing was stored.
         """
         event = NewEvent(feature, action, parameters, id, timestamp)
+        return self.record_event(event, connection=connection, without_event_logs=without_event_logs)
+
+    def record_event(
+        self, event: NewEvent, *, connection: CallersConnection | None = None, without_event_logs: bool = False
+    ) -> str:
+        """Stores one event that was made beforehand, as by the helpers of a catalogue, and returns its id.
+
+        Args and errors are those of `record`.
+        """
         return self.batch_record([event], connection=connection, without_event_logs=without_event_logs)[0]
 
     def batch_record(

@@ -6,7 +6,17 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
-from telemetry import Allowlist, AllowlistEntry, ExportMode, ExportPolicy, Redactor, TelemetryMode, parse_allowlist
+from telemetry import (
+    Allowlist,
+    AllowlistEntry,
+    Catalog,
+    ExportMode,
+    ExportPolicy,
+    Redactor,
+    TelemetryMode,
+    parse_allowlist,
+    parse_catalog,
+)
 from telemetry.allowlist import ADDITIONAL_EVENT_TYPES_VARIABLE, parse_additional_event_types
 from telemetry.event import DEFAULT_MAX_EVENT_BYTES
 from telemetry.policy import ExportSwitch, opt_out_variable
@@ -120,13 +130,45 @@ class RecorderSettings(PrivacySettings):
         description="How long a call waits for an answer of PostgreSQL before it raises. "
         "Not read by `from_engine`: the host's engine waits as the host has it.",
     )
+    catalog_file: Path | None = Field(
+        default=None,
+        validation_alias="TELEMETRY_CATALOG_FILE",
+        description="The reviewed TOML file of every event there is; others are refused. None: any may be recorded.",
+    )
+
+    @field_validator("catalog_file")
+    @classmethod
+    def _check_catalog(cls, value: Path | None) -> Path | None:
+        if value is not None:
+            read_catalog(value)
+        return value
+
+    def catalog(self) -> Catalog | None:
+        """Returns the event catalogue; None where there is none.
+
+        Raises:
+            InvalidCatalogError: The file breaks its format.
+        """
+        return None if self.catalog_file is None else read_catalog(self.catalog_file)
+
+
+def read_catalog(path: Path) -> Catalog:
+    """Reads an event catalogue.
+
+    Raises:
+        InvalidCatalogError: The file breaks its format; says the line.
+        ValueError: It cannot be read.
+    """
+    return parse_catalog(_read(path, "catalogue"), str(path))
 
 
 def _read_allowlist(path: Path) -> list[AllowlistEntry]:
+    return parse_allowlist(_read(path, "allowlist"), str(path))
+
+
+def _read(path: Path, what: str) -> str:
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         problem = error.strerror if isinstance(error, OSError) else "is not UTF-8"
-    else:
-        return parse_allowlist(text, str(path))
-    raise ValueError(f"the allowlist file {path} cannot be read: {problem}")
+    raise ValueError(f"the {what} file {path} cannot be read: {problem}")

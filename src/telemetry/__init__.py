@@ -1,10 +1,12 @@
 """What a telemetry event is: names, parameters, context, redaction, policy. No I/O."""
 
 from telemetry.allowlist import Allowlist, AllowlistEntry, parse_additional_event_types, parse_allowlist
+from telemetry.catalog import Catalog, CatalogEntry, MetadataKey, MetadataKind, parse_catalog
 from telemetry.context import Client, EventContext, MarketingTracking, current_context, event_context
 from telemetry.errors import (
     EventTooLargeError,
     InvalidAllowlistError,
+    InvalidCatalogError,
     InvalidContextError,
     InvalidIdError,
     InvalidInputError,
@@ -16,6 +18,7 @@ from telemetry.errors import (
     InvalidTimestampError,
     RedactionError,
     TelemetryError,
+    UnknownEventError,
 )
 from telemetry.event import EventBuilder, NewEvent
 from telemetry.parameters import BillingMetadata, EventParameters, JSONValue
@@ -26,6 +29,8 @@ __all__ = [
     "Allowlist",
     "AllowlistEntry",
     "BillingMetadata",
+    "Catalog",
+    "CatalogEntry",
     "Client",
     "EventBuilder",
     "EventContext",
@@ -34,6 +39,7 @@ __all__ = [
     "ExportMode",
     "ExportPolicy",
     "InvalidAllowlistError",
+    "InvalidCatalogError",
     "InvalidContextError",
     "InvalidIdError",
     "InvalidInputError",
@@ -45,13 +51,17 @@ __all__ = [
     "InvalidTimestampError",
     "JSONValue",
     "MarketingTracking",
+    "MetadataKey",
+    "MetadataKind",
     "NewEvent",
     "RedactionError",
     "Redactor",
     "TelemetryError",
     "TelemetryMode",
+    "UnknownEventError",
     "current_context",
     "event_context",
     "parse_additional_event_types",
     "parse_allowlist",
+    "parse_catalog",
 ]

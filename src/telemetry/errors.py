@@ -74,6 +74,14 @@ class InvalidAllowlistError(InvalidInputError):
     """The allowlist breaks its format; `field` says the file and the line."""
 
 
+class InvalidCatalogError(InvalidInputError):
+    """The event catalogue breaks its format; `field` says the file and the line."""
+
+
+class UnknownEventError(InvalidInputError):
+    """The event catalogue does not know an event of this feature and action."""
+
+
 class RedactionError(TelemetryError):
     """An event could not be redacted, or holds something forbidden after redaction.
 

@@ -8,6 +8,7 @@ from typing import Any, LiteralString, TypeAlias
 
 import uuid6
 
+from telemetry.catalog import Catalog
 from telemetry.context import EventContext, current_context, current_trace_id
 from telemetry.errors import EventTooLargeError, InvalidIdError, InvalidInputError, InvalidTimestampError
 from telemetry.names import check_name
@@ -88,6 +89,7 @@ class EventBuilder:
         clock: Tells the time of events that bring none.
         id_factory: Makes the ids of events that bring none.
         max_event_bytes: The largest serialized event, private metadata included.
+        catalog: Knows every event there is; others are refused. None: any event may be recorded.
 
     Raises:
         InvalidInputError: `service_version` is no storable text.
@@ -100,11 +102,13 @@ class EventBuilder:
         clock: Clock = now_utc,
         id_factory: IdFactory = new_event_id,
         max_event_bytes: int = DEFAULT_MAX_EVENT_BYTES,
+        catalog: Catalog | None = None,
     ) -> None:
         self._service_version = check_text("service_version", service_version, InvalidInputError)
         self._clock = clock
         self.new_id = id_factory
         self._max_event_bytes = max_event_bytes
+        self._catalog = catalog
 
     def build(self, new: NewEvent) -> pb.Event:
         """Returns the event, whole and checked.
@@ -112,6 +116,7 @@ class EventBuilder:
         Raises:
             InvalidInputError: Something breaks a rule; the leaf class says what.
             EventTooLargeError: The serialized event is over the limit.
+            UnknownEventError: The catalogue does not know it.
         """
         check_name("feature", new.feature)
         check_name("action", new.action)
@@ -126,6 +131,8 @@ class EventBuilder:
         event.parameters.SetInParent()
         if new.parameters is not None:
             write_parameters(new.parameters, event.parameters, max_bytes=self._max_event_bytes)
+        if self._catalog is not None:
+            self._catalog.check(event)
         size = event.ByteSize()
         if size > self._max_event_bytes:
             raise EventTooLargeError("event", f"is {size} bytes serialized, more than {self._max_event_bytes}")

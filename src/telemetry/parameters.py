@@ -129,11 +129,12 @@ def _write_metadata(metadata: Mapping[str, float | int | bool], target: pb.Event
         if problem := text_problem(key):
             raise InvalidMetadataError(f"metadata, key {position + 1}", problem)
         if problem := _number_problem(value):
-            raise InvalidMetadataError(_metadata_field(position, key), problem)
+            raise InvalidMetadataError(metadata_field(position, key), problem)
         written[key] = float(value)
 
 
-def _metadata_field(position: int, key: str) -> str:
+def metadata_field(position: int, key: str) -> str:
+    """Returns how errors call the key at `position`, counted from 0: by its name, if that looks like an identifier."""
     return f"metadata[{key!r}]" if _NAMEABLE_KEY.fullmatch(key) else f"metadata, value {position + 1}"
 
 

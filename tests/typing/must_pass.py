@@ -23,9 +23,10 @@ def record(engine: Engine, connection: Connection, session: Session, registry: s
     recorder.record("search", "submit", connection=session, without_event_logs=True)
     recorder.record("search", "submit", connection=registry)
     ids: list[str] = recorder.batch_record([NewEvent("search", "submit")])
+    same_id: str = recorder.record_event(NewEvent("search", "submit", id=event_id), connection=session)
     maybe: str | None = BestEffortRecorder(recorder).record("search", "submit")
     parameters = EventParameters(version=2, billing_metadata=BillingMetadata("product", "category"))
-    recorder.batch_record(NewEvent("search", "submit", parameters, each) for each in [*ids, maybe])
+    recorder.batch_record(NewEvent("search", "submit", parameters, each) for each in [*ids, maybe, same_id])
     Recorder.from_engine(engine, service_version="1", settings=RecorderSettings(export_mode="all"))
 
 
