@@ -53,10 +53,13 @@ proto-check: $(VENV)/.dev
 docs: $(VENV)/.dev ## Writes the generated pages of docs/reference.
 	$(BIN)/python tools/generate_reference.py
 	$(BIN)/telemetry allowlist docs docs/reference/example-allowlist.md --file examples/allowlist.toml
+	$(BIN)/telemetry catalog docs docs/reference/example-events.md --file examples/events.toml
 
 docs-check: $(VENV)/.dev
 	$(BIN)/python tools/generate_reference.py --check
 	$(BIN)/telemetry allowlist docs docs/reference/example-allowlist.md --file examples/allowlist.toml --check
+	$(BIN)/telemetry catalog docs docs/reference/example-events.md --file examples/events.toml --check
+	$(BIN)/telemetry catalog check examples/service.py --file examples/events.toml
 
 $(VENV)/.bench: $(VENV)/.dev
 	$(PIP) --editable '.[dev,bench]'

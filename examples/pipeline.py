@@ -46,6 +46,7 @@ def main() -> int:
         "TELEMETRY_DATABASE_URL": DATABASE_URL,
         "TELEMETRY_EXPORT_MODE": "all",
         "TELEMETRY_ALLOWLIST_FILE": str(ROOT / "examples" / "allowlist.toml"),
+        "TELEMETRY_CATALOG_FILE": str(ROOT / "examples" / "events.toml"),
         "TELEMETRY_INSTANCE_ID": "example-instance",
     }
     for opt_out in ("DO_NOT_TRACK", "SCARF_NO_ANALYTICS"):  # the example is about export

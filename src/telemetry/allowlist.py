@@ -18,6 +18,7 @@ from datetime import date, datetime
 import structlog
 
 from telemetry.errors import InvalidAllowlistError
+from telemetry.markdown import cell, code
 from telemetry.names import NAME_RULE, is_valid_name
 from telemetry.reviewed_file import ReviewedTable, read_tables
 from telemetry.text import text_problem
@@ -160,8 +161,8 @@ def render_allowlist(allowlist: Allowlist) -> str:
     """Returns the allowlist as people read it: a Markdown page with a table."""
     rows = [
         f"| `{entry.feature}` | {f'`{entry.action}`' if entry.action else 'all'} | "
-        f"{'everything' if key == WHOLE_FIELD else _code(key)} | {_cell(reason)} | "
-        f"{_cell(entry.approved_by)} | {entry.approved_on or ''} | {entry.expires_on or 'never'} |"
+        f"{'everything' if key == WHOLE_FIELD else code(key)} | {cell(reason)} | "
+        f"{cell(entry.approved_by)} | {entry.approved_on or ''} | {entry.expires_on or 'never'} |"
         for entry in sorted(allowlist.entries, key=lambda entry: (entry.feature, entry.action or ""))
         for key, reason in entry.keys.items()
     ]
@@ -178,14 +179,6 @@ def render_allowlist(allowlist: Allowlist) -> str:
             "",
         ]
     )
-
-
-def _cell(text: str) -> str:
-    return " ".join(text.replace("|", "\\|").splitlines())
-
-
-def _code(text: str) -> str:
-    return f"`` {_cell(text)} ``" if "`" in text else f"`{_cell(text)}`"
 
 
 def _parse_entry(table: ReviewedTable) -> AllowlistEntry:

@@ -8,8 +8,9 @@ import typer
 
 from recorder.settings import RecorderSettings
 from telemetry.allowlist import render_allowlist
+from telemetry_cli.generated import write_or_check
 from telemetry_cli.options import AsJson
-from telemetry_cli.output import out, print_error, print_json_lines, print_rows
+from telemetry_cli.output import out, print_json_lines, print_rows
 
 app = typer.Typer(help="The reviewed list of private metadata that may leave.", no_args_is_help=True)
 
@@ -66,10 +67,4 @@ def docs(
 ) -> None:
     """Write the allowlist as a page that people read, or check that the page is up to date."""
     page = render_allowlist(RecorderSettings.load(allowlist_file=file).allowlist())
-    if not check_only:
-        target.write_text(page, encoding="utf-8")
-        out.print(f"wrote {target}", highlight=False, soft_wrap=True)
-        return
-    if not target.exists() or target.read_text(encoding="utf-8") != page:
-        print_error(f"{target} is stale; run: telemetry allowlist docs {target}")
-        raise typer.Exit(1)
+    write_or_check(target, page, "telemetry allowlist docs", check_only=check_only)
