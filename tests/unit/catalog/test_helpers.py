@@ -70,6 +70,7 @@ def test_a_helper_makes_the_event_that_it_is_named_after() -> None:
         billing_metadata=BillingMetadata("p", "c"),
     )
     assert isinstance(event, NewEvent)
+    assert event.parameters is not None
     assert (event.feature, event.action, event.parameters.version) == ("search.results", "submit", 2)
     assert event.parameters.metadata == {"durationMs": 1.5, "first": True}
     assert event.parameters.private_metadata == {"query": "x", "page": 2, "none": None}
@@ -184,7 +185,7 @@ def test_whatever_a_helper_takes_the_catalogue_admits(made: CatalogEntry, data: 
     source = generate_helpers(catalog)
     ast.parse(source)
     values = {MetadataKind.NUMBER: st.floats(-1e9, 1e9), MetadataKind.COUNT: st.integers(0, 99)}
-    arguments = {
+    arguments: dict[str, Any] = {
         identifier(key): data.draw(values.get(known.kind, st.booleans()))
         for key, known in made.metadata.items()
         if known.required or data.draw(st.booleans())
