@@ -42,6 +42,10 @@ def render() -> str:
         "Generated from the code by `make docs`; do not edit. Every setting is an environment variable; an empty",
         "one counts as not set. Arguments, in code or on the command line, win over the environment. Faults are",
         "reported all at once when a program starts. Durations are written as in Go: `30s`, `5m`, `1h30m`, `0`.",
+        "",
+        "`TELEMETRY_SETTINGS_FILE` names a file of such settings in dotenv form (`NAME=value`, a line each). The",
+        "environment wins over it. No file is read unless it is named; one that is named must be there.",
+        "`telemetry mode` writes to it, `telemetry config show` tells where each value came from.",
     ]
     for title, text, settings, base in PROGRAMS:
         inherited = set() if base is None else set(base.model_fields)

@@ -39,8 +39,8 @@ def _check_additional(value: str) -> str:
     return value
 
 
-class PrivacySettings(EnvironmentSettings):
-    """What decides about leaving the instance; read alike by recorders and exporters."""
+class ConsentSettings(EnvironmentSettings):
+    """Whether anything may leave at all. It needs no file, so that a broken one keeps nobody from saying no."""
 
     export_mode: Annotated[str, AfterValidator(_check_export_mode)] = Field(
         default="none",
@@ -60,6 +60,22 @@ class PrivacySettings(EnvironmentSettings):
         validation_alias="SCARF_NO_ANALYTICS",
         description="As `DO_NOT_TRACK`; Scarf's name for it.",
     )
+
+    def export_policy(self, switch: ExportSwitch | None = None) -> ExportPolicy:
+        """Returns what decides whether an event may leave at all."""
+        return ExportPolicy(
+            export_mode=ExportMode.parse(self.export_mode),
+            telemetry_mode=self.telemetry_mode,
+            opted_out_by=opt_out_variable(
+                {"DO_NOT_TRACK": self.do_not_track, "SCARF_NO_ANALYTICS": self.scarf_no_analytics}
+            ),
+            switch=switch,
+        )
+
+
+class PrivacySettings(ConsentSettings):
+    """What decides about leaving the instance; read alike by recorders and exporters."""
+
     allowlist_file: Path | None = Field(
         default=None,
         validation_alias="TELEMETRY_ALLOWLIST_FILE",
@@ -82,17 +98,6 @@ class PrivacySettings(EnvironmentSettings):
         if value is not None:
             _read_allowlist(value)
         return value
-
-    def export_policy(self, switch: ExportSwitch | None = None) -> ExportPolicy:
-        """Returns what decides whether an event may leave at all."""
-        return ExportPolicy(
-            export_mode=ExportMode.parse(self.export_mode),
-            telemetry_mode=self.telemetry_mode,
-            opted_out_by=opt_out_variable(
-                {"DO_NOT_TRACK": self.do_not_track, "SCARF_NO_ANALYTICS": self.scarf_no_analytics}
-            ),
-            switch=switch,
-        )
 
     def allowlist(self) -> Allowlist:
         """Returns the reviewed allowlist, the environment's entries included.

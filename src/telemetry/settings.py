@@ -1,8 +1,10 @@
-"""Settings from the environment: frozen values, made once at the edge, every fault told at once.
+"""Settings from the environment and the settings file: frozen values, made once at the edge, every fault told at once.
 
 Import this only where a process starts: nothing below the edge reads the environment.
 """
 
+import enum
+import os
 import re
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
@@ -10,9 +12,16 @@ from typing import Annotated, Any, Final, Self
 
 from annotated_types import Gt
 from pydantic import BeforeValidator, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from telemetry.errors import InvalidInputError
+from telemetry.settings_file import SettingsFileError, file_settings, settings_file
 
 _UNIT_SECONDS: Final = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _PART = r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)"
@@ -76,8 +85,33 @@ PositiveDuration = Annotated[Duration, Gt(timedelta())]
 """One above 0."""
 
 
+class Origin(enum.Enum):
+    """Where a setting's value came from, the strongest first."""
+
+    ARGUMENT = "argument"
+    ENVIRONMENT = "environment"
+    FILE = "file"
+    DEFAULT = "default"
+
+
+def _file_source(settings: type[BaseSettings]) -> DotEnvSettingsSource:
+    """Returns what reads the settings file. Names of other programs' settings are passed over."""
+    fault = None
+    try:
+        file_settings(os.environ)
+    except SettingsFileError as error:
+        fault = (error.field, error.problem)
+    if fault is not None:
+        raise InvalidSettingsError([fault])
+    path = settings_file(os.environ)
+    return DotEnvSettingsSource(settings, env_file=path, env_file_encoding="utf-8", dotenv_filtering="only_existing")
+
+
 class EnvironmentSettings(BaseSettings):
-    """Base of the settings of one program. Arguments win over the environment; empty means not set."""
+    """Base of the settings of one program.
+
+    Arguments win over the environment, the environment over the settings file; empty means not set.
+    """
 
     model_config = SettingsConfigDict(
         frozen=True,
@@ -89,8 +123,39 @@ class EnvironmentSettings(BaseSettings):
     )
 
     @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - it reads the current folder's .env
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - nothing is kept in a folder of secrets
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Returns where values come from, the strongest first."""
+        return init_settings, env_settings, _file_source(settings_cls)
+
+    @classmethod
+    def origins(cls, **arguments: Any) -> dict[str, Origin]:
+        """Returns for each field where `load` would take its value from, now.
+
+        Raises:
+            InvalidSettingsError: The settings file cannot be read.
+        """
+        environment, file = EnvSettingsSource(cls)(), _file_source(cls)()
+
+        def origin(field: str) -> Origin:
+            if arguments.get(field) is not None:
+                return Origin.ARGUMENT
+            variable = cls.variable_of(field)
+            if variable in environment:
+                return Origin.ENVIRONMENT
+            return Origin.FILE if variable in file else Origin.DEFAULT
+
+        return {field: origin(field) for field in cls.model_fields}
+
+    @classmethod
     def load(cls, **arguments: Any) -> Self:
-        """Reads the environment once, under the arguments that are not None.
+        """Reads the environment and the settings file once, under the arguments that are not None.
 
         Raises:
             InvalidSettingsError: One or more settings break their rules; names every one of them.

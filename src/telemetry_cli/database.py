@@ -5,6 +5,7 @@ import typer
 from recorder.database import create_database_engine
 from recorder.migrations import upgrade_database
 from recorder.settings import RecorderSettings
+from telemetry_cli.masking import masked_url
 from telemetry_cli.options import AsJson, DatabaseUrl
 from telemetry_cli.output import out, print_json
 
@@ -29,7 +30,7 @@ def upgrade(database_url: DatabaseUrl = None, as_json: AsJson = False) -> None: 
         version = upgrade_database(engine)
     finally:
         engine.dispose()
-    url = engine.url.render_as_string(hide_password=True)
+    url = masked_url(engine.url.render_as_string(hide_password=False))
     if as_json:
         print_json({"database": url, "version": version})
     else:

@@ -4,7 +4,7 @@ import logging
 import signal
 import threading
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Any
 
 import structlog
 import typer
@@ -18,34 +18,19 @@ from telemetry import RedactionError
 from telemetry.settings import InvalidSettingsError
 from telemetry.v1 import telemetrygateway_pb2 as pb
 from telemetry_cli.opening import open_queue
-from telemetry_cli.options import AsJson, DatabaseUrl, Limit
+from telemetry_cli.options import AsJson, DatabaseUrl, ExportAddress, ExportModeOption, Limit
 from telemetry_cli.output import err, log_to_stderr, out, print_facts, print_json, print_json_lines
 
 app = typer.Typer(help="Send what is due, or show what would be sent.", no_args_is_help=True)
 
-Address = Annotated[
-    str | None,
-    typer.Option(
-        "--addr",
-        help="The gateway, https://host:port. Default: TELEMETRY_GATEWAY_EXPORTER_EXPORT_ADDR.",
-        show_default=False,
-    ),
-]
-Mode = Annotated[
-    str | None,
-    typer.Option(
-        help="none, all, or feature prefixes separated by commas. Default: TELEMETRY_EXPORT_MODE, else none.",
-        show_default=False,
-    ),
-]
 _WELL_ENDED = (Outcome.DRAINED, Outcome.STOPPED, Outcome.OFF)
 _log = structlog.get_logger("telemetry_cli.export")
 
 
 @app.command()
 def once(
-    addr: Address = None,
-    export_mode: Mode = None,
+    addr: ExportAddress = None,
+    export_mode: ExportModeOption = None,
     database_url: DatabaseUrl = None,
     as_json: AsJson = False,  # noqa: FBT002 - an option
 ) -> None:
@@ -68,7 +53,7 @@ def once(
 
 
 @app.command()
-def run(addr: Address = None, export_mode: Mode = None, database_url: DatabaseUrl = None) -> None:
+def run(addr: ExportAddress = None, export_mode: ExportModeOption = None, database_url: DatabaseUrl = None) -> None:
     """Export, clean up and measure at intervals, until SIGTERM or Ctrl-C.
 
     Then: no new lease, at most 10 s for what is on its way, leases given back, exit 0. Any number
@@ -88,7 +73,7 @@ def run(addr: Address = None, export_mode: Mode = None, database_url: DatabaseUr
 @app.command()
 def preview(
     limit: Limit = 20,
-    export_mode: Mode = None,
+    export_mode: ExportModeOption = None,
     database_url: DatabaseUrl = None,
     as_json: AsJson = False,  # noqa: FBT002 - an option
 ) -> None:

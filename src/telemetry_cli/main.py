@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import typer
 
 from telemetry import InvalidInputError, TelemetryError
-from telemetry_cli import allowlist, catalog, database, dead, export, exported, gateway, queue, record
+from telemetry_cli import allowlist, catalog, config, database, dead, export, exported, gateway, mode, queue, record
 from telemetry_cli.output import log_to_stderr, print_error
 
 EXIT_FAILED = 1
@@ -29,6 +29,8 @@ app.add_typer(queue.app, name="queue")
 app.add_typer(dead.app, name="dead")
 app.add_typer(allowlist.app, name="allowlist")
 app.add_typer(catalog.app, name="catalog")
+app.add_typer(mode.app, name="mode")
+app.add_typer(config.app, name="config")
 app.add_typer(gateway.app, name="gateway")
 
 

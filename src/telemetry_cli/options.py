@@ -12,3 +12,19 @@ DatabaseUrl = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
 Limit = Annotated[int, typer.Option(min=1, max=100_000, help="The most rows to print.")]
+ExportAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--addr",
+        help="The gateway, https://host:port. Default: TELEMETRY_GATEWAY_EXPORTER_EXPORT_ADDR.",
+        show_default=False,
+    ),
+]
+ExportModeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--export-mode",
+        help="none, all, or feature prefixes separated by commas. Default: TELEMETRY_EXPORT_MODE, else none.",
+        show_default=False,
+    ),
+]

@@ -50,9 +50,20 @@ def print_rows(title: str, columns: Sequence[str], rows: Iterable[Sequence[objec
     out.print(table)
 
 
+def print_text(text: str) -> None:
+    """Prints a sentence, as it is: no markup, no wrapping that would break a copied command."""
+    out.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
 def print_error(text: str) -> None:
     """Prints an error, as it is: no markup, no wrapping that would break a copied command."""
     err.print("error:", style="bold red", end=" ")
+    err.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def print_warning(text: str) -> None:
+    """Prints a warning, as it is, on standard error."""
+    err.print("warning:", style="bold yellow", end=" ")
     err.print(text, markup=False, highlight=False, soft_wrap=True)
 
 

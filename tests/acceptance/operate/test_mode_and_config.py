@@ -1,0 +1,140 @@
+"""Settings of an operator: the settings file, `telemetry mode` and `telemetry config show`."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from support.programs import Shell
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "settings.env"
+
+
+@pytest.fixture
+def shell(tmp_path: Path, file: Path) -> Shell:
+    return Shell(tmp_path, {"TELEMETRY_SETTINGS_FILE": str(file), "TELEMETRY_EXPORT_MODE": "all"})
+
+
+def test_the_mode_is_kept_for_every_program(shell: Shell, file: Path) -> None:
+    assert shell.telemetry("mode", "on").code == 0  # makes the file
+    assert shell.telemetry("db", "upgrade").code == 0
+    done = shell.telemetry("mode", "local")
+    assert done.code == 0, done.err
+    assert "TELEMETRY_MODE=local in " in done.out
+    assert "nothing is queued or sent" in done.out
+    assert file.read_text() == "TELEMETRY_MODE=local\n"
+    assert shell.telemetry("record", "search", "submit").code == 0
+    status = json.loads(shell.telemetry("queue", "status", "--json").out)
+    assert (status["pending"], status["nothing_leaves_because"]) == (0, "TELEMETRY_MODE is local")
+    assert shell.telemetry("mode", "on").code == 0
+    assert shell.telemetry("record", "search", "submit").code == 0
+    assert json.loads(shell.telemetry("queue", "status", "--json").out)["pending"] == 1
+    assert shell.telemetry("mode", "off").code == 0
+    assert shell.telemetry("record", "search", "submit").code == 0  # records nothing, and is no error
+    assert json.loads(shell.telemetry("queue", "status", "--json").out)["pending"] == 1
+
+
+def test_show_tells_which_source_decides(shell: Shell) -> None:
+    shell.telemetry("mode", "local")
+    facts = json.loads(shell.telemetry("mode", "show", "--json").out)
+    assert (facts["telemetry_mode"], facts["telemetry_mode_from"]) == ("local", "file")
+    assert (facts["export_mode"], facts["export_mode_from"]) == ("all", "environment")
+    assert facts["opted_out_by"] is None
+    shown = shell.telemetry("mode", "show", environment={"DO_NOT_TRACK": "1"})
+    assert "DO_NOT_TRACK" in shown.out
+    assert "settings.env" in shown.out
+
+
+def test_the_environment_wins_and_the_command_says_so(shell: Shell, file: Path) -> None:
+    done = shell.telemetry("mode", "off", environment={"TELEMETRY_MODE": "on"})
+    assert done.code == 1
+    assert "the environment sets TELEMETRY_MODE=on, and it wins over the file" in done.err
+    assert file.read_text() == "TELEMETRY_MODE=off\n"
+    as_json = shell.telemetry("mode", "off", "--json", environment={"TELEMETRY_MODE": "on"})
+    assert as_json.code == 1
+    assert json.loads(as_json.out)["telemetry_mode"] == "on"
+
+
+@pytest.mark.parametrize("where", ["environment", "file"])
+def test_an_opt_out_beats_every_mode(shell: Shell, file: Path, where: str) -> None:
+    file.write_text("DO_NOT_TRACK=1\n" if where == "file" else "")
+    environment = {"DO_NOT_TRACK": "1"} if where == "environment" else {}
+    done = shell.telemetry("mode", "on", environment=environment)
+    assert done.code == 0
+    assert "nothing leaves all the same: DO_NOT_TRACK is set" in done.err
+    facts = json.loads(shell.telemetry("mode", "show", "--json", environment=environment).out)
+    assert (facts["opted_out_by"], facts["opted_out_from"]) == ("DO_NOT_TRACK", where)
+    assert facts["nothing_leaves_because"] == "DO_NOT_TRACK is set"
+
+
+def test_off_works_beside_a_broken_allowlist(shell: Shell) -> None:
+    done = shell.telemetry("mode", "off", environment={"TELEMETRY_ALLOWLIST_FILE": "missing.toml"})
+    assert done.code == 0, done.err
+
+
+def test_without_a_file_the_command_says_what_to_do(shell: Shell) -> None:
+    done = shell.telemetry("mode", "off", environment={"TELEMETRY_SETTINGS_FILE": ""})
+    assert done.code == 2
+    assert "TELEMETRY_SETTINGS_FILE: is not set" in done.err
+    assert "set TELEMETRY_MODE=off there" in done.err
+    assert "Traceback" not in done.err
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (None, "there is no such file; make it with: telemetry mode on"),
+        ("TELEMETRY_MODE off\n", "settings.env, line 1: must be of the form NAME=VALUE"),
+    ],
+)
+def test_a_file_that_cannot_be_read_stops_every_command(
+    shell: Shell, file: Path, content: str | None, says: str
+) -> None:
+    if content is not None:
+        file.write_text(content)
+        assert shell.telemetry("mode", "off").code == 2
+        assert file.read_text() == content
+    for command in (["queue", "status"], ["mode", "show"], ["config", "show"], ["record", "search", "submit"]):
+        done = shell.telemetry(*command)
+        assert done.code == 2, command
+        assert says in done.err
+        assert "Traceback" not in done.err
+
+
+def test_config_show_tells_every_value_and_its_origin_and_no_secret(shell: Shell, file: Path) -> None:
+    file.write_text("TELEMETRY_LICENSE_KEY=geheim-1\nTELEMETRY_INSTANCE_ID=me\n")
+    environment = {"TELEMETRY_DATABASE_URL": "postgresql://user:geheim-2@host/name?sslpassword=geheim-3"}
+    done = shell.telemetry("config", "show", "--json", "--addr", "https://gateway:443", environment=environment)
+    assert done.code == 0, done.err
+    assert "geheim" not in done.out + done.err
+    found = {row["variable"]: row for row in map(json.loads, done.out.splitlines())}
+    assert (found["TELEMETRY_LICENSE_KEY"]["value"], found["TELEMETRY_LICENSE_KEY"]["origin"]) == ("***", "file")
+    url = found["TELEMETRY_DATABASE_URL"]
+    assert (url["value"], url["origin"]) == ("postgresql://user:***@host/name?sslpassword=***", "environment")
+    address = found["TELEMETRY_GATEWAY_EXPORTER_EXPORT_ADDR"]
+    assert (address["value"], address["origin"], address["program"]) == ("https://gateway:443", "argument", "exporter")
+    assert found["TELEMETRY_GATEWAY_LISTEN_ADDR"]["origin"] == "default"
+    lines = shell.telemetry("config", "show", "--changed", environment={"COLUMNS": "80"}).out.splitlines()
+    assert "TELEMETRY_INSTANCE_ID=me  # file" in lines
+    assert not any(line.endswith("# default") for line in lines)
+
+
+def test_config_show_warns_of_names_that_no_program_knows(shell: Shell, file: Path) -> None:
+    file.write_text("TELEMETRY_INSTANCE=me\n")
+    done = shell.telemetry("config", "show", environment={"TELEMETRY_EXPORT_MOD": "all"})
+    assert done.code == 0
+    assert "TELEMETRY_EXPORT_MOD (environment) is known to no program" in done.err
+    assert "is TELEMETRY_EXPORT_MODE meant?" in done.err
+    assert "TELEMETRY_INSTANCE (file) is known to no program" in done.err
+
+
+def test_config_show_tells_what_it_can_beside_the_faults(shell: Shell, file: Path) -> None:
+    file.write_text("")
+    environment = {"TELEMETRY_GATEWAY_EXPORTER_EXPORT_BATCH_SIZE": "1"}
+    done = shell.telemetry("config", "show", environment=environment)
+    assert done.code == 2
+    assert "TELEMETRY_GATEWAY_EXPORTER_EXPORT_BATCH_SIZE: input should be greater than or equal to 100" in done.err
+    assert "TELEMETRY_GATEWAY_LISTEN_ADDR=127.0.0.1:10080  # default" in done.out

@@ -1,0 +1,30 @@
+import importlib
+import pkgutil
+
+import export
+import gateway
+import recorder
+from telemetry.settings import EnvironmentSettings, Origin
+from telemetry_cli.programs import PROGRAMS, UnknownName, unknown_names
+
+
+def leaves(kind: type[EnvironmentSettings]) -> set[type[EnvironmentSettings]]:
+    below = {leaf for child in kind.__subclasses__() for leaf in leaves(child)}
+    return below or {kind}
+
+
+def test_every_programs_settings_are_shown() -> None:
+    for package in (export, gateway, recorder, importlib.import_module("ingest"), importlib.import_module("admin")):
+        for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+            if module.name.endswith(".settings"):
+                importlib.import_module(module.name)
+    ours = {kind for kind in leaves(EnvironmentSettings) if not kind.__module__.startswith(("test", "tests", "unit"))}
+    assert ours == set(PROGRAMS.values())
+
+
+def test_names_that_no_program_knows_are_told_with_what_may_be_meant() -> None:
+    environ = {"TELEMETRY_MODES": "on", "TELEMETRY_MODE": "on", "TELEMETRY_TEST_X": "1", "PATH": "x", "TELEMETRY_Q": ""}
+    assert list(unknown_names(environ)) == [
+        UnknownName("TELEMETRY_MODES", Origin.ENVIRONMENT, "TELEMETRY_MODE"),
+        UnknownName("TELEMETRY_Q", Origin.ENVIRONMENT, None),
+    ]
