@@ -1,0 +1,52 @@
+"""Web servers as processes of their own."""
+
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def web_server(
+    module: str, *arguments: str, environment: Mapping[str, str], folder: Path, patience: float = 60
+) -> Iterator[str]:
+    """Runs `python -m module`, and yields the address that it says it listens on, `http://host:port`.
+
+    Args:
+        module: For example `uvicorn`; must be told to listen on a free port (0).
+        *arguments: What it is told.
+        environment: Beside what every process of this machine has.
+        folder: Where it runs.
+        patience: Seconds for its start.
+    """
+    log = folder / f"{module}.log"
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(
+            [sys.executable, "-m", module, *arguments],
+            cwd=folder,
+            env={**os.environ, **environment, "PYTHONUNBUFFERED": "1"},
+            stdout=output,
+            stderr=output,
+        ) as process,
+    ):
+        try:
+            yield _address(process, log, patience)
+            process.terminate()
+            process.wait(20)
+        finally:
+            process.kill()
+
+
+def _address(process: "subprocess.Popen[bytes]", log: Path, patience: float) -> str:
+    end = time.monotonic() + patience
+    while time.monotonic() < end:
+        if found := re.search(r"https?://127\.0\.0\.1:[1-9]\d*", log.read_text()):
+            return found.group()
+        assert process.poll() is None, log.read_text()
+        time.sleep(0.05)
+    raise AssertionError(f"it does not say where it listens: {log.read_text()}")
