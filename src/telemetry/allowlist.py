@@ -13,7 +13,7 @@ A TOML file, one `[[event]]` table an entry:
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 
 import structlog
 
@@ -183,22 +183,13 @@ def render_allowlist(allowlist: Allowlist) -> str:
 
 def _parse_entry(table: ReviewedTable) -> AllowlistEntry:
     table.check_fields(_FIELDS, _REQUIRED)
-    fields = table.fields
-    for name in ("feature", "action"):
-        if name in fields and not is_valid_name(fields[name]):
-            raise table.fault(name, f"{name} could never be recorded: it {NAME_RULE}")
-    approved_by = table.text("approved_by", "who answers for this entry")
-    for name in ("approved_on", "expires_on"):
-        value = fields.get(name)
-        if name in fields and (not isinstance(value, date) or isinstance(value, datetime)):
-            raise table.fault(name, f"{name} must be a date without quotes, such as 2026-01-31")
     return AllowlistEntry(
-        feature=fields["feature"],
-        action=fields.get("action"),
+        feature=table.name("feature"),
+        action=table.name("action") if "action" in table.fields else None,
+        approved_by=table.text("approved_by", "who answers for this entry"),
+        approved_on=table.day("approved_on"),
+        expires_on=table.day("expires_on") if "expires_on" in table.fields else None,
         keys=_parse_keys(table),
-        approved_by=approved_by,
-        approved_on=fields["approved_on"],
-        expires_on=fields.get("expires_on"),
         origin=table.origin,
     )
 
@@ -209,9 +200,7 @@ def _parse_keys(table: ReviewedTable) -> dict[str, str]:
         raise table.fault("keys", 'keys must name private keys, each with a reason: keys = { language = "why" }')
     if WHOLE_FIELD in keys and len(keys) > 1:
         raise table.fault("keys", "keys holds '*' (the whole field) beside other keys; keep one or the other")
-    for key, reason in keys.items():
+    for key in keys:
         if not key or text_problem(key):
             raise table.fault("keys", "keys holds a key that could never be recorded")
-        if not isinstance(reason, str) or not reason.strip():
-            raise table.fault(key, f"key {key!r} has no reason", within="keys")
-    return {key: reason.strip() for key, reason in keys.items()}
+    return {key: table.reason("keys", "key", key) for key in keys}

@@ -3,9 +3,11 @@
 import re
 import tomllib
 from dataclasses import dataclass
+from datetime import date, datetime
 from typing import Any
 
 from telemetry.errors import InvalidInputError
+from telemetry.names import NAME_RULE, is_valid_name
 
 
 class Lines:
@@ -80,6 +82,39 @@ class ReviewedTable:
         value = self.fields[field]
         if not isinstance(value, str) or not value.strip():
             raise self.fault(field, f"{field} must say {meaning}")
+        return value.strip()
+
+    def name(self, field: str) -> str:
+        """Returns a field that must hold a feature or an action.
+
+        Raises:
+            InvalidInputError: Of the file's class.
+        """
+        value = self.fields[field]
+        if not isinstance(value, str) or not is_valid_name(value):
+            raise self.fault(field, f"{field} could never be recorded: it {NAME_RULE}")
+        return value
+
+    def day(self, field: str) -> date:
+        """Returns a field that must hold a date.
+
+        Raises:
+            InvalidInputError: Of the file's class.
+        """
+        value = self.fields[field]
+        if not isinstance(value, date) or isinstance(value, datetime):
+            raise self.fault(field, f"{field} must be a date without quotes, such as 2026-01-31")
+        return value
+
+    def reason(self, field: str, noun: str, key: str) -> str:
+        """Returns the reason that stands beside a key of the table `field`.
+
+        Raises:
+            InvalidInputError: Of the file's class.
+        """
+        value = self.fields[field][key]
+        if not isinstance(value, str) or not value.strip():
+            raise self.fault(key, f"{noun} {key!r} has no reason", within=field)
         return value.strip()
 
 

@@ -1,0 +1,64 @@
+"""What is kept of a request: the variables that its package declares, as text."""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+from telemetry.text import text_problem
+
+
+class KeptVariables:
+    """Takes the declared variables out of requests.
+
+    Args:
+        declared: Their names; `details.version` is the key `version` inside the key `details`.
+    """
+
+    def __init__(self, declared: Iterable[str]) -> None:
+        self._declared = frozenset(declared)
+        # What a declared name stands inside of.
+        self._above = frozenset(
+            name[:position] for name in self._declared for position, letter in enumerate(name) if letter == "."
+        )
+
+    def read(self, path: Mapping[str, str], query: str, body: Mapping[str, Any]) -> tuple[dict[str, str], int, int]:
+        """Returns what is kept, how many variables nobody declared, and how many no store could hold.
+
+        Of one that comes twice, the path's wins over the query's, and the query's over the body's.
+
+        Args:
+            path: The route's variables.
+            query: As it came.
+            body: A JSON object.
+        """
+        found: dict[str, str] = {}
+        undeclared = self._read_body(body, "", found)
+        for name, value in parse_qsl(query, keep_blank_values=True):
+            # SECURITY: what no package declares is not kept, not even on the instance.
+            if name in self._declared:
+                found[name] = value
+            else:
+                undeclared += 1
+        found.update(path)
+        kept = {name: value for name, value in found.items() if text_problem(value) is None}
+        return kept, undeclared, len(found) - len(kept)
+
+    def _read_body(self, body: Mapping[str, Any], above: str, found: dict[str, str]) -> int:
+        """Takes what is declared out of an object; returns how many of its values are not."""
+        undeclared = 0
+        for key, value in body.items():
+            name = above + key
+            # SECURITY: as above.
+            if name in self._declared:
+                found[name] = as_text(value)
+            elif name in self._above and isinstance(value, dict):
+                undeclared += self._read_body(value, f"{name}.", found)
+            else:
+                undeclared += 1
+        return undeclared
+
+
+def as_text(value: Any) -> str:
+    """Returns a JSON value as text: text as it is, everything else as its JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -1,0 +1,118 @@
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingest.collection.partial_json import read_object
+from ingest.collection.variables import KeptVariables
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def test_of_equal_names_the_paths_value_wins_over_the_querys_and_the_querys_over_the_bodys() -> None:
+    kept = KeptVariables(["a", "b", "c"])
+    found = kept.read({"a": "path"}, "a=query&b=query&b=second", {"a": "body", "b": "body", "c": "body"})
+    assert found == ({"a": "path", "b": "second", "c": "body"}, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("17", "17"),
+        (17, "17"),
+        (1.5, "1.5"),
+        (True, "true"),
+        (None, "null"),
+        (["a", 1], '["a",1]'),
+        ({"b": "gr\u00fcn"}, '{"b":"gr\u00fcn"}'),
+        (2**70, "1180591620717411303424"),
+    ],
+)
+def test_values_are_always_text(value: Any, text: str) -> None:
+    assert KeptVariables(["a"]).read({}, "", {"a": value}) == ({"a": text}, 0, 0)
+
+
+def test_what_is_inside_another_is_named_with_dots_and_what_nobody_declared_is_counted() -> None:
+    kept = KeptVariables(["info.parent.name", "whole", "info.root"])
+    body = {"info": {"parent": {"name": "n", "x": 1}, "root": {"y": 2}, "z": 3}, "whole": {"k": 1}, "other": {"a": 1}}
+    expected = {"info.parent.name": "n", "info.root": '{"y":2}', "whole": '{"k":1}'}
+    assert kept.read({}, "q=1&whole", body) == (expected | {"whole": ""}, 4, 0)
+    assert kept.read({}, "", {"info": "text"}) == ({}, 1, 0)
+    assert kept.read({}, "", {"info.root": "flat"}) == ({"info.root": "flat"}, 0, 0)
+
+
+def test_what_no_database_could_hold_is_left_out_and_counted() -> None:
+    kept = KeptVariables(["a", "b", "c"])
+    body, whole = read_object(b'{"b": "\\ud800", "c": "fine"}')
+    assert not whole  # strictly, it is no JSON
+    assert kept.read({"a": "x\0"}, "", body) == ({"c": "fine"}, 0, 2)
+    assert kept.read({}, "a=%00&c=%FF", {}) == ({"c": "\N{REPLACEMENT CHARACTER}"}, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("body", "found"),
+    [
+        (b'{"a": 1, "b": {"c": "x", "d": "cut', {"a": 1, "b": {"c": "x"}}),
+        (b'{"a": 1, "b": {"c": "x"}', {"a": 1, "b": {"c": "x"}}),
+        (b'{"a": 1, "b": {"c": "x"}}', {"a": 1, "b": {"c": "x"}}),
+        (b'{"a": {}, "b": [1, 2', {"a": {}}),
+        (b'{"a": [1, 2], "b', {"a": [1, 2]}),
+        (b'{"a": 12', {}),
+        (b'{"a": true', {"a": True}),
+        (b'{"a": tru', {}),
+        (b'{"a": "x" "b": 1}', {"a": "x"}),
+        (b'{"a": "x", 5: 1}', {"a": "x"}),
+        (b'{"a": NaN, "b": 1}', {}),
+        (b' { "a" : "x" , } ', {"a": "x"}),
+        (b'{"a": "gr\xc3\xbcn", "b": "\xc3', {"a": "gr\u00fcn"}),
+        (b'{"a": "\xff", "b": 1}', {}),
+        (b"{", {}),
+        (b"", {}),
+        (b"[1]", {}),
+        (b'"text"', {}),
+        (b"version=1", {}),
+        (b'{"a": ' + b"[" * 60_000, {}),
+        (b'{"x":1,"a":' * 5_000, {"x": 1}),
+    ],
+)
+def test_a_body_that_arrives_cut_is_read_as_far_as_it_goes(body: bytes, found: dict[str, Any]) -> None:
+    read, whole = read_object(body)
+    if body.startswith(b'{"x"'):  # too deep to be compared, or to be read to its end
+        read = {"x": read["x"]}
+    assert read == found
+    assert whole == (body == b'{"a": 1, "b": {"c": "x"}}')
+
+
+@given(st.dictionaries(st.text(), json_values, max_size=4), st.data())
+def test_whatever_is_read_of_a_cut_body_stands_in_the_whole_one(document: dict[str, Any], data: st.DataObject) -> None:
+    body = json.dumps(document, ensure_ascii=data.draw(st.booleans())).encode()
+    read, _ = read_object(body[: data.draw(st.integers(0, len(body)))])
+    assert _inside(read, document)
+
+
+def _inside(part: dict[str, Any], whole: dict[str, Any]) -> bool:
+    return all(
+        key in whole
+        and (
+            value == whole[key]
+            or (isinstance(value, dict) and isinstance(whole[key], dict) and _inside(value, whole[key]))
+        )
+        for key, value in part.items()
+    )
+
+
+@given(st.binary(max_size=200), st.text(max_size=50))
+def test_no_request_is_too_strange(body: bytes, query: str) -> None:
+    document, _ = read_object(body)
+    kept, _, _ = KeptVariables(["a", "b.c", query]).read({"a": query}, query, document)
+    assert all(isinstance(value, str) for value in kept.values())
