@@ -1,0 +1,64 @@
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pings import opt_out_variable
+from pings.opt_out import OPT_OUTS
+from telemetry import policy
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DO_NOT_TRACK", "1"),
+        ("DO_NOT_TRACK", "true"),
+        ("DO_NOT_TRACK", "TRUE"),
+        ("DO_NOT_TRACK", " 1 "),
+        ("SCARF_NO_ANALYTICS", "1"),
+        ("SCARF_NO_ANALYTICS", "true"),
+        ("SCARF_NO_ANALYTICS", "True"),
+        ("SCARF_ANALYTICS", "false"),
+        ("SCARF_ANALYTICS", "FALSE"),
+    ],
+)
+def test_these_say_no(name: str, value: str) -> None:
+    assert opt_out_variable({"PATH": "/bin", name: value}) == name
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DO_NOT_TRACK", ""),
+        ("DO_NOT_TRACK", "0"),
+        ("DO_NOT_TRACK", "false"),
+        ("SCARF_NO_ANALYTICS", "0"),
+        ("SCARF_NO_ANALYTICS", "false"),
+        ("SCARF_ANALYTICS", "true"),
+        ("SCARF_ANALYTICS", ""),
+        ("do_not_track", "1"),
+        ("HOMEBREW_NO_ANALYTICS", "1"),
+    ],
+)
+def test_these_do_not(name: str, value: str) -> None:
+    assert opt_out_variable({name: value}) is None
+
+
+@given(
+    st.dictionaries(st.sampled_from([*OPT_OUTS]), st.sampled_from(["", "0", "1", "true", "false", "TRUE", " 1", "yes"]))
+)
+def test_whoever_opts_out_of_export_opts_out_of_pings(environ: dict[str, str]) -> None:
+    if policy.opt_out_variable(environ) is not None:
+        assert opt_out_variable(environ) is not None
+
+
+def test_importing_it_imports_nothing_heavy() -> None:
+    code = "import sys; before = set(sys.modules); import pings; print(*sorted(set(sys.modules) - before))"
+    modules = subprocess.run(
+        [sys.executable, "-S", "-c", code], capture_output=True, text=True, check=True, env={"PYTHONPATH": "src"}
+    ).stdout.split()
+    assert "pings.delivery" in modules
+    for heavy in ("asyncio", "ssl", "http", "email", "logging", "telemetry", "google", "dataclasses", "inspect"):
+        assert not [name for name in modules if name == heavy or name.startswith(f"{heavy}.")], heavy
