@@ -5,7 +5,20 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import Connection, DateTime, Dialect, Engine, MetaData, TypeDecorator, create_engine, event, make_url
+from sqlalchemy import (
+    Column,
+    Connection,
+    DateTime,
+    Dialect,
+    Engine,
+    MetaData,
+    String,
+    Table,
+    TypeDecorator,
+    create_engine,
+    event,
+    make_url,
+)
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, DisconnectionError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool
@@ -15,7 +28,7 @@ from recorder.forks import Forkable
 from recorder.held_connection import HeldConnection
 from recorder.liveness import has_word
 
-SCHEMA_VERSION: Final = "0001"
+SCHEMA_VERSION: Final = "0002"
 """The migration that this code's tables are made by."""
 
 VERSION_TABLE: Final = "telemetry_alembic_version"
@@ -36,6 +49,15 @@ _PATIENCE: Final = {
 
 metadata = MetaData()
 """The tables of this package; each is defined beside the statements that use it."""
+
+schema_compatibility = Table(
+    "telemetry_schema_compatibility", metadata, Column("oldest_code", String(32), primary_key=True)
+)
+"""One row: the oldest code version that may still use the database.
+
+A migration that only adds leaves it as it is, so that processes of the former release go on, and new
+ones of it start, while a rolling deploy lasts. One that takes something away sets it first.
+"""
 
 T = TypeVar("T")
 
@@ -257,36 +279,54 @@ def _driver_error(engine: Engine) -> type[Exception]:
 
 
 def check_schema_version(database: Database) -> None:
-    """Checks that the database's tables are those of this code.
+    """Checks that this code can use the database's tables.
+
+    They are of this code's version, or of a newer one that says that it still serves this code.
 
     Raises:
         SchemaVersionError: They are missing, or of another version; says which command migrates.
         RecorderError: The database failed.
     """
-    found = database.run(lambda: _schema_version(database))
+    found = schema_version(database)
     if found == SCHEMA_VERSION:
         return
     if found is None:
         raise SchemaVersionError("the database has no telemetry tables yet; run: telemetry db upgrade")
     if found > SCHEMA_VERSION:
+        oldest = database.run(lambda: _oldest_code(database))
+        if oldest is not None and oldest <= SCHEMA_VERSION:
+            return
         raise SchemaVersionError(
-            f"the database is of version {found}, newer than this code's {SCHEMA_VERSION}; "
-            "upgrade the package telemetry-recorder in this process"
+            f"the database is of version {found}, which serves code of version {oldest or found} and later, and this "
+            f"code is of {SCHEMA_VERSION}; upgrade the package telemetry-recorder in this process"
         )
     raise SchemaVersionError(
         f"the database is of version {found}, this code needs {SCHEMA_VERSION}; run: telemetry db upgrade"
     )
 
 
-def _schema_version(database: Database) -> str | None:
+def schema_version(database: Database) -> str | None:
+    """Returns the version of the database's tables; None where there are none yet.
+
+    Raises:
+        RecorderError: The database failed.
+    """
+    return database.run(lambda: _text_of(database, VERSION_TABLE, "version_num"))
+
+
+def _oldest_code(database: Database) -> str | None:
+    return _text_of(database, schema_compatibility.name, "oldest_code")
+
+
+def _text_of(database: Database, table: str, column: str) -> str | None:
     with database._reading.begin() as connection:  # noqa: SLF001 - the module's own class
         if database.is_sqlite:
             known = connection.exec_driver_sql(
-                "SELECT name FROM sqlite_master WHERE type = 'table' AND name = ?", (VERSION_TABLE,)
+                "SELECT name FROM sqlite_master WHERE type = 'table' AND name = ?", (table,)
             ).scalar()
         else:
-            known = connection.exec_driver_sql("SELECT to_regclass(%s)", (VERSION_TABLE,)).scalar()
+            known = connection.exec_driver_sql("SELECT to_regclass(%s)", (table,)).scalar()
         if known is None:
             return None
-        version: str | None = connection.exec_driver_sql(f"SELECT version_num FROM {VERSION_TABLE}").scalar()  # noqa: S608
-        return version
+        value: str | None = connection.exec_driver_sql(f"SELECT {column} FROM {table}").scalar()  # noqa: S608
+        return value

@@ -13,10 +13,11 @@ from datetime import datetime, timedelta
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import BigInteger, Column, Connection, Index, Integer, LargeBinary, String, Table, Text, Uuid, text
+from sqlalchemy import Boolean, Column, Connection, Index, Integer, LargeBinary, String, Table, Text, Uuid, text, true
 
 from recorder.database import Database, UtcDateTime, metadata
-from recorder.queue_statements import LEDGER, QUEUE, for_postgresql, for_sqlite, ids_parameter
+from recorder.export_ledger import CLEANED
+from recorder.queue_statements import QUEUE, for_postgresql, for_sqlite, ids_parameter
 from telemetry.event import Clock, now_utc
 
 _UNEXPORTED = text("exported_at IS NULL AND dead_at IS NULL")
@@ -35,6 +36,8 @@ export_queue = Table(
     Column("attempts", Integer, nullable=False, server_default=text("0")),
     Column("dead_at", UtcDateTime),
     Column("dead_reason", Text),
+    # False for what was recorded without a row in event_logs: an audit must not miss that row there.
+    Column("in_event_logs", Boolean, nullable=False, server_default=true()),
     # Partial, so that leasing costs the same however many exported rows wait for cleanup. The
     # lease's columns stand in no index: leasing a row is then a heap-only update on PostgreSQL.
     Index(
@@ -50,18 +53,8 @@ export_queue = Table(
     postgresql_with={"fillfactor": 80},
 )
 
-export_ledger = Table(
-    LEDGER,
-    metadata,
-    Column("entry", String(32), primary_key=True),
-    Column("events", BigInteger, nullable=False),
-)
-"""Counts what no longer stands in the queue: recorded = pending + exported + dead + cleaned."""
-
-CLEANED: Final = "cleaned"
-
 QUEUED_COLUMNS: Final = ("id", "timestamp", "payload_pb")
-"""The columns of a new row, in the row's order."""
+"""The columns of a new row, in the row's order; the others have their defaults."""
 
 
 class LeasedEvent(NamedTuple):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import Dialect, Insert, bindparam, insert
+from sqlalchemy import Dialect, Insert, bindparam, false, insert
 
 from recorder.event_logs import WRITTEN_COLUMNS, event_logs
 from recorder.export_queue import QUEUED_COLUMNS, export_queue
@@ -21,11 +21,13 @@ class InsertStatements:
     Attributes:
         event_logs: One row of `event_logs`; parameters as `WRITTEN_COLUMNS`.
         export_queue: One row of the queue; parameters as `QUEUED_COLUMNS`.
+        unlogged: The same, for an event that has no row in `event_logs`.
         both: Both rows in one statement, the queue's parameters first; None where the database cannot.
     """
 
     event_logs: str
     export_queue: str
+    unlogged: str
     both: str | None
 
 
@@ -33,8 +35,8 @@ def _insert_event_logs() -> Insert:
     return insert(event_logs).values({name: bindparam(f"{_LOGS_PREFIX}{name}") for name in WRITTEN_COLUMNS})
 
 
-def _insert_export_queue() -> Insert:
-    return insert(export_queue).values({name: bindparam(f"{_QUEUE_PREFIX}{name}") for name in QUEUED_COLUMNS})
+def _insert_export_queue(**more: Any) -> Insert:
+    return insert(export_queue).values({name: bindparam(f"{_QUEUE_PREFIX}{name}") for name in QUEUED_COLUMNS} | more)
 
 
 def _compile(statement: Insert, dialect: Dialect, expected: Sequence[str]) -> str:
@@ -61,6 +63,7 @@ def _for_sqlite() -> InsertStatements:
     return InsertStatements(
         event_logs=_compile(_insert_event_logs().inline(), dialect, _LOGS_PARAMETERS),
         export_queue=_compile(_insert_export_queue().inline(), dialect, _QUEUE_PARAMETERS),
+        unlogged=_compile(_insert_export_queue(in_event_logs=false()).inline(), dialect, _QUEUE_PARAMETERS),
         both=None,
     )
 
@@ -74,5 +77,6 @@ def _for_postgresql() -> InsertStatements:
     return InsertStatements(
         event_logs=_compile(_insert_event_logs().inline(), dialect, _LOGS_PARAMETERS),
         export_queue=_compile(_insert_export_queue().inline(), dialect, _QUEUE_PARAMETERS),
+        unlogged=_compile(_insert_export_queue(in_event_logs=false()).inline(), dialect, _QUEUE_PARAMETERS),
         both=_compile(both, dialect, [*_QUEUE_PARAMETERS, *_LOGS_PARAMETERS]),
     )

@@ -45,6 +45,23 @@ class _Rows(NamedTuple):
     export_queue: tuple[Any, ...] | None
 
 
+class _Split(NamedTuple):
+    """The rows of many events, by the statement that inserts them."""
+
+    export_queue: list[tuple[Any, ...]]
+    unlogged: list[tuple[Any, ...]]
+    event_logs: list[tuple[Any, ...]]
+
+
+def _split(rows: Sequence[_Rows]) -> _Split:
+    queued = [(row.export_queue, row.event_logs is not None) for row in rows if row.export_queue is not None]
+    return _Split(
+        [row for row, logged in queued if logged],
+        [row for row, logged in queued if not logged],
+        [row.event_logs for row in rows if row.event_logs is not None],
+    )
+
+
 class TeeStore:
     """Stores events in `event_logs` and, where the policy lets them leave, in the export queue.
 
@@ -142,22 +159,28 @@ class TeeStore:
 
     def _inserts(self, rows: Sequence[_Rows]) -> list[tuple[str, Any]]:
         """Returns the statements for rows, each with the parameters of one row or a list of many."""
-        queue_rows = [row.export_queue for row in rows if row.export_queue is not None]
-        logs_rows = [row.event_logs for row in rows if row.event_logs is not None]
-        if self._sql.both is not None and len(queue_rows) == len(logs_rows) == 1:
+        queue_rows, unlogged, logs_rows = _split(rows)
+        if self._sql.both is not None and len(queue_rows) == len(logs_rows) == 1 and not unlogged:
             return [(self._sql.both, queue_rows[0] + logs_rows[0])]
-        found = [(self._sql.export_queue, queue_rows), (self._sql.event_logs, logs_rows)]
+        found = [
+            (self._sql.export_queue, queue_rows),
+            (self._sql.unlogged, unlogged),
+            (self._sql.event_logs, logs_rows),
+        ]
         return [(statement, many[0] if len(many) == 1 else many) for statement, many in found if many]
 
 
 _COPY_EXPORT_QUEUE: Final = f"COPY {export_queue.name} ({', '.join(QUEUED_COLUMNS)}) FROM STDIN"
+_COPY_UNLOGGED: Final = f"COPY {export_queue.name} ({', '.join(QUEUED_COLUMNS)}, in_event_logs) FROM STDIN"
 _COPY_EVENT_LOGS: Final = f"COPY {event_logs.name} ({', '.join(WRITTEN_COLUMNS)}) FROM STDIN"
 
 
 def _copy_rows(driver: Any, rows: Sequence[_Rows]) -> None:
     """Sends rows by COPY: for many rows several times faster than INSERT."""
-    _copy(driver, _COPY_EXPORT_QUEUE, [row.export_queue for row in rows if row.export_queue is not None])
-    _copy(driver, _COPY_EVENT_LOGS, [row.event_logs for row in rows if row.event_logs is not None])
+    split = _split(rows)
+    _copy(driver, _COPY_EXPORT_QUEUE, split.export_queue)
+    _copy(driver, _COPY_UNLOGGED, [(*row, False) for row in split.unlogged])
+    _copy(driver, _COPY_EVENT_LOGS, split.event_logs)
 
 
 def _copy(driver: Any, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:

@@ -3,11 +3,11 @@
 from alembic import context
 
 from recorder.database import VERSION_TABLE
+from recorder.migrations.online import OnlineChanges
 
-context.configure(
-    connection=context.config.attributes["connection"],
-    version_table=VERSION_TABLE,
-)
-# The caller has begun a transaction, and commits it when the migrations have run.
-with context.begin_transaction():
-    context.run_migrations()
+changes: OnlineChanges = context.config.attributes["changes"]
+# In a transaction that was begun before, Alembic begins and commits nothing: the migrations do, change by change.
+changes.connection.begin()
+context.configure(connection=changes.connection, version_table=VERSION_TABLE)
+context.run_migrations()
+changes.settle()

@@ -1,41 +1,107 @@
 """Brings a database's tables to the version that this code needs."""
 
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import IntegrityError
 
-from recorder.database import SCHEMA_VERSION, Database
+from recorder.database import SCHEMA_VERSION, Database, check_schema_version, schema_version
+from recorder.migrations.online import OnlineChanges
 
 # Any number will do that no other user of advisory locks in the same database takes.
 _UPGRADE_LOCK: Final = 7_352_019_846_120_334
+_LOCK_ASKED_EVERY: Final = 0.2
 
 
-def upgrade_database(engine: Engine) -> str:
-    """Makes or migrates the tables, in one transaction; returns the version that the database has now.
+def _to_nobody(_text: str) -> None:
+    """Tells nobody."""
 
-    Tables of the original system, `event_logs` and `telemetry_events_export_queue`, are adopted
-    with their rows. Processes that upgrade at the same time wait for each other.
+
+def upgrade_database(
+    engine: Engine,
+    *,
+    patience: timedelta = timedelta(minutes=10),
+    tell: Callable[[str], None] = _to_nobody,
+) -> str:
+    """Makes or migrates the tables, in small steps; returns the version that the database has now.
+
+    Services may go on writing meanwhile. Tables of the original system, `event_logs` and
+    `telemetry_events_export_queue`, are adopted with their rows. An upgrade that was interrupted is completed
+    by the next one; processes that upgrade at the same time wait for each other. A database that is newer
+    than this code, and still serves it, is left as it is.
+
+    Args:
+        engine: Where the tables are. On PostgreSQL the sessions must be real ones: no pooler in transaction mode between.
+        patience: How long to go on asking for a table that other transactions hold.
+        tell: Told in words what is being done.
 
     Raises:
-        RecorderError: The database failed, or a table cannot be adopted; nothing was changed.
+        SchemaVersionError: A table cannot be adopted, and nothing was changed; or the database is too new.
+        RecorderError: The database failed.
     """
-
-    def upgrading() -> None:
-        with engine.begin() as connection:
-            if connection.dialect.name == "postgresql":
-                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_UPGRADE_LOCK})")
-            command.upgrade(_config(connection), SCHEMA_VERSION)
-
-    Database(engine).run(upgrading)
+    database = Database(engine)
+    found = schema_version(database)
+    if found is not None and found > SCHEMA_VERSION:
+        check_schema_version(database)
+        return found
+    database.run(lambda: _upgrade(engine, patience, tell))
     return SCHEMA_VERSION
 
 
-def _config(connection: Connection) -> Config:
+def _upgrade(engine: Engine, patience: timedelta, tell: Callable[[str], None]) -> None:
+    with engine.connect() as connection, _alone(connection):
+        changes = OnlineChanges(connection, patience=patience, tell=tell)
+        others = 0
+        while True:
+            try:
+                command.upgrade(_config(changes), SCHEMA_VERSION)
+            except (IntegrityError, CommandError):
+                # On SQLite others may upgrade at the same time. Each step is made by whoever comes
+                # first; who comes second to note that a version is reached begins again from there.
+                connection.rollback()
+                others += 1
+                if not changes.is_sqlite or others > len(SCHEMA_VERSION):
+                    raise
+            else:
+                return
+
+
+@contextmanager
+def _alone(connection: Connection) -> Generator[None]:
+    """Keeps other upgrades of a PostgreSQL database waiting.
+
+    The lock is the session's, not a transaction's, and is asked for again and again: a waiting statement, or an
+    open transaction, would be waited for by the other's index build.
+    """
+    if connection.dialect.name == "sqlite":
+        yield
+        return
+    while not connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({_UPGRADE_LOCK})").scalar():
+        connection.commit()
+        time.sleep(_LOCK_ASKED_EVERY)
+    # A role may have limits that suit its queries; an index of a large table takes longer.
+    connection.exec_driver_sql("SET statement_timeout = 0")
+    connection.commit()
+    try:
+        yield
+    finally:
+        connection.rollback()
+        connection.exec_driver_sql("RESET statement_timeout")
+        connection.exec_driver_sql(f"SELECT pg_advisory_unlock({_UPGRADE_LOCK})")
+        connection.commit()
+
+
+def _config(changes: OnlineChanges) -> Config:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent))
     config.set_main_option("path_separator", "os")
-    config.attributes["connection"] = connection
+    config.attributes["changes"] = changes
     return config

@@ -12,6 +12,7 @@ from sqlalchemy import Engine, inspect
 from recorder import Recorder, SchemaVersionError
 from recorder.database import SCHEMA_VERSION, VERSION_TABLE, Database, create_database_engine, metadata
 from recorder.export_queue import ExportQueue
+from recorder.export_runs import export_runs
 from recorder.migrations import upgrade_database
 from recorder.settings import RecorderSettings
 from support.events import CANARY, sensitive_event
@@ -76,6 +77,7 @@ def make_original(engine: Engine, payload: bytes, event_id: str) -> None:
 
 def test_the_migrations_make_just_the_tables_of_the_code(engine: Engine) -> None:
     assert upgrade_database(engine) == SCHEMA_VERSION
+    assert export_runs.metadata is metadata  # and so imported, as all tables must be to be compared
     with engine.connect() as connection:
         context = MigrationContext.configure(
             connection, opts={"include_name": lambda name, kind, _: not (kind == "table" and name == VERSION_TABLE)}
@@ -169,10 +171,10 @@ def test_processes_that_upgrade_at_once_wait_for_each_other(empty_url: str) -> N
     ("version", "text"),
     [
         (None, "the database has no telemetry tables yet; run: telemetry db upgrade"),
-        ("0000", "the database is of version 0000, this code needs 0001; run: telemetry db upgrade"),
+        ("0000", f"the database is of version 0000, this code needs {SCHEMA_VERSION}; run: telemetry db upgrade"),
         (
             "9999",
-            "the database is of version 9999, newer than this code's 0001; upgrade the package",
+            f"version 9999, which serves code of version 9998 and later, and this code is of {SCHEMA_VERSION}; upgrade",
         ),
     ],
 )
@@ -183,6 +185,7 @@ def test_a_database_of_another_version_is_refused_with_what_to_do(
         upgrade_database(engine)
         with engine.begin() as connection:
             connection.exec_driver_sql(f"UPDATE {VERSION_TABLE} SET version_num = '{version}'")
+            connection.exec_driver_sql("UPDATE telemetry_schema_compatibility SET oldest_code = '9998'")
     settings = RecorderSettings(export_mode="all")
     recorder = Recorder.from_engine(engine, service_version="1", settings=settings)
     with pytest.raises(SchemaVersionError) as caught:

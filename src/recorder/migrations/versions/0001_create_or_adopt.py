@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine.interfaces import ReflectedColumn
 
 from recorder.errors import SchemaVersionError
+from recorder.migrations.online import online_changes
 
 revision = "0001"
 down_revision = None
@@ -39,33 +40,68 @@ _CHECKS = {
     "event_logs_check_has_user": "user_id <> 0 OR anonymous_user_id <> ''",
 }
 _INDEXED = ("name", "source", "user_id", "anonymous_user_id", "timestamp")
-_UNEXPORTED = sa.text("exported_at IS NULL AND dead_at IS NULL")
-_EXPORTED = sa.text("exported_at IS NOT NULL")
-_DEAD = sa.text("dead_at IS NOT NULL")
 _QUEUE = "telemetry_events_export_queue"
+_QUEUE_INDEXES = (
+    (f"{_QUEUE}_unexported", ["timestamp", "id"], "exported_at IS NULL AND dead_at IS NULL"),
+    (f"{_QUEUE}_exported", ["exported_at"], "exported_at IS NOT NULL"),
+    (f"{_QUEUE}_dead", ["dead_at"], "dead_at IS NOT NULL"),
+)
 
 
 def upgrade() -> None:
     """Makes what is missing; changes what is there only where the code needs it."""
-    tables = set(sa.inspect(op.get_bind()).get_table_names())
+    online = online_changes()
+    # First, in the transaction that is open: where it raises, not even the table of versions stays.
+    _check_adoptable()
+    online.change("make the tables", _create_missing)
+    online.change("columns of event_logs", _adopt_event_logs)
+    online.change("cohorts of event_logs", _widen_cohorts)
+    online.change("columns of the queue", _adopt_queue)
+    online.change("ids of the queue", _narrow_ids)
+    for column in _not_indexed():
+        online.index(f"event_logs_{column}", "event_logs", [column])
+    for name, columns, where in _QUEUE_INDEXES:
+        online.index(name, _QUEUE, columns, where=where)
+
+
+def _check_adoptable() -> None:
+    tables = _tables()
     if "event_logs" in tables:
-        _adopt_event_logs()
-    else:
-        _create_event_logs()
+        columns = _columns("event_logs")
+        ours = _EVENT_LOGS_REQUIRED | {column.name for column in _event_logs_optional()}
+        _require("event_logs", set(columns), _EVENT_LOGS_REQUIRED)
+        _refuse_demands_of_others("event_logs", columns.values(), ours)
     if _QUEUE in tables:
-        _adopt_queue()
-    else:
+        columns = _columns(_QUEUE)
+        ours = _QUEUE_REQUIRED | {column.name for column in _queue_state()}
+        _require(_QUEUE, set(columns), _QUEUE_REQUIRED)
+        _refuse_demands_of_others(_QUEUE, columns.values(), ours)
+
+
+def _create_missing() -> None:
+    tables = _tables()
+    if "event_logs" not in tables:
+        _create_event_logs()
+    if _QUEUE not in tables:
         _create_queue()
-    op.create_index(
-        f"{_QUEUE}_unexported", _QUEUE, ["timestamp", "id"], postgresql_where=_UNEXPORTED, sqlite_where=_UNEXPORTED
-    )
-    op.create_index(f"{_QUEUE}_exported", _QUEUE, ["exported_at"], postgresql_where=_EXPORTED, sqlite_where=_EXPORTED)
-    op.create_index(f"{_QUEUE}_dead", _QUEUE, ["dead_at"], postgresql_where=_DEAD, sqlite_where=_DEAD)
-    op.create_table(
-        "telemetry_export_ledger",
-        sa.Column("entry", sa.String(32), primary_key=True),
-        sa.Column("events", sa.BigInteger, nullable=False),
-    )
+    if "telemetry_export_ledger" not in tables:
+        op.create_table(
+            "telemetry_export_ledger",
+            sa.Column("entry", sa.String(32), primary_key=True),
+            sa.Column("events", sa.BigInteger, nullable=False),
+        )
+
+
+def _tables() -> set[str]:
+    return set(sa.inspect(op.get_bind()).get_table_names())
+
+
+def _columns(table: str) -> dict[str, ReflectedColumn]:
+    return {column["name"]: column for column in sa.inspect(op.get_bind()).get_columns(table)}
+
+
+def _on_postgresql() -> bool:
+    return op.get_bind().dialect.name == "postgresql"
 
 
 def _event_logs_optional() -> list[sa.Column[Any]]:
@@ -104,34 +140,42 @@ def _create_event_logs() -> None:
         *_event_logs_optional(),
         *(sa.CheckConstraint(check, name=name) for name, check in _CHECKS.items()),
     )
-    for column in _INDEXED:
+    for column in _INDEXED:  # at once, while nobody can see the table
         op.create_index(f"event_logs_{column}", "event_logs", [column])
 
 
 def _adopt_event_logs() -> None:
-    inspector = sa.inspect(op.get_bind())
-    columns = {column["name"]: column for column in inspector.get_columns("event_logs")}
-    ours = _EVENT_LOGS_REQUIRED | {column.name for column in _event_logs_optional()}
-    _require("event_logs", set(columns), _EVENT_LOGS_REQUIRED)
-    _refuse_demands_of_others("event_logs", columns.values(), ours)
+    columns = _columns("event_logs")
     for column in _event_logs_optional():
         if column.name not in columns:
             op.add_column("event_logs", column)
-    if op.get_bind().dialect.name == "postgresql":
-        if "cohort_id" in columns and isinstance(columns["cohort_id"]["type"], sa.Date):
-            # Cohorts were dates once; on the wire they are any text.
-            op.alter_column("event_logs", "cohort_id", type_=sa.Text, postgresql_using="cohort_id::text")
-        op.alter_column("event_logs", "argument", server_default=_EMPTY_OBJECT)
-        present = {check["name"] for check in inspector.get_check_constraints("event_logs")}
-        for check, condition in _CHECKS.items():
-            if check not in present:
-                # NOT VALID: rows that are there already are taken as they are.
-                op.execute(f"ALTER TABLE event_logs ADD CONSTRAINT {check} CHECK ({condition}) NOT VALID")
     # SQLite cannot add a check to a table that exists; what the recorder writes satisfies it anyway.
-    indexed = {index["column_names"][0] for index in inspector.get_indexes("event_logs")}
-    for name in _INDEXED:
-        if name not in indexed:
-            op.create_index(f"event_logs_{name}", "event_logs", [name])
+    if not _on_postgresql():
+        return
+    if columns["argument"].get("default") is None:
+        op.alter_column("event_logs", "argument", server_default=_EMPTY_OBJECT)
+    present = {check["name"] for check in sa.inspect(op.get_bind()).get_check_constraints("event_logs")}
+    for check, condition in _CHECKS.items():
+        if check not in present:
+            # NOT VALID: rows that are there already are taken as they are.
+            op.execute(f"ALTER TABLE event_logs ADD CONSTRAINT {check} CHECK ({condition}) NOT VALID")
+
+
+def _widen_cohorts() -> None:
+    if _on_postgresql() and isinstance(_columns("event_logs")["cohort_id"]["type"], sa.Date):
+        # Cohorts were dates once; on the wire they are any text.
+        op.alter_column("event_logs", "cohort_id", type_=sa.Text, postgresql_using="cohort_id::text")
+
+
+def _not_indexed() -> list[str]:
+    """Returns the columns that no index begins with; one of another name serves as well."""
+    indexes = sa.inspect(op.get_bind()).get_indexes("event_logs")
+    indexed = {index["column_names"][0] for index in indexes if index["name"] not in _own_names()}
+    return [column for column in _INDEXED if column not in indexed]
+
+
+def _own_names() -> set[str]:
+    return {f"event_logs_{column}" for column in _INDEXED}
 
 
 def _queue_state() -> list[sa.Column[Any]]:
@@ -154,19 +198,23 @@ def _create_queue() -> None:
         *_queue_state(),
         postgresql_with={"fillfactor": 80},
     )
+    for name, columns, where in _QUEUE_INDEXES:
+        condition = sa.text(where)
+        op.create_index(name, _QUEUE, columns, postgresql_where=condition, sqlite_where=condition)
 
 
 def _adopt_queue() -> None:
-    columns = {column["name"]: column for column in sa.inspect(op.get_bind()).get_columns(_QUEUE)}
-    ours = _QUEUE_REQUIRED | {column.name for column in _queue_state()}
-    _require(_QUEUE, set(columns), _QUEUE_REQUIRED)
-    _refuse_demands_of_others(_QUEUE, columns.values(), ours)
-    for column in _queue_state():
+    columns = _columns(_QUEUE)
+    missing = [column for column in _queue_state() if column.name not in columns]
+    for column in missing:
         op.add_column(_QUEUE, column)
-    if op.get_bind().dialect.name == "postgresql":
-        if not isinstance(columns["id"]["type"], sa.Uuid):
-            op.alter_column(_QUEUE, "id", type_=sa.Uuid, postgresql_using="id::uuid")
+    if missing and _on_postgresql():
         op.execute(f"ALTER TABLE {_QUEUE} SET (fillfactor = 80)")
+
+
+def _narrow_ids() -> None:
+    if _on_postgresql() and not isinstance(_columns(_QUEUE)["id"]["type"], sa.Uuid):
+        op.alter_column(_QUEUE, "id", type_=sa.Uuid, postgresql_using="id::uuid")
 
 
 def _require(table: str, present: set[str], required: set[str]) -> None:

@@ -1,0 +1,94 @@
+"""The queue says which of its events have no row in `event_logs`, so that the sum of migration 0002 holds."""
+
+import pytest
+from sqlalchemy import select
+
+from recorder import without_event_logs
+from recorder.database import Database, create_database_engine
+from recorder.event_logs import event_logs
+from recorder.export_ledger import ADOPTED_EVENT_LOGS, ADOPTED_QUEUE, export_ledger
+from recorder.export_queue import export_queue
+from recorder.migrations import upgrade_database
+from support.recorders import make_recorder
+from telemetry import ExportMode, ExportPolicy, NewEvent
+
+
+def unlogged(database: Database) -> set[str]:
+    with database.engine.connect() as connection:
+        rows = connection.execute(select(export_queue.c.id).where(~export_queue.c.in_event_logs)).all()
+    return {str(row.id) for row in rows}
+
+
+def ledger(database: Database) -> dict[str, int]:
+    with database.engine.connect() as connection:
+        return {row.entry: row.events for row in connection.execute(select(export_ledger)).all()}
+
+
+@pytest.mark.parametrize("number", [1, 2, 300])
+def test_an_event_recorded_without_event_logs_says_so_in_the_queue(database: Database, number: int) -> None:
+    recorder = make_recorder(database)
+    events = [NewEvent("search", "submit")] * number
+    recorder.batch_record(events)
+    ids = recorder.batch_record(events, without_event_logs=True)
+    with without_event_logs():
+        ids += recorder.batch_record(events)
+    assert unlogged(database) == set(ids)
+
+
+def test_so_it_does_in_a_callers_transaction(database: Database) -> None:
+    recorder = make_recorder(database)
+    with database.engine.begin() as connection:
+        recorder.record("search", "submit", connection=connection)
+        ids = [recorder.record("search", "submit", connection=connection, without_event_logs=True)]
+        ids += recorder.batch_record([NewEvent("search", "submit")] * 2, connection=connection, without_event_logs=True)
+    assert unlogged(database) == set(ids)
+
+
+def test_events_of_both_kinds_may_share_a_commit(database: Database) -> None:
+    store = make_recorder(database)._store
+    logged, unlogged_event = (make_recorder(database).build([NewEvent("search", "submit")])[0] for _ in range(2))
+    rows = [store._rows(logged, skip_logs=False), store._rows(unlogged_event, skip_logs=True)]  # type: ignore[attr-defined]
+    store._write(rows)  # type: ignore[attr-defined]
+    assert unlogged(database) == {unlogged_event.id}
+    with database.engine.connect() as connection:
+        assert len(connection.execute(select(event_logs.c.id)).all()) == 1
+
+
+def test_counting_begins_with_what_an_older_version_left(migrated_url: str) -> None:
+    database = Database(create_database_engine(migrated_url))
+    recorder = make_recorder(database)
+    recorder.batch_record([NewEvent("search", "submit")] * 5)
+    recorder.batch_record([NewEvent("search", "submit")] * 2, without_event_logs=True)
+    kept_here = make_recorder(database, policy=ExportPolicy(export_mode=ExportMode.parse("none")))
+    kept_here.batch_record([NewEvent("search", "submit")] * 4)
+    with database.engine.begin() as connection:
+        connection.exec_driver_sql("INSERT INTO telemetry_export_ledger (entry, events) VALUES ('cleaned', 90)")
+        connection.exec_driver_sql(
+            "INSERT INTO event_logs (name, url, user_id, anonymous_user_id, source, version, timestamp) "
+            "VALUES ('OldEvent', '', 7, '', 'WEB', '1', '2020-01-01 00:00:00.000000')"
+        )
+        connection.exec_driver_sql("UPDATE telemetry_alembic_version SET version_num = '0001'")
+    upgrade_database(database.engine)
+    assert ledger(database) == {"cleaned": 90, ADOPTED_EVENT_LOGS: 7, ADOPTED_QUEUE: 97}
+    database.close()
+
+
+def test_a_row_whose_public_argument_is_no_json_is_counted_as_not_exportable(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    # SQLite takes any text.
+    url = f"sqlite:///{tmp_path_factory.mktemp('old') / 'telemetry.db'}"
+    engine = create_database_engine(url)
+    upgrade_database(engine)
+    database = Database(engine)
+    make_recorder(database).record("search", "submit")
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE event_logs SET public_argument = '{broken'")
+        connection.exec_driver_sql("UPDATE telemetry_alembic_version SET version_num = '0001'")
+    upgrade_database(engine)
+    assert ledger(database) == {ADOPTED_EVENT_LOGS: 0, ADOPTED_QUEUE: 1}
+    database.close()
+
+
+def test_a_new_database_has_no_baselines(database: Database) -> None:
+    assert ledger(database) == {}
