@@ -182,7 +182,7 @@ def test_upgrading_makes_the_tables_and_twice_changes_nothing(fresh_shell: Shell
         assert done.code == 0
         assert done.out.strip().endswith(f"is at version {SCHEMA_VERSION}")
     assert fresh_shell.telemetry("queue", "status").code == 0
-    assert json.loads(fresh_shell.telemetry("db", "upgrade", "--json").out)["version"] == "0001"
+    assert json.loads(fresh_shell.telemetry("db", "upgrade", "--json").out)["version"] == SCHEMA_VERSION
 
 
 @pytest.mark.parametrize(

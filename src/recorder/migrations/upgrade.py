@@ -39,7 +39,7 @@ def upgrade_database(
     than this code, and still serves it, is left as it is.
 
     Args:
-        engine: Where the tables are. On PostgreSQL the sessions must be real ones: no pooler in transaction mode between.
+        engine: Where the tables are. On PostgreSQL with real sessions: no pooler in transaction mode in between.
         patience: How long to go on asking for a table that other transactions hold.
         tell: Told in words what is being done.
 
