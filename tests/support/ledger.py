@@ -1,44 +1,38 @@
-"""A whole pipeline of processes that are killed at any moment, and the ledger that it is held against.
+"""A pipeline of real processes that are killed and started again, and a ledger to compare its ends with.
 
 Recording processes write an event's id to their ledger *after* `record` has returned, so whatever stands there
-was promised. In the end ledger, tables and sink are compared.
+was promised. In the end ledger, tables and sink are compared, and everything but `event_logs` is searched for what
+is private.
 """
 
-import json
 import os
 import random
 import signal
 import subprocess
 import sys
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
+import orjson
+
+from gateway.sinks.rotation import closed_files, open_closed
 from recorder.database import Database, create_database_engine
 from recorder.export_queue import ExportQueue
+from support.crash_at import POINTS
 from support.programs import PROGRAM
+from support.recording_process import SECRET
 
-SECRET = "CANARY-LEDGER"
 _STARTING_SECONDS = 1.0
-
-RECORDING = f"""
-import os, sys
-from recorder import Recorder
-from telemetry import EventParameters
-url, ledger = sys.argv[1:]
-recorder = Recorder.from_url(url, service_version="1")
-file = os.open(ledger, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-parameters = EventParameters(metadata={{"n": 1}}, private_metadata={{"query": "{SECRET}"}})
-while True:
-    if recorder.record("search", "submit", parameters):
-        event_id = recorder.record("search.results", "submit", parameters)
-        os.write(file, event_id.encode() + b"\\n")
-"""
+_HERE = Path(__file__).parent
+_LONGEST_WAIT = 300.0
+_READY = {"exporter": b"export jobs started", "gateway": b"listening on"}
 
 
-@dataclass
+@dataclass(frozen=True)
 class Findings:
     """What became of the events.
 
@@ -47,46 +41,73 @@ class Findings:
         lost: Of these, the ids that are not in the sink.
         duplicated: Ids that stand in the sink more than once.
         unequal: How many more events one of the two tables has than the other.
-        leaked: Whether the secret is in the sink.
-        kills: How often each process was killed.
+        leaked: Where the secret is and must not be: files, tables.
+        kills: How often each kind of process was killed, or each named point was reached.
     """
 
     promised: int
     lost: set[str]
     duplicated: set[str]
     unequal: int
-    leaked: bool
+    leaked: set[str]
     kills: Mapping[str, int]
+
+    def __str__(self) -> str:
+        done = ", ".join(f"{times} {name}" for name, times in sorted(self.kills.items()))
+        return (
+            f"killed: {done}; {self.promised} promised, {len(self.lost)} lost, {len(self.duplicated)} duplicated, "
+            f"private in {len(self.leaked)} places"
+        )
+
+    @property
+    def faults(self) -> tuple[set[str], set[str], int, set[str]]:
+        """Empty where every promise was kept."""
+        return self.lost, self.duplicated, self.unequal, self.leaked
 
 
 @dataclass
 class Pipeline:
-    """Recorders, an exporter and a gateway, each a process that is started again when it was killed."""
+    """Recorders, exporters and a gateway, each a process that is started again when it was killed.
+
+    Attributes:
+        folder: For the files of all of them.
+        url: The database.
+        seed: What chance begins with.
+        port: Where the gateway listens.
+        outage: Kills the database and starts it again; for the victim `database`.
+        rotate_bytes: When the sink begins a new file.
+    """
 
     folder: Path
     url: str
     seed: int
     port: int
     recorders: int = 2
+    exporters: int = 2
+    outage: Callable[[random.Random], None] | None = None
+    rotate_bytes: int = 2_000_000
     kills: Counter[str] = field(default_factory=Counter)
+    leaked: set[str] = field(default_factory=set)
     running: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
     started: dict[str, float] = field(default_factory=dict)
+    log_sizes: dict[str, int] = field(default_factory=dict)
 
     def run(self, kills: int, victims: tuple[str, ...]) -> Findings:
         """Kills processes at random moments, lets the rest drain, and compares."""
         chance = random.Random(self.seed)
-        for name in self._commands():
-            self._start(name)
+        return self._do(lambda: self._kill_at_random(kills, victims, chance))
+
+    def run_to_points(self, rounds: int) -> Findings:
+        """Lets one process of each kind kill itself at each named point, so many times, and compares."""
+        chance = random.Random(self.seed)
+        return self._do(lambda: self._kill_at_points(rounds, chance))
+
+    def _do(self, kill: Callable[[], None]) -> Findings:
         try:
-            for _ in range(kills):
-                name = chance.choice([each for each in self.running if each.rstrip("0123456789") in victims])
-                # Old enough to be at work; then at any moment of it.
-                time.sleep(max(0.0, self.started[name] + _STARTING_SECONDS - time.monotonic()))
-                time.sleep(chance.uniform(0, 0.4))
-                self.running[name].kill()
-                self.running[name].wait()
-                self.kills[name.rstrip("0123456789")] += 1
+            for name in self._commands():
                 self._start(name)
+            until(lambda: all(self._ledger_sizes()), _LONGEST_WAIT, lambda: "a recorder does not begin")
+            kill()
             self._drain()
         finally:
             for process in self.running.values():
@@ -94,15 +115,70 @@ class Pipeline:
                 process.wait()
         return self._compare()
 
-    def _commands(self) -> dict[str, list[str]]:
-        recording = {
-            f"recorder{number}": [sys.executable, "-c", RECORDING, self.url, str(self.folder / f"ledger{number}")]
-            for number in range(self.recorders)
+    def _kill_at_random(self, kills: int, victims: tuple[str, ...], chance: random.Random) -> None:
+        for _ in range(kills):
+            name = chance.choice([each for each in (*self.running, "database") if _kind(each) in victims])
+            if name == "database":
+                self._kill_database(chance)
+                continue
+            # Old enough to be at work; then at any moment of it.
+            time.sleep(max(0.0, self.started[name] + _STARTING_SECONDS - time.monotonic()))
+            time.sleep(chance.uniform(0, 0.4))
+            self.running[name].kill()
+            self.running[name].wait()
+            self.kills[_kind(name)] += 1
+            self._start(name)
+
+    def _kill_database(self, chance: random.Random) -> None:
+        """Kills it under processes that go on, and waits until each recorder promises events again."""
+        assert self.outage is not None
+        time.sleep(chance.uniform(0, 0.4))
+        self.outage(chance)
+        self.kills["database"] += 1
+        before = self._ledger_sizes()
+        until(
+            lambda: all(now > then for now, then in zip(self._ledger_sizes(), before, strict=True)),
+            _LONGEST_WAIT,
+            lambda: "a recorder does not find the database again",
+        )
+        assert [name for name, process in self.running.items() if process.poll() is not None] == []
+
+    def _ledger_sizes(self) -> list[int]:
+        files = [self.folder / f"ledger{number}" for number in range(self.recorders)]
+        return [file.stat().st_size if file.exists() else 0 for file in files]
+
+    def _kill_at_points(self, rounds: int, chance: random.Random) -> None:
+        plans = {
+            f"{kind}0": deque(chance.sample(points * rounds, len(points) * rounds)) for kind, points in POINTS.items()
         }
+        reaching: dict[str, str] = {}
+        for name in plans:
+            self.running[name].kill()
+            self.running[name].wait()
+        while plans or reaching:
+            for name in [each for each in plans if each not in reaching]:
+                reaching[name] = plans[name].popleft()
+                if not plans[name]:
+                    del plans[name]
+                self._start(name, crash=(reaching[name], chance.randint(1, 3)))
+            for name, point in list(reaching.items()):
+                code = self.running[name].poll()
+                assert time.monotonic() < self.started[name] + _LONGEST_WAIT, f"{name} never came to {point}"
+                if code is None:
+                    continue
+                assert code == -signal.SIGKILL, f"{name} ended with {code} before it came to {point}"
+                self.kills[point] += 1
+                del reaching[name]
+                if name not in plans:
+                    self._start(name)
+            time.sleep(0.02)
+
+    def _commands(self) -> dict[str, list[str]]:
+        recording = [str(_HERE / "recording_process.py"), self.url]
         return {
-            **recording,
-            "exporter": [*PROGRAM, "export", "run"],
-            "gateway": [*PROGRAM, "gateway", "serve", "--listen", f"127.0.0.1:{self.port}"],
+            **{f"recorder{n}": [*recording, str(self.folder / f"ledger{n}")] for n in range(self.recorders)},
+            **{f"exporter{n}": [*PROGRAM[1:], "export", "run"] for n in range(self.exporters)},
+            "gateway0": [*PROGRAM[1:], "gateway", "serve", "--listen", f"127.0.0.1:{self.port}"],
         }
 
     def _environment(self) -> dict[str, str]:
@@ -115,20 +191,33 @@ class Pipeline:
             "TELEMETRY_GATEWAY_EXPORTER_EXPORT_ADDR": f"http://127.0.0.1:{self.port}",
             "TELEMETRY_GATEWAY_EXPORTER_EXPORT_INTERVAL": "100ms",
             "TELEMETRY_GATEWAY_EXPORTER_EXPORT_BATCH_SIZE": "100",
+            # What was cleaned up is accounted for, too.
+            "TELEMETRY_GATEWAY_EXPORTER_EXPORTED_EVENTS_RETENTION": "0",
+            "TELEMETRY_GATEWAY_EXPORTER_QUEUE_CLEANUP_INTERVAL": "300ms",
             # Short, so that the events of a killed exporter come back while the test runs.
             "TELEMETRY_GATEWAY_EXPORTER_RPC_DEADLINE": "1s",
             "TELEMETRY_GATEWAY_EXPORTER_SHUTDOWN_TIMEOUT": "500ms",
             "TELEMETRY_GATEWAY_EXPORTER_LEASE": "2s",
             "TELEMETRY_GATEWAY_SINK_FILE": str(self.folder / "published.jsonl"),
+            "TELEMETRY_GATEWAY_SINK_ROTATE_BYTES": str(self.rotate_bytes),
+            "TELEMETRY_GATEWAY_SINK_COMPRESS": "true",
             "TELEMETRY_GATEWAY_DEDUPLICATION_FILE": str(self.folder / "window.db"),
             "TELEMETRY_GATEWAY_REJECTS_FILE": str(self.folder / "rejects.jsonl"),
         }
 
-    def _start(self, name: str) -> None:
+    def _start(self, name: str, crash: tuple[str, int] | None = None) -> None:
+        crashing = [] if crash is None else [str(_HERE / "crash_at.py"), crash[0], str(crash[1])]
+        environment = self._environment()
+        environment["PYTHONPATH"] = os.pathsep.join([str(_HERE.parent), environment.get("PYTHONPATH", "")])
         with (self.folder / f"{name}.log").open("ab") as log:
+            self.log_sizes[name] = log.tell()
             self.started[name] = time.monotonic()
             self.running[name] = subprocess.Popen(
-                self._commands()[name], env=self._environment(), cwd=self.folder, stdout=log, stderr=log
+                [sys.executable, *crashing, *self._commands()[name]],
+                env=environment,
+                cwd=self.folder,
+                stdout=log,
+                stderr=log,
             )
 
     def _drain(self) -> None:
@@ -137,13 +226,20 @@ class Pipeline:
             process.kill()
             process.wait()
         database = Database(create_database_engine(self.url))
+        self._search_queue(database)  # now: what is exported is soon cleaned up
         queue = ExportQueue(database)
-        until(lambda: queue.counts().pending == 0, 60, lambda: f"{queue.counts()}")
+        until(lambda: queue.counts().pending == 0, _LONGEST_WAIT, lambda: f"{queue.counts()}")
         database.close()
-        for name in ("exporter", "gateway"):
+        for name in list(self.running):  # the exporters, then the gateway
             process = self.running.pop(name)
+            # One that is still loading its modules does not listen to signals yet.
+            until(partial(self._is_ready, name), _LONGEST_WAIT, partial("{} does not start".format, name))
             process.send_signal(signal.SIGTERM)
-            assert process.wait(30) == 0
+            code = process.wait(60)
+            assert code == 0, f"{name} ended with {code}"
+
+    def _is_ready(self, name: str) -> bool:
+        return _READY[_kind(name)] in (self.folder / f"{name}.log").read_bytes()[self.log_sizes[name] :]
 
     def _compare(self) -> Findings:
         promised = {
@@ -152,20 +248,44 @@ class Pipeline:
             for line in file.read_text().splitlines()
             if len(line) == 36  # a kill may tear the last line; what it was to say was not said
         }
-        text = (self.folder / "published.jsonl").read_text()
-        published = Counter(json.loads(line)["message"]["event"]["id"] for line in text.splitlines())
+        published: Counter[str] = Counter()
+        sink = self.folder / "published.jsonl"
+        for file in (*closed_files(sink), sink):
+            with open_closed(file) as lines:
+                for line in lines:
+                    published[orjson.loads(line)["message"]["event"]["id"]] += 1
+                    if SECRET.encode() in line:
+                        self.leaked.add("the sink")
+        for file in (self.folder / "rejects.jsonl", *self.folder.glob("window.db*"), *self.folder.glob("*.log")):
+            if file.exists() and SECRET.encode() in file.read_bytes():
+                self.leaked.add(file.name)
         database = Database(create_database_engine(self.url))
         counts = ExportQueue(database).counts()
         logged = database.read(lambda c: c.exec_driver_sql("SELECT count(*) FROM event_logs").scalar_one())
+        self._search_queue(database)
         database.close()
         return Findings(
             promised=len(promised),
             lost=promised - set(published),
             duplicated={event_id for event_id, times in published.items() if times > 1},
             unequal=logged - counts.recorded,
-            leaked=SECRET in text,
+            leaked=self.leaked,
             kills=dict(self.kills),
         )
+
+    def _search_queue(self, database: Database) -> None:
+        rows = database.read(lambda c: c.exec_driver_sql("SELECT * FROM telemetry_events_export_queue").all())
+        texts = (
+            bytes(value) if isinstance(value, bytes | memoryview) else str(value).encode()
+            for row in rows
+            for value in row
+        )
+        if any(SECRET.encode() in text for text in texts):
+            self.leaked.add("the queue")
+
+
+def _kind(name: str) -> str:
+    return name.rstrip("0123456789")
 
 
 def until(condition: Callable[[], bool], seconds: float, tell: Callable[[], str]) -> None:

@@ -1,0 +1,229 @@
+"""Runs a program that kills itself at a named point: `python crash_at.py POINT TIMES (-m MODULE | FILE) ARGUMENTS`.
+
+The product knows nothing of it: the method that the point stands beside is wrapped from outside.
+"""
+
+import os
+import runpy
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+
+class Countdown:
+    """Kills this process when it has been reached so many times."""
+
+    def __init__(self, times: int) -> None:
+        self._left = times
+
+    def is_last(self) -> bool:
+        self._left -= 1
+        return self._left == 0
+
+    def reached(self) -> None:
+        if self.is_last():
+            die()
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def wrap(
+    owner: Any, name: str, countdown: Countdown, where: str, *, when: Callable[..., bool] = lambda *_: True
+) -> None:
+    """Counts calls of a method: `before` them, or `after`, then with the result in front of the arguments."""
+    original = getattr(owner, name)
+
+    def wrapped(*arguments: Any, **named: Any) -> Any:
+        if where == "before" and when(*arguments):
+            countdown.reached()
+        result = original(*arguments, **named)
+        if where == "after" and when(result, *arguments):
+            countdown.reached()
+        return result
+
+    setattr(owner, name, wrapped)
+
+
+def before_the_transaction(countdown: Countdown) -> None:
+    from recorder.database import Database
+
+    wrap(Database, "write_held", countdown, "before")
+
+
+def between_both_rows(countdown: Countdown) -> None:
+    from recorder import tee
+
+    original = tee.TeeStore._inserts
+
+    def one_by_one(store: Any, rows: Any) -> Any:
+        for number, statement in enumerate(original(store, rows)):
+            if number == 1:
+                countdown.reached()
+            yield statement
+
+    tee.TeeStore._inserts = one_by_one  # type: ignore[assignment]  # it is only iterated over
+    # Many rows on PostgreSQL.
+    wrap(tee, "_copy", countdown, "before", when=lambda _driver, statement, _rows: "event_logs" in statement)
+
+
+def before_the_commit(countdown: Countdown) -> None:
+    from recorder.tee import TeeStore
+
+    # One event on PostgreSQL is one statement, and committed by then.
+    wrap(TeeStore, "_insert_by_driver", countdown, "after")
+
+
+def after_the_commit(countdown: Countdown) -> None:
+    from recorder.database import Database
+
+    wrap(Database, "write_held", countdown, "after")
+
+
+def after_the_lease(countdown: Countdown) -> None:
+    from recorder.export_queue import ExportQueue
+
+    wrap(ExportQueue, "lease", countdown, "after", when=lambda lease, *_: bool(lease.events))
+
+
+def before_a_stream(countdown: Countdown) -> None:
+    from export.delivery import Courier
+
+    wrap(Courier, "send", countdown, "before")
+
+
+def in_the_middle_of_sending(countdown: Countdown) -> None:
+    from export.delivery import _Requests
+
+    wrap(_Requests, "_next", countdown, "after", when=lambda request, *_: request is not None)
+
+
+def acknowledged_and_not_marked(countdown: Countdown) -> None:
+    from recorder.export_queue import ExportQueue
+
+    wrap(ExportQueue, "mark_exported", countdown, "before")
+
+
+def after_the_mark(countdown: Countdown) -> None:
+    from recorder.export_queue import ExportQueue
+
+    wrap(ExportQueue, "mark_exported", countdown, "after")
+
+
+def cleaned_and_not_counted(countdown: Countdown) -> None:
+    from sqlalchemy import Connection
+
+    def counts(_connection: Any, statement: str, *_: Any) -> bool:
+        return statement.lstrip().startswith("INSERT INTO telemetry_export_ledger")
+
+    wrap(Connection, "exec_driver_sql", countdown, "before", when=counts)
+
+
+def before_publishing(countdown: Countdown) -> None:
+    from gateway import JsonlSink
+
+    wrap(JsonlSink, "publish", countdown, "before")
+
+
+class _Os:
+    """`os` as the sink sees it, with a `write` of our own."""
+
+    def __init__(self, write: Callable[[int, Any], int]) -> None:
+        self.write = write
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(os, name)
+
+
+def in_the_middle_of_a_line(countdown: Countdown) -> None:
+    from gateway.sinks import jsonl
+
+    def write(file: int, data: Any) -> int:
+        if countdown.is_last():
+            os.write(file, data[: max(1, len(data) - 20)])
+            die()
+        return os.write(file, data)
+
+    jsonl.os = _Os(write)  # type: ignore[assignment,attr-defined]
+
+
+def written_and_not_synced(countdown: Countdown) -> None:
+    from gateway.sinks import jsonl
+
+    def write(file: int, data: Any) -> int:
+        written = os.write(file, data)
+        countdown.reached()
+        return written
+
+    jsonl.os = _Os(write)  # type: ignore[assignment,attr-defined]
+
+
+def published_and_not_remembered(countdown: Countdown) -> None:
+    from gateway.publishing import PublishingQueue
+
+    wrap(PublishingQueue, "_remember", countdown, "before")
+
+
+def remembered_and_not_acknowledged(countdown: Countdown) -> None:
+    from gateway.publishing import PublishingQueue
+
+    wrap(PublishingQueue, "_write", countdown, "after")
+
+
+def renamed_and_not_opened(countdown: Countdown) -> None:
+    from gateway import JsonlSink
+
+    original: Any = JsonlSink._rotate
+
+    def rotate(sink: Any, now: float) -> None:
+        wrap(JsonlSink, "_open", countdown, "before")  # not sooner: a start opens the file, too
+        original(sink, now)
+
+    JsonlSink._rotate = rotate  # type: ignore[assignment,method-assign]
+
+
+def compressed_and_still_there(countdown: Countdown) -> None:
+    from gateway.sinks import rotation
+
+    wrap(rotation, "sync_directory", countdown, "before")
+
+
+_POINTS: dict[str, tuple[Callable[[Countdown], None], ...]] = {
+    "recorder": (before_the_transaction, between_both_rows, before_the_commit, after_the_commit),
+    "exporter": (
+        after_the_lease,
+        before_a_stream,
+        in_the_middle_of_sending,
+        acknowledged_and_not_marked,
+        after_the_mark,
+        cleaned_and_not_counted,
+    ),
+    "gateway": (
+        before_publishing,
+        in_the_middle_of_a_line,
+        written_and_not_synced,
+        published_and_not_remembered,
+        remembered_and_not_acknowledged,
+        renamed_and_not_opened,
+        compressed_and_still_there,
+    ),
+}
+POINTS: dict[str, tuple[str, ...]] = {kind: tuple(each.__name__ for each in all_) for kind, all_ in _POINTS.items()}
+"""The named points of each kind of process."""
+
+
+def main(point: str, times: str, *program: str) -> None:
+    by_name = {each.__name__: each for points in _POINTS.values() for each in points}
+    by_name[point](Countdown(int(times)))
+    if program[0] == "-m":
+        sys.argv = list(program[1:])
+        runpy.run_module(program[1], run_name="__main__", alter_sys=True)
+    else:
+        sys.argv = list(program)
+        runpy.run_path(program[0], run_name="__main__")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,37 @@
+"""A process that records until it is killed: `python recording_process.py URL LEDGER`.
+
+It writes an event's id to its ledger *after* `record` has returned, so whatever stands there was promised. What
+could not be recorded is not: it goes on with the next event, on the connections that it has.
+"""
+
+import os
+import sys
+import time
+
+from recorder import Recorder, RecorderError
+from telemetry import EventParameters, NewEvent
+
+SECRET = "CANARY-LEDGER"
+PARAMETERS = EventParameters(metadata={"n": 1}, private_metadata={"query": SECRET, "nested": {"deep": [SECRET]}})
+
+
+def main(url: str, ledger: str) -> None:
+    recorder = Recorder.from_url(url, service_version="1")
+    file = os.open(ledger, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    number = 0
+    while True:
+        number += 1
+        try:
+            if number % 5:
+                ids = [recorder.record("search.results", "submit", PARAMETERS)]
+            else:
+                ids = recorder.batch_record([NewEvent("search", "many", PARAMETERS)] * 3)
+        except RecorderError:
+            time.sleep(0.02)
+            continue
+        os.write(file, "".join(f"{event_id}\n" for event_id in ids).encode())
+        time.sleep(0.002)  # there are others who need the processor
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
