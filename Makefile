@@ -50,16 +50,18 @@ proto: $(VENV)/.dev ## Makes the wire types anew from proto/.
 proto-check: $(VENV)/.dev
 	$(BIN)/python tools/generate_proto.py --check
 
-docs: $(VENV)/.dev ## Writes the generated pages of docs/reference.
+docs: $(VENV)/.dev ## Writes the generated pages of docs/reference, and the site into build/site.
 	$(BIN)/python tools/generate_reference.py
 	$(BIN)/telemetry allowlist docs docs/reference/example-allowlist.md --file examples/allowlist.toml
 	$(BIN)/telemetry catalog docs docs/reference/example-events.md --file examples/events.toml
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 docs-check: $(VENV)/.dev
 	$(BIN)/python tools/generate_reference.py --check
 	$(BIN)/telemetry allowlist docs docs/reference/example-allowlist.md --file examples/allowlist.toml --check
 	$(BIN)/telemetry catalog docs docs/reference/example-events.md --file examples/events.toml --check
 	$(BIN)/telemetry catalog check examples/service.py --file examples/events.toml
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 $(VENV)/.bench: $(VENV)/.dev
 	$(PIP) --editable '.[dev,bench]'

@@ -1,17 +1,19 @@
-"""Writes the reference of settings from the code, so that it cannot tell anything else.
+"""Writes the reference from the code, so that it cannot tell anything else.
 
 python tools/generate_reference.py           # write
 python tools/generate_reference.py --check   # exit 1 when what is committed differs
 """
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from enum import Enum
 from pathlib import Path
 from typing import Any, get_args
 
 from annotated_types import Ge, Gt, Le
+from commands_page import render_commands
+from metrics_page import render_metrics
 from pydantic.fields import FieldInfo
 
 from export.settings import ExporterSettings
@@ -19,7 +21,7 @@ from gateway.settings import GatewaySettings
 from recorder.settings import PrivacySettings, RecorderSettings
 from telemetry.settings import EnvironmentSettings, format_duration
 
-TARGET = Path(__file__).resolve().parent.parent / "docs" / "reference" / "settings.md"
+REFERENCE = Path(__file__).resolve().parent.parent / "docs" / "reference"
 
 PROGRAMS: tuple[tuple[str, str, type[EnvironmentSettings], type[EnvironmentSettings] | None], ...] = (
     (
@@ -34,8 +36,8 @@ PROGRAMS: tuple[tuple[str, str, type[EnvironmentSettings], type[EnvironmentSetti
 )
 
 
-def render() -> str:
-    """Returns the page."""
+def render_settings() -> str:
+    """Returns the page of settings."""
     lines = [
         "# Settings",
         "",
@@ -93,16 +95,24 @@ def _limits(metadata: Iterable[Any]) -> Iterator[str]:
             yield f"at most {_value(limit.le).strip('`')}"
 
 
+PAGES: dict[str, Callable[[], str]] = {
+    "settings.md": render_settings,
+    "commands.md": render_commands,
+    "metrics.md": render_metrics,
+}
+
+
 def main() -> int:
-    """Writes the page, or with `--check` compares it."""
-    page = render()
-    if "--check" in sys.argv[1:]:
-        if TARGET.exists() and TARGET.read_text() == page:
-            return 0
-        print(f"{TARGET} is stale; run `make docs` and commit", file=sys.stderr)
-        return 1
-    TARGET.write_text(page)
-    return 0
+    """Writes the pages, or with `--check` compares them."""
+    stale = 0
+    for name, render in PAGES.items():
+        page, target = render(), REFERENCE / name
+        if "--check" not in sys.argv[1:]:
+            target.write_text(page)
+        elif not target.exists() or target.read_text() != page:
+            print(f"{target} is stale; run `make docs` and commit", file=sys.stderr)
+            stale = 1
+    return stale
 
 
 if __name__ == "__main__":

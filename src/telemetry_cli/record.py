@@ -49,7 +49,7 @@ def record(
 ) -> None:
     """Record one event, durably, and print its id.
 
-    Example: [bold]telemetry record search.results submit -m durationMs=42 -p query=secret[/bold]
+    Example: telemetry record search.results submit -m durationMs=42 -p query=secret
     """
     parameters = EventParameters(
         version=version,
