@@ -2,7 +2,6 @@
 
 from typing import Final
 
-import click
 import typer
 from typer.cli import get_docs_for_click
 
@@ -18,7 +17,7 @@ Generated from the code by `make docs`; do not edit. Every command says the same
 def render_commands() -> str:
     """Returns the page."""
     command = typer.main.get_command(app)
-    text = get_docs_for_click(obj=command, ctx=click.Context(command, info_name="telemetry"), name="telemetry")
+    text = get_docs_for_click(obj=command, ctx=typer.Context(command, info_name="telemetry"), name="telemetry")
     # The page has one heading of the first level, its own.
     lines = [f"#{line}" if line.startswith("#") else line.rstrip() for line in text.splitlines()]
     return _HEAD + "\n" + "\n".join(lines).strip() + "\n"

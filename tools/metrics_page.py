@@ -34,7 +34,8 @@ def _section(title: str, text: str, instruments: Any) -> str:
 
 def _rows(registry: CollectorRegistry) -> Iterator[str]:
     # The instruments themselves: one with labels has no samples before it was used.
-    for instrument in dict.fromkeys(registry._collector_to_names):  # noqa: SLF001 - there is no public way
+    instruments: list[Any] = list(registry._collector_to_names)  # noqa: SLF001 - there is no public way
+    for instrument in instruments:
         labels = ", ".join(f"`{label}`" for label in instrument._labelnames)  # noqa: SLF001
         (metric,) = instrument.describe()
         yield f"| `{metric.name}` | {metric.type} | {labels} | {metric.documentation} |"
