@@ -267,7 +267,7 @@ _STATEMENTS: Final = {
             count(*) AS pending,
             count(CASE WHEN due_at > {now} AND lease IS NOT NULL THEN 1 END) AS leased,
             count(CASE WHEN due_at > {now} AND lease IS NULL THEN 1 END) AS delayed,
-            min(timestamp) AS oldest_pending,
+            min(timestamp){in_utc} AS oldest_pending,
             (SELECT count(*) FROM {queue} WHERE exported_at IS NOT NULL) AS exported,
             (SELECT count(*) FROM {queue} WHERE dead_at IS NOT NULL) AS dead,
             coalesce((SELECT events FROM {ledger} WHERE entry = {entry}), 0) AS cleaned
@@ -289,7 +289,7 @@ _LEASE_POSTGRESQL: Final = """
         ORDER BY timestamp, id LIMIT {limit} FOR UPDATE SKIP LOCKED
     )
     UPDATE {queue} AS queue SET due_at = {until}, lease = {lease} FROM due WHERE queue.id = due.id
-    RETURNING queue.id::text, queue.timestamp, queue.attempts
+    RETURNING queue.id::text, queue.timestamp{in_utc}, queue.attempts
 """
 _SQLITE: Final = for_sqlite({**_STATEMENTS, "lease": _LEASE_SQLITE})
 _POSTGRESQL: Final = for_postgresql({**_STATEMENTS, "lease": _LEASE_POSTGRESQL})

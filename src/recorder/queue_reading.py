@@ -107,7 +107,7 @@ class QueueReading:
 
 _STATEMENTS: Final = {
     "dead_letters": """
-        SELECT id, timestamp, dead_at, dead_reason, attempts FROM {queue}
+        SELECT id, timestamp{in_utc} AS timestamp, dead_at, dead_reason, attempts FROM {queue}
         WHERE dead_at IS NOT NULL ORDER BY dead_at DESC, id LIMIT {limit}
     """,
     "preview": """

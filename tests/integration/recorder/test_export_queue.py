@@ -8,8 +8,9 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from sqlalchemy import make_url
 
-from recorder.database import Database
+from recorder.database import Database, create_database_engine
 from recorder.event_logs import prune_event_logs
 from recorder.export_queue import ExportQueue, Lease
 from recorder.queue_reading import QueueReading
@@ -30,6 +31,25 @@ def fill(database: Database, count: int, *, start: datetime | None = None) -> li
 
 def ids_of(lease: Lease) -> list[str]:
     return [event.id for event in lease.events]
+
+
+@pytest.mark.parametrize("zone", ["Asia/Tokyo", "America/New_York"])
+def test_the_first_and_the_last_moment_that_an_event_may_have_hold_up_no_other(
+    database: Database, migrated_url: str, zone: str
+) -> None:
+    if not database.is_sqlite:  # a server whose sessions are not in UTC
+        url = make_url(migrated_url).update_query_dict({"options": f"-c timezone={zone}"})
+        database = Database(create_database_engine(url))
+    moments = [datetime.min.replace(tzinfo=UTC), datetime(2026, 3, 1, tzinfo=UTC), datetime.max.replace(tzinfo=UTC)]
+    recorder = make_recorder(database)
+    ids = recorder.batch_record(NewEvent("search", "submit", timestamp=moment) for moment in moments)
+    queue = ExportQueue(database)
+    assert queue.counts().oldest_pending == moments[0]
+    lease = queue.lease(10, MINUTE)
+    assert ids_of(lease) == ids
+    assert queue.set_aside(lease, dict.fromkeys(ids, "x")) == 3
+    assert {letter.id: letter.timestamp for letter in QueueReading(database).dead_letters(10)} == dict(zip(ids, moments, strict=True))
+    recorder.close()
 
 
 def test_leases_take_the_oldest_first_and_never_the_same_twice(database: Database, queue: ExportQueue) -> None:
