@@ -139,12 +139,26 @@ class TeeStore:
             self._insert(connection, rows)
 
     def _insert(self, connection: Connection, rows: Sequence[_Rows]) -> None:
-        """Inserts through SQLAlchemy, in the transaction that is open."""
+        """Inserts in the caller's transaction, which is open."""
         if len(rows) > 1 and connection.dialect.driver == "psycopg" and not connection.dialect.is_async:
             _copy_rows(connection.connection.driver_connection, rows)
             return
-        for statement, parameters in self._inserts(rows):
-            connection.exec_driver_sql(statement, parameters)
+        # SECURITY: not through SQLAlchemy, where a host's engine with `echo` writes the parameters to the log.
+        cursor: Any = connection.connection.cursor()
+        try:
+            for statement, parameters in self._inserts(rows):
+                if isinstance(parameters, list):
+                    cursor.executemany(statement, parameters)
+                else:
+                    cursor.execute(statement, parameters)
+        except Exception as error:
+            # As SQLAlchemy would: a connection that broke does not go back into the host's pool.
+            dbapi: Any = error
+            if connection.dialect.is_disconnect(dbapi, connection.connection.dbapi_connection, cursor):
+                connection.invalidate(error)
+            raise
+        finally:
+            cursor.close()
 
     def _insert_by_driver(self, driver: Any, rows: Sequence[_Rows]) -> None:
         """Inserts through the driver's own connection, in the transaction that is open."""

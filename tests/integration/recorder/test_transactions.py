@@ -14,8 +14,9 @@ from structlog.testing import capture_logs
 from recorder import BestEffortRecorder, DuplicateEventError, InvalidConnectionError, Recorder, RecorderError
 from recorder.database import Database, create_database_engine
 from recorder.migrations import upgrade_database
+from support.events import CANARY
 from support.recorders import make_recorder, stored_names
-from telemetry import NewEvent
+from telemetry import EventParameters, NewEvent
 
 EVENT_ID = "0190a5c0-0000-7000-8000-000000000001"
 business = MetaData()
@@ -59,6 +60,24 @@ def engine(request: pytest.FixtureRequest, migrated_url: str) -> Iterator[Engine
 @pytest.fixture
 def recorder(engine: Engine) -> Recorder:
     return make_recorder(Database(engine))
+
+
+def test_a_host_that_logs_its_statements_does_not_log_what_is_private(
+    migrated_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = create_engine(migrated_url, echo="debug")
+    recorder = make_recorder(Database(engine))
+    with caplog.at_level("DEBUG"):
+        for count in (1, 3):
+            with engine.begin() as connection:
+                connection.exec_driver_sql("SELECT 'of the host'")
+                recorder.batch_record(
+                    [NewEvent("search", "submit", EventParameters(private_metadata={"query": CANARY}))] * count,
+                    connection=connection,
+                )
+    recorder.close()
+    assert "of the host" in caplog.text
+    assert CANARY not in caplog.text
 
 
 @contextmanager
