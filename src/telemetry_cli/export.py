@@ -3,7 +3,9 @@
 import logging
 import signal
 import threading
+from collections.abc import Callable
 from dataclasses import asdict
+from queue import SimpleQueue
 from typing import Any
 
 import structlog
@@ -129,10 +131,21 @@ def _open(**arguments: str | None) -> ExportJobs:
     return ExportJobs(settings)
 
 
-def _stop_on_signals(stop: Any) -> None:
-    def handle(_signal: int, _frame: object) -> None:
+def _stop_on_signals(stop: Callable[[], None]) -> None:
+    """Calls `stop` once SIGTERM or SIGINT came, in a thread of its own.
+
+    A handler runs in the middle of whatever the main thread does, which may hold the very lock that `stop` waits for.
+    """
+    arrived: SimpleQueue[int] = SimpleQueue()  # its `put` is made to be called from a handler
+
+    def wait() -> None:
+        arrived.get()
         stop()
 
+    def handle(number: int, _frame: object) -> None:
+        arrived.put(number)
+
+    threading.Thread(target=wait, name="telemetry-signals", daemon=True).start()
     signal.signal(signal.SIGTERM, handle)
     signal.signal(signal.SIGINT, handle)
 

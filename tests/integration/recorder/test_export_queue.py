@@ -48,7 +48,9 @@ def test_the_first_and_the_last_moment_that_an_event_may_have_hold_up_no_other(
     lease = queue.lease(10, MINUTE)
     assert ids_of(lease) == ids
     assert queue.set_aside(lease, dict.fromkeys(ids, "x")) == 3
-    assert {letter.id: letter.timestamp for letter in QueueReading(database).dead_letters(10)} == dict(zip(ids, moments, strict=True))
+    assert {letter.id: letter.timestamp for letter in QueueReading(database).dead_letters(10)} == dict(
+        zip(ids, moments, strict=True)
+    )
     recorder.close()
 
 
