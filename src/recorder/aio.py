@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, LiteralString, Union
 
 from recorder.best_effort import log_failure
+from recorder.forks import Forkable
 from recorder.recorder import Recorder
 from recorder.tee import event_logs_skipped
 from telemetry import EventParameters, NewEvent
@@ -20,7 +21,7 @@ AsyncCallersConnection = Union["AsyncConnection", "AsyncSession"]
 """What a caller's asyncio transaction is given as."""
 
 
-class AsyncRecorder:
+class AsyncRecorder(Forkable):
     """Records like `Recorder`, from coroutines.
 
     Events are checked where `record` is called, and written by a small pool of threads. A caller
@@ -33,8 +34,17 @@ class AsyncRecorder:
     """
 
     def __init__(self, recorder: Recorder, *, threads: int = 4) -> None:
+        super().__init__()
         self._recorder = recorder
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="telemetry-recorder")
+        self._threads = threads
+        self._pool = self._new_pool()
+
+    def after_fork_in_child(self) -> None:
+        """Begins with threads of its own: the parent's pool would wait for ever for those that it had."""
+        self._pool = self._new_pool()
+
+    def _new_pool(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(self._threads, thread_name_prefix="telemetry-recorder")
 
     async def record(
         self,

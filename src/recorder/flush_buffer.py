@@ -145,6 +145,12 @@ class FlushBuffer(Forkable):
         # Children of multiprocessing end without atexit.
         if processes := sys.modules.get("multiprocessing.util"):
             processes.Finalize(None, self.close, exitpriority=1)
+        # Those of celery's prefork pool end without either, but say so.
+        if signals := sys.modules.get("celery.signals"):
+            signals.worker_process_shutdown.connect(self._close_in_celery, weak=False)
+
+    def _close_in_celery(self, **_: object) -> None:
+        self.close()
 
     def _run(self) -> None:
         while True:
