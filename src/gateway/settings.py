@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from annotated_types import Ge, Gt, Le
 from pydantic import AfterValidator, Field, SecretStr
 
-from telemetry.listening import ListenAddress, is_loopback, split_listen_address
+from telemetry.listening import ListenAddress, certificate_problem, is_loopback, split_listen_address
 from telemetry.settings import Duration, EnvironmentSettings
 
 _PREFIX = "TELEMETRY_GATEWAY_"
@@ -284,11 +284,9 @@ class GatewaySettings(EnvironmentSettings):
         # gRPC would only say that it cannot listen.
         certificate, key = self.tls_cert_file, self.tls_key_file
         if certificate is not None and key is not None and certificate.is_file() and key.is_file():
-            try:
-                # No passphrase: a key that needs one cannot be used here, and nobody is there to be asked.
-                ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
-            except (OSError, ValueError):
-                yield "tls_cert_file", "holds no PEM certificate, or none that the key (without passphrase) fits"
+            problem = certificate_problem(certificate, key)
+            if problem is not None:
+                yield "tls_cert_file", problem
         for field in ("tls_client_ca_file", "authority_ca_file"):
             file: Path | None = getattr(self, field)
             if file is not None and file.is_file():

@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, LiteralString, Union
 
-from recorder.best_effort import log_failure
+from recorder.best_effort import log_not_recorded
 from recorder.forks import Forkable
 from recorder.recorder import Recorder
 from recorder.tee import event_logs_skipped
@@ -76,26 +76,29 @@ class AsyncRecorder(Forkable):
         without_event_logs: bool = False,
     ) -> list[str]:
         """Stores many events, all or none, and returns their ids in order."""
-        given = list(events)
-        built = self._recorder.build(given)
+        built = self.build(events)
         if connection is not None:
             await connection.run_sync(
                 lambda joined: self._recorder.store(built, connection=joined, without_event_logs=without_event_logs)
             )
         else:
-            await self._store(given, built, without_event_logs=without_event_logs)
+            await self.store(built, without_event_logs=without_event_logs)
         return [event.id for event in built]
 
-    async def _store(self, given: Sequence[NewEvent], built: Sequence[pb.Event], *, without_event_logs: bool) -> None:
+    def build(self, events: Iterable[NewEvent]) -> list[pb.Event]:
+        """Checks events and returns them whole, storing nothing: see `Recorder.build`."""
+        return self._recorder.build(events)
+
+    async def store(self, events: Sequence[pb.Event], *, without_event_logs: bool = False) -> None:
+        """Stores events that `build` made, all or none: see `Recorder.store`."""
         # The pool's threads do not see this task's context variables.
         skip_logs = without_event_logs or event_logs_skipped()
-        store = partial(self._recorder.store, built, without_event_logs=skip_logs)
-        writing = self._pool.submit(store)
+        writing = self._pool.submit(partial(self._recorder.store, events, without_event_logs=skip_logs))
         try:
             # Whoever awaits may be cancelled; the write is not.
             await asyncio.shield(asyncio.wrap_future(writing))
         except asyncio.CancelledError:
-            writing.add_done_callback(partial(_report_failure, given))
+            writing.add_done_callback(partial(_report_failure, events))
             raise
 
     async def close(self) -> None:
@@ -104,8 +107,8 @@ class AsyncRecorder(Forkable):
         self._recorder.close()
 
 
-def _report_failure(given: Sequence[NewEvent], writing: "Future[None]") -> None:
+def _report_failure(events: Sequence[pb.Event], writing: "Future[None]") -> None:
     error = writing.exception()
     if error is not None:
-        for event in given:
-            log_failure(event, error)
+        for event in events:
+            log_not_recorded(event.feature, event.action, event.parameters.version, error)

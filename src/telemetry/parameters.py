@@ -128,7 +128,7 @@ def _write_metadata(metadata: Mapping[str, float | int | bool], target: pb.Event
             )
         if problem := text_problem(key):
             raise InvalidMetadataError(f"metadata, key {position + 1}", problem)
-        if problem := _number_problem(value):
+        if problem := number_problem(value):
             raise InvalidMetadataError(metadata_field(position, key), problem)
         written[key] = float(value)
 
@@ -138,7 +138,8 @@ def metadata_field(position: int, key: str) -> str:
     return f"metadata[{key!r}]" if _NAMEABLE_KEY.fullmatch(key) else f"metadata, value {position + 1}"
 
 
-def _number_problem(value: object) -> str | None:
+def number_problem(value: object) -> str | None:
+    """Returns the rule that a value of `metadata` breaks; None where it is a number that the wire holds."""
     if isinstance(value, int):  # bool is an int, and 1 or 0
         return None if -MAX_EXACT_INT <= value <= MAX_EXACT_INT else _EXACT_INT_RULE
     if isinstance(value, float):
@@ -184,7 +185,7 @@ class _PrivateMetadataWriter:
         elif isinstance(value, bool):
             target.bool_value = value
         elif isinstance(value, int | float):
-            if problem := _number_problem(value):
+            if problem := number_problem(value):
                 raise _private_error(path, problem)
             target.number_value = value
         elif value is None:

@@ -6,7 +6,20 @@ from collections.abc import Sequence
 import typer
 
 from telemetry import InvalidInputError, TelemetryError
-from telemetry_cli import allowlist, catalog, config, database, dead, export, exported, gateway, mode, queue, record
+from telemetry_cli import (
+    allowlist,
+    catalog,
+    config,
+    database,
+    dead,
+    export,
+    exported,
+    gateway,
+    ingest,
+    mode,
+    queue,
+    record,
+)
 from telemetry_cli.output import log_to_stderr, print_error
 
 EXIT_FAILED = 1
@@ -32,6 +45,7 @@ app.add_typer(catalog.app, name="catalog")
 app.add_typer(mode.app, name="mode")
 app.add_typer(config.app, name="config")
 app.add_typer(gateway.app, name="gateway")
+app.add_typer(ingest.app, name="ingest")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

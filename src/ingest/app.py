@@ -1,0 +1,122 @@
+"""Assembles the service: an application for a process of its own, or to be mounted into a host's."""
+
+import contextlib
+from collections.abc import AsyncGenerator, Sequence
+from importlib import metadata
+from typing import Final
+
+from prometheus_client import CollectorRegistry
+from starlette.applications import Starlette
+from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import BaseRoute, Route
+
+from ingest.auth import Authenticator, Nobody
+from ingest.graphql import GRAPHQL_PATH, GraphQLEndpoint, GraphQLLimits
+from ingest.health import Health
+from ingest.limits import AddressLimit
+from ingest.metrics import GraphQLMetrics
+from ingest.settings import IngestSettings
+from ingest.tokens import TokensAuthenticator, read_tokens
+from recorder import AsyncRecorder, Recorder
+from recorder.database import Database, create_database_engine
+from recorder.queue_reading import QueueReading
+from telemetry.asgi import App
+
+_REQUEST_HEADERS: Final = (
+    "Authorization",
+    "Content-Type",
+    "X-Requested-With",
+    "X-Sourcegraph-Actor-Anonymous-UID",
+    "X-Sourcegraph-Interaction-ID",
+)
+
+
+def create_app(
+    settings: IngestSettings,
+    *,
+    database: Database | None = None,
+    recorder: AsyncRecorder | None = None,
+    authenticator: Authenticator | None = None,
+    registry: CollectorRegistry | None = None,
+) -> Starlette:
+    """Makes the service's ASGI application.
+
+    Mounted into a host, which runs no lifespans but its own, its lifespan is run by
+    `async with app.router.lifespan_context(app)`; without, nothing is closed when the host ends.
+
+    Args:
+        settings: What an operator said.
+        database: Where events are stored; by default the settings', and closed at the end.
+        recorder: The host's own; by default one on `database`, made by the settings, and closed at the end.
+        authenticator: The hook that tells callers; by default the settings' tokens file.
+        registry: Where metrics are registered; by default nobody sees them.
+
+    Raises:
+        InvalidSettingsError: A file that the settings name cannot be read any more.
+        UnsupportedDatabaseError: The database URL is none that works.
+    """
+    owned = contextlib.AsyncExitStack()
+    if database is None:
+        database = Database(create_database_engine(settings.database_url))
+        owned.callback(database.close)
+    if recorder is None:
+        recorder = _make_recorder(settings, database)
+        owned.push_async_callback(recorder.close)
+    registry = CollectorRegistry() if registry is None else registry
+    limit = None
+    if settings.requests_per_second:
+        limit = AddressLimit(settings.requests_per_second, burst_seconds=settings.burst.total_seconds())
+    graphql = GraphQLEndpoint(
+        recorder,
+        QueueReading(database),
+        authenticator or _make_authenticator(settings),
+        limits=GraphQLLimits(
+            max_body_bytes=settings.max_body_bytes,
+            body_timeout=settings.body_timeout,
+            max_events=settings.max_events,
+            anonymous=settings.anonymous,
+        ),
+        address_limit=limit,
+        metrics=GraphQLMetrics(registry),
+    )
+    routes: list[BaseRoute] = [
+        *Health(database).routes(),
+        Route(GRAPHQL_PATH, _for_browsers(graphql, settings.origins)),
+    ]
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncGenerator[None]:
+        async with owned:
+            yield
+
+    return Starlette(routes=routes, lifespan=lifespan)
+
+
+def _make_recorder(settings: IngestSettings, database: Database) -> AsyncRecorder:
+    recorder = Recorder.on_database(
+        database,
+        service_version=metadata.version("telemetry-recorder"),
+        policy=settings.export_policy(),
+        redactor=settings.redactor(),
+        max_event_bytes=settings.max_event_bytes,
+        catalog=settings.catalog(),
+    )
+    return AsyncRecorder(recorder, threads=settings.writers)
+
+
+def _make_authenticator(settings: IngestSettings) -> Authenticator:
+    return Nobody() if settings.tokens_file is None else TokensAuthenticator(read_tokens(settings.tokens_file))
+
+
+def _for_browsers(app: App, origins: Sequence[str]) -> App:
+    """Lets pages of these origins send requests and read answers."""
+    if not origins:
+        return app
+    # SECURITY: no credentials of the browser's own, such as cookies: tokens are sent by the page itself.
+    return CORSMiddleware(
+        app,  # pyright: ignore[reportArgumentType]
+        allow_origins=origins,
+        allow_methods=("POST",),
+        allow_headers=_REQUEST_HEADERS,
+        expose_headers=("Retry-After",),
+    )

@@ -1,0 +1,42 @@
+"""The scalars that GraphQL does not bring."""
+
+import re
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from ariadne import ScalarType
+
+_RFC_3339: Final = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
+
+date_time = ScalarType("DateTime")
+json_value = ScalarType("JSONValue")
+
+
+@date_time.value_parser
+def parse_date_time(value: Any) -> datetime:
+    """Reads a time of RFC 3339; what is beyond microseconds is cut off.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if not isinstance(value, str) or _RFC_3339.fullmatch(value) is None:
+        raise ValueError("not a time of RFC 3339")
+    return datetime.fromisoformat(value.upper())
+
+
+@date_time.serializer
+def write_date_time(value: datetime) -> str:
+    """Returns a time as RFC 3339 has it, in UTC."""
+    return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+@json_value.value_parser
+def parse_json_value(value: Any) -> Any:
+    """Returns the value; JSON's reader made it."""
+    return value
+
+
+@json_value.serializer
+def write_json_value(value: Any) -> Any:
+    """Returns the value; JSON's writer takes it."""
+    return value

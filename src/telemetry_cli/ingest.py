@@ -1,0 +1,101 @@
+"""`telemetry ingest`: events over HTTP, from clients that are not Python backends."""
+
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from telemetry.settings import InvalidSettingsError
+from telemetry_cli.extras import needs_extra
+from telemetry_cli.options import DatabaseUrl
+from telemetry_cli.output import err, log_to_stderr
+
+app = typer.Typer(help="Take events over HTTP, from clients that are not Python backends.", no_args_is_help=True)
+
+
+@app.callback()
+def callback() -> None:
+    """Take events over HTTP, from clients that are not Python backends."""
+
+
+@app.command()
+def serve(
+    listen: Annotated[
+        str | None,
+        typer.Option(
+            help="host:port. Default: TELEMETRY_INGEST_LISTEN_ADDR, else 127.0.0.1:10081.", show_default=False
+        ),
+    ] = None,
+    tokens_file: Annotated[
+        Path | None,
+        typer.Option(
+            help="The tokens that callers may show. Default: TELEMETRY_INGEST_TOKENS_FILE.", show_default=False
+        ),
+    ] = None,
+    anonymous: Annotated[
+        bool | None,
+        typer.Option(
+            "--anonymous/--no-anonymous",
+            help="Whether callers without a token may record. Default: TELEMETRY_INGEST_ANONYMOUS, else not.",
+            show_default=False,
+        ),
+    ] = None,
+    cors_origins: Annotated[
+        str | None,
+        typer.Option(
+            help="Origins whose pages may record, separated by commas. Default: TELEMETRY_INGEST_CORS_ORIGINS.",
+            show_default=False,
+        ),
+    ] = None,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Serve until SIGTERM or Ctrl-C: GraphQL at /.api/graphql, probes at /healthz and /readyz.
+
+    Prints the address on standard error when clients can connect; logs go there too. What is answered without errors is
+    in the database. Everything else (TLS, limits, metrics) is set in the environment, see TELEMETRY_INGEST_* in the
+    reference.
+    """
+    with needs_extra("ingest"):
+        from ingest import IngestSettings, create_app  # noqa: PLC0415 - an optional part
+        from telemetry_cli.serving import Serving, serve_app  # noqa: PLC0415 - needs it, too
+    log_to_stderr(logging.INFO)
+    settings = IngestSettings.load(
+        listen_addr=listen,
+        tokens_file=tokens_file,
+        anonymous=anonymous,
+        cors_origins=cors_origins,
+        database_url=database_url,
+    )
+    if settings.tokens_file is None and not settings.anonymous:
+        variable = IngestSettings.variable_of("tokens_file")
+        raise InvalidSettingsError(
+            [(variable, "is not set, so nobody could record; name a file, or allow everybody with --anonymous")]
+        )
+    serve_app(
+        create_app(settings),
+        settings.listen_addr,
+        Serving(
+            drain_timeout=settings.drain_timeout,
+            max_connections=settings.max_connections,
+            certificate=settings.certificate,
+            trusted_proxies=settings.proxies,
+        ),
+    )
+
+
+@app.command()
+def token(
+    user_id: Annotated[int | None, typer.Option(help="The user whom events recorded with it belong to.")] = None,
+    site_admin: Annotated[bool, typer.Option("--site-admin", help="May see what was exported.")] = False,  # noqa: FBT002 - an option
+    note: Annotated[str, typer.Option(help="What it is for.")] = "",
+) -> None:
+    """Make a token: prints it once, on standard error; and on standard output what the tokens file needs of it.
+
+    Example: [bold]telemetry ingest token --user-id 7 >> tokens.toml[/bold]
+    """
+    with needs_extra("ingest"):
+        from ingest.tokens import new_token, tokens_entry  # noqa: PLC0415 - an optional part
+    made = new_token()
+    typer.echo(tokens_entry(made, user_id=user_id, site_admin=site_admin, note=note), nl=False)
+    err.print(f"token: {made}", highlight=False, markup=False, soft_wrap=True)
