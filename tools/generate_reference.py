@@ -18,6 +18,7 @@ from pydantic.fields import FieldInfo
 
 from export.settings import ExporterSettings
 from gateway.settings import GatewaySettings
+from ingest import IngestSettings
 from recorder.settings import PrivacySettings, RecorderSettings
 from telemetry.settings import EnvironmentSettings, format_duration
 
@@ -33,6 +34,12 @@ PROGRAMS: tuple[tuple[str, str, type[EnvironmentSettings], type[EnvironmentSetti
     ("Recording", "Read by `Recorder.from_url` and `Recorder.from_engine`.", RecorderSettings, PrivacySettings),
     ("Exporting", "Read by `telemetry export` and `ExportJobs`.", ExporterSettings, PrivacySettings),
     ("The gateway", "Read by `telemetry gateway serve`.", GatewaySettings, None),
+    (
+        "Ingest",
+        "Read by `telemetry ingest serve` and `create_app`; so is what recorders read.",
+        IngestSettings,
+        RecorderSettings,
+    ),
 )
 
 

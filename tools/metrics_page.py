@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry
 
 from export.metrics import ExportMetrics
 from gateway.metrics import GatewayMetrics
+from ingest.metrics import GraphQLMetrics
 
 _HEAD: Final = """\
 # Metrics
@@ -17,6 +18,7 @@ Generated from the code by `make docs`; do not edit. No label ever holds anythin
 _PROGRAMS: Final = (
     ("The export job", "Of `telemetry export run`.", ExportMetrics),
     ("The gateway", "Of `telemetry gateway serve`.", GatewayMetrics),
+    ("GraphQL", "Of `telemetry ingest serve` and `create_app`.", GraphQLMetrics),
 )
 
 

@@ -81,7 +81,7 @@ def create_app(
     )
     routes: list[BaseRoute] = [
         *Health(database).routes(),
-        Route(GRAPHQL_PATH, _for_browsers(graphql, settings.origins)),
+        Route(GRAPHQL_PATH, _for_browsers(graphql, settings.allowed_origins)),
     ]
 
     @contextlib.asynccontextmanager

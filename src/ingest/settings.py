@@ -152,7 +152,7 @@ class IngestSettings(RecorderSettings):
             yield "listen_addr", f"plain text only on loopback; set TLS files, or {_PREFIX}INSECURE=true behind a proxy"
 
     @property
-    def origins(self) -> Sequence[str]:
+    def allowed_origins(self) -> Sequence[str]:
         """The origins whose pages may record."""
         return _words(self.cors_origins)
 

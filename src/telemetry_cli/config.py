@@ -10,7 +10,7 @@ from telemetry.settings import EnvironmentSettings, InvalidSettingsError, Origin
 from telemetry_cli.masking import shown
 from telemetry_cli.options import AsJson, DatabaseUrl, ExportAddress, ExportModeOption
 from telemetry_cli.output import out, print_json_lines, print_warning
-from telemetry_cli.programs import PROGRAMS, unknown_names
+from telemetry_cli.programs import programs, unknown_names
 
 app = typer.Typer(help="See all settings, and where each comes from.", no_args_is_help=True)
 
@@ -44,7 +44,7 @@ def show(
     database_url: DatabaseUrl = None,
     as_json: AsJson = False,  # noqa: FBT002 - an option
 ) -> None:
-    """Show every setting of recorder, exporter and gateway, and where its value comes from.
+    """Show every setting of every program, and where its value comes from.
 
     That is an argument, the environment, the settings file (TELEMETRY_SETTINGS_FILE) or the default,
     in this order. Secrets are masked. Names that no program knows, most of them misspelt, are warned of.
@@ -53,7 +53,7 @@ def show(
     faults: list[tuple[str, str]] = []
     told: set[str] = set()
     settings: list[Setting] = []
-    for program, kind in PROGRAMS.items():
+    for program, kind in programs().items():
         try:
             found = _settings(program, kind, arguments)
         except InvalidSettingsError as error:

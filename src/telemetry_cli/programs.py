@@ -1,8 +1,10 @@
 """The settings of all programs, and names that no program knows."""
 
+import contextlib
 import os
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
+from functools import cache
 from typing import Final, NamedTuple
 
 from export import ExporterSettings
@@ -11,15 +13,23 @@ from recorder.settings import RecorderSettings
 from telemetry.settings import EnvironmentSettings, Origin
 from telemetry.settings_file import SETTINGS_FILE_VARIABLE, file_settings
 
-PROGRAMS: Final[Mapping[str, type[EnvironmentSettings]]] = {
-    "recorder": RecorderSettings,
-    "exporter": ExporterSettings,
-    "gateway": GatewaySettings,
-}
-"""Every program's settings; a variable that two of them read is told at the first."""
-
 _PREFIX: Final = "TELEMETRY_"
 _FOR_TESTS: Final = "TELEMETRY_TEST_"
+
+
+@cache
+def programs() -> Mapping[str, type[EnvironmentSettings]]:
+    """Returns every installed program's settings; a variable that two of them read is told at the first."""
+    found: dict[str, type[EnvironmentSettings]] = {
+        "recorder": RecorderSettings,
+        "exporter": ExporterSettings,
+        "gateway": GatewaySettings,
+    }
+    with contextlib.suppress(ModuleNotFoundError):  # an optional part
+        from ingest import IngestSettings  # noqa: PLC0415 - see above
+
+        found["ingest"] = IngestSettings
+    return found
 
 
 class UnknownName(NamedTuple):
@@ -46,7 +56,7 @@ def unknown_names(environ: Mapping[str, str] = os.environ) -> Iterator[UnknownNa
     Raises:
         SettingsFileError: The settings file cannot be read.
     """
-    known = {settings.variable_of(field) for settings in PROGRAMS.values() for field in settings.model_fields}
+    known = {settings.variable_of(field) for settings in programs().values() for field in settings.model_fields}
     in_file = [name for name in file_settings(environ) if name.upper() not in known]
     in_environment = [
         name

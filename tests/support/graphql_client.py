@@ -1,0 +1,105 @@
+"""A GraphQL client as small as it gets, and an ingest service in this process to send to."""
+
+import asyncio
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import httpx2
+from prometheus_client import CollectorRegistry
+from starlette.applications import Starlette
+
+from ingest import Authenticator, Caller, IngestSettings, InvalidCredentialsError, create_app
+from recorder.database import Database
+
+RECORD = (
+    "mutation RecordTelemetryEvents($events: [TelemetryEventInput!]!) "
+    "{ telemetry { recordEvents(events: $events) { alwaysNil } } }"
+)
+PATH = "/.api/graphql?RecordTelemetryEvents"
+RECORDED = {"data": {"telemetry": {"recordEvents": {"alwaysNil": None}}}}
+
+
+def client_event(**changes: Any) -> dict[str, Any]:
+    """Returns an event as clients send it."""
+    return {
+        "feature": "search.results",
+        "action": "submit",
+        "source": {"client": "vscode", "clientVersion": "1.2.3"},
+        "parameters": {"version": 1},
+        **changes,
+    }
+
+
+class KnownTokens:
+    """A host's hook: tokens it knows, and nobody without one."""
+
+    def __init__(self, **callers: Caller) -> None:
+        self.callers = callers
+
+    async def authenticate(self, token: str | None, request: object) -> Caller | None:
+        if token is None:
+            return None
+        if token not in self.callers:
+            raise InvalidCredentialsError("the token is not known here")
+        return self.callers[token]
+
+
+class IngestClient:
+    """Sends requests to an application in this process.
+
+    Attributes:
+        app: The application.
+        registry: What it counts.
+    """
+
+    def __init__(self, app: Starlette, registry: CollectorRegistry) -> None:
+        self.app = app
+        self.registry = registry
+        self._runner = asyncio.Runner()
+        transport = httpx2.ASGITransport(app)
+        self._http = httpx2.AsyncClient(transport=transport, base_url="http://ingest.test")
+        self._lifespan = app.router.lifespan_context(app)
+        self._runner.run(self._lifespan.__aenter__())
+
+    def close(self) -> None:
+        self._runner.run(self._http.aclose())
+        self._runner.run(self._lifespan.__aexit__(None, None, None))
+        self._runner.close()
+
+    def request(self, method: str, path: str, **options: Any) -> httpx2.Response:
+        return self._runner.run(self._http.request(method, path, **options))
+
+    def post(self, content: Any, headers: Mapping[str, str] | None = None, path: str = PATH) -> httpx2.Response:
+        """Posts a body, as it is or as JSON."""
+        body = content if isinstance(content, bytes) else json.dumps(content).encode()
+        return self.request("POST", path, content=body, headers={"content-type": "application/json", **(headers or {})})
+
+    def record(self, *events: Any, headers: Mapping[str, str] | None = None) -> httpx2.Response:
+        """Records events."""
+        return self.post({"query": RECORD, "variables": {"events": list(events)}}, headers)
+
+    def query(self, query: str, headers: Mapping[str, str] | None = None, **variables: Any) -> Any:
+        """Executes a query; returns the answer's JSON."""
+        return self.post({"query": query, "variables": variables}, headers).json()
+
+
+@contextmanager
+def ingest_client(
+    database: Database, *, authenticator: Authenticator | None = None, **settings: Any
+) -> Iterator[IngestClient]:
+    """Runs an ingest service on a database, with its lifespan; anonymous callers may record, everything may leave."""
+    registry = CollectorRegistry()
+    given: dict[str, Any] = {"anonymous": True, "export_mode": "all"} | settings
+    app = create_app(IngestSettings.load(**given), database=database, authenticator=authenticator, registry=registry)
+    client = IngestClient(app, registry)
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def messages(answer: httpx2.Response) -> list[str]:
+    """Returns the texts of an answer's errors."""
+    return [error["message"] for error in answer.json()["errors"]]
