@@ -4,12 +4,17 @@ import logging
 from pathlib import Path
 from typing import Annotated
 
+import structlog
 import typer
+from prometheus_client import CollectorRegistry
 
+from telemetry.metrics_port import serve_metrics
 from telemetry.settings import InvalidSettingsError
 from telemetry_cli.extras import needs_extra
 from telemetry_cli.options import DatabaseUrl
 from telemetry_cli.output import err, log_to_stderr
+
+_log = structlog.get_logger("telemetry_cli.ingest")
 
 app = typer.Typer(help="Take events over HTTP, from clients that are not Python backends.", no_args_is_help=True)
 
@@ -72,16 +77,24 @@ def serve(
         raise InvalidSettingsError(
             [(variable, "is not set, so nobody could record; name a file, or allow everybody with --anonymous")]
         )
-    serve_app(
-        create_app(settings),
-        settings.listen_addr,
-        Serving(
-            drain_timeout=settings.drain_timeout,
-            max_connections=settings.max_connections,
-            certificate=settings.certificate,
-            trusted_proxies=settings.proxies,
-        ),
-    )
+    registry = CollectorRegistry()
+    metrics = None if settings.metrics_addr is None else serve_metrics(registry, settings.metrics_addr)
+    if metrics is not None:
+        _log.info("metrics served", address=metrics.address)
+    try:
+        serve_app(
+            create_app(settings, registry=registry),
+            settings.listen_addr,
+            Serving(
+                drain_timeout=settings.drain_timeout,
+                max_connections=settings.max_connections,
+                certificate=settings.certificate,
+                trusted_proxies=settings.proxies,
+            ),
+        )
+    finally:
+        if metrics is not None:
+            metrics.stop()
 
 
 @app.command()
