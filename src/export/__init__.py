@@ -2,11 +2,12 @@
 
 from export.cleanup import Cleanup, CleanupReport
 from export.errors import CredentialsError, ExportError, FailureKind, GatewayError, NotRecordedError
-from export.exporter import Exporter, Outcome, PassReport, PassSettings
+from export.exporter import Exporter, PassSettings
 from export.gateway_client import Gateway, GatewayClient
 from export.gateway_store import GatewayStore
 from export.jobs import ExportJobs
 from export.metrics import ExportMetrics
+from export.pass_report import Outcome, PassReport
 from export.settings import ExporterSettings
 
 __all__ = [

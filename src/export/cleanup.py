@@ -12,6 +12,7 @@ from export.metrics import ExportMetrics
 from recorder.database import Database
 from recorder.event_logs import prune_event_logs
 from recorder.export_queue import ExportQueue
+from recorder.export_runs import ExportRuns
 from telemetry.event import Clock, now_utc
 
 ROWS_PER_TRANSACTION: Final = 1_000
@@ -36,7 +37,7 @@ class CleanupReport:
 class Cleanup:
     """Deletes exported rows past their retention, and old rows of `event_logs` where a retention is set.
 
-    An unexported row or a dead letter is never deleted.
+    An unexported row or a dead letter is never deleted. Of the notes about export passes the latest are kept.
 
     Args:
         database: Where both tables are.
@@ -75,9 +76,8 @@ class Cleanup:
         exported = self._prune(self._prune_exported, now - self._exported_retention)
         event_logs = 0
         if self._event_logs_retention is not None:
-            event_logs = self._prune(
-                lambda before, limit: prune_event_logs(self._database, before, limit), now - self._event_logs_retention
-            )
+            event_logs = self._prune(self._prune_event_logs, now - self._event_logs_retention)
+        ExportRuns(self._database).prune()
         _log.info("cleanup", exported=exported, event_logs=event_logs)
         return CleanupReport(exported, event_logs)
 
@@ -88,6 +88,11 @@ class Cleanup:
     def _prune_exported(self, before: datetime, limit: int) -> int:
         pruned = self._queue.prune_exported(before, limit)
         self._metrics.pruned.inc(pruned)
+        return pruned
+
+    def _prune_event_logs(self, before: datetime, limit: int) -> int:
+        pruned = prune_event_logs(self._database, before, limit)
+        self._metrics.event_logs_pruned.inc(pruned)
         return pruned
 
     def _prune(self, prune: Callable[[datetime, int], int], before: datetime) -> int:

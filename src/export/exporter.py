@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from enum import Enum
 from random import Random
 from typing import Final
 
@@ -19,8 +18,10 @@ from export.gateway_client import Gateway
 from export.leasing import LeasesAhead
 from export.metrics import ExportMetrics
 from export.parts import Parts
+from export.pass_report import Outcome, PassReport
 from recorder.errors import RecorderError
 from recorder.export_queue import ExportQueue, Lease, LeasedEvent
+from recorder.export_runs import ExportRuns
 from telemetry import ExportPolicy, Redactor
 from telemetry.event import IdFactory, new_event_id
 
@@ -28,25 +29,6 @@ from telemetry.event import IdFactory, new_event_id
 # from the largest lease, several times over. A gateway that takes some events is searched to the end.
 _MAX_FRUITLESS_STREAMS: Final = 64
 _log = structlog.get_logger("export")
-
-
-class Outcome(Enum):
-    """How a pass ended."""
-
-    DRAINED = "drained"
-    """Nothing that is due is left."""
-    OUTAGE = "outage"
-    """The gateway stayed away."""
-    REFUSED = "refused"
-    """The gateway refused credentials, identity or protocol."""
-    DATABASE = "database"
-    """The queue's database failed."""
-    STOPPED = "stopped"
-    """The process was told to stop."""
-    OFF = "off"
-    """Export is switched off."""
-    ALLOWLIST = "allowlist"
-    """The allowlist cannot be read, and without it nothing is sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,41 +60,6 @@ class PassSettings:
     backoff: tuple[timedelta, timedelta] = (timedelta(seconds=1), timedelta(seconds=60))
 
 
-@dataclass(slots=True)
-class PassReport:
-    """What a pass did.
-
-    Attributes:
-        request_id: Names the pass; its streams are `<request_id>-1` and so on.
-        outcome: How it ended.
-        problem: The last thing that went wrong on the way, in words; where the pass did not end well, why.
-        leased: Rows leased, again after an outage included.
-        streams: Streams opened.
-        sent: Events handed to the transport.
-        acked: Events acknowledged and marked.
-        rejected: Events that the gateway said can never succeed.
-        dead: Events that became dead letters, the rejected included.
-        held: Events outside the export mode, given back.
-        left: Unexported events after the pass; None when the database could not tell.
-        bytes: Serialized size of the events sent.
-        duration: Seconds.
-    """
-
-    request_id: str
-    outcome: Outcome = Outcome.DRAINED
-    problem: str | None = None
-    leased: int = 0
-    streams: int = 0
-    sent: int = 0
-    acked: int = 0
-    rejected: int = 0
-    dead: int = 0
-    held: int = 0
-    left: int | None = None
-    bytes: int = 0
-    duration: float = 0.0
-
-
 class Exporter:
     """Exports what is due. Any number may share one queue, in one process or many.
 
@@ -124,6 +71,7 @@ class Exporter:
         policy: Says whether anything, and which features, may leave now.
         settings: How to go about it.
         metrics: What Prometheus is told.
+        runs: Where each pass is noted for operators; None: nowhere.
         id_factory: Makes request ids.
         random: Spreads the waits.
     """
@@ -137,6 +85,7 @@ class Exporter:
         policy: ExportPolicy,
         settings: PassSettings,
         metrics: ExportMetrics,
+        runs: ExportRuns | None = None,
         id_factory: IdFactory = new_event_id,
         random: Random | None = None,
     ) -> None:
@@ -145,6 +94,7 @@ class Exporter:
         self._policy = policy
         self._settings = settings
         self._metrics = metrics
+        self._runs = runs
         self._clock = queue.clock  # leases run by it
         self._id_factory = id_factory
         self._random = Random() if random is None else random  # noqa: S311 - jitter, not secrecy
@@ -161,7 +111,7 @@ class Exporter:
         """
         with self._one_pass:
             report = PassReport(self._id_factory())
-            started = time.perf_counter()
+            started_at, started = self._clock(), time.perf_counter()
             # SECURITY: consent and export mode are asked before anything is read.
             if obstacle := self._policy.obstacle:
                 report.outcome, report.problem = Outcome.OFF, obstacle
@@ -173,6 +123,7 @@ class Exporter:
                     report.outcome, report.problem = Outcome.DATABASE, str(error)
             report.duration = time.perf_counter() - started
             self._tell(report)
+            self._note(report, started_at)
             return report
 
     def stop(self) -> None:
@@ -289,6 +240,7 @@ class Exporter:
         report.acked += len(delivery.exported)
         report.rejected += len(delivery.rejected)
         report.held += len(outgoing.held)
+        self._metrics.bytes.inc(outgoing.bytes)
         self._metrics.exported.inc(len(delivery.exported))
         self._metrics.rejected.inc(len(delivery.rejected))
         open_ids -= delivery.exported
@@ -357,6 +309,15 @@ class Exporter:
     def _retry_at(self, attempts: int) -> datetime:
         longest = min(self._settings.retry_after * 2 ** (attempts - 1), timedelta(hours=1)).total_seconds()
         return self._clock() + timedelta(seconds=self._random.uniform(longest / 2, longest))
+
+    def _note(self, report: PassReport, started_at: datetime) -> None:
+        """Keeps what the pass did for operators; that it could not be kept is no reason to fail."""
+        if self._runs is None or (report.outcome is Outcome.DATABASE and self._stopping.is_set()):
+            return  # who was told to stop does not wait for a database that is away once more
+        try:
+            self._runs.add(report.as_run(started_at, self._clock()))
+        except RecorderError as error:
+            _log.warning("export pass not noted", request_id=report.request_id, error=str(error))
 
     def _tell(self, report: PassReport) -> None:
         self._metrics.passes.labels(report.outcome.value).inc()

@@ -18,6 +18,7 @@ from export.settings import ExporterSettings
 from recorder.database import Database, create_database_engine
 from recorder.errors import RecorderError
 from recorder.export_queue import ExportQueue
+from recorder.export_runs import ExportRuns
 from telemetry.event import Clock, now_utc
 
 _JITTER_SHARE = 10
@@ -64,6 +65,7 @@ class ExportJobs:
                 shutdown_timeout=settings.shutdown_timeout,
             ),
             metrics=self.metrics,
+            runs=ExportRuns(self.database),
         )
         self.cleanup = Cleanup(
             self.database,

@@ -4,6 +4,7 @@ from datetime import datetime
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
+from export.pass_report import Outcome
 from recorder.export_queue import QueueCounts
 
 
@@ -12,9 +13,13 @@ class ExportMetrics:
 
     Args:
         registry: Where they are registered; a process has one exporter for each registry.
+
+    Attributes:
+        registry: The same.
     """
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
+        self.registry = registry
         self.exported = Counter(
             "telemetry_events_exported", "Events that the gateway acknowledged and that were marked.", registry=registry
         )
@@ -24,6 +29,14 @@ class ExportMetrics:
         self.dead = Counter("telemetry_events_dead", "Events that became dead letters.", registry=registry)
         self.pruned = Counter(
             "telemetry_events_pruned", "Exported events that cleanup deleted from the queue.", registry=registry
+        )
+        self.event_logs_pruned = Counter(
+            "telemetry_event_logs_pruned",
+            "Rows of event_logs that cleanup deleted past their retention.",
+            registry=registry,
+        )
+        self.bytes = Counter(
+            "telemetry_export_bytes", "Serialized size of the events that were sent.", registry=registry
         )
         self.passes = Counter(
             "telemetry_export_passes", "Export passes, by how they ended.", ["outcome"], registry=registry
@@ -53,6 +66,9 @@ class ExportMetrics:
             "telemetry_queue_oldest_age_seconds", "Age of the oldest unexported event.", registry=registry
         )
         self.dead_letters = Gauge("telemetry_dead_letters", "Dead letters in the queue.", registry=registry)
+        # Shown as 0 from the start: what appears only with its first pass has no rate for an alert.
+        for outcome in Outcome:
+            self.passes.labels(outcome.value)
 
     def observe_queue(self, counts: QueueCounts, now: datetime) -> None:
         """Takes over a reading of the queue."""

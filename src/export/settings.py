@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field, SecretStr
 from export.address import GatewayAddress, parse_gateway_address
 from export.bearer_token import check_token
 from recorder.settings import DEFAULT_DATABASE_URL, PrivacySettings
+from telemetry.listening import ListenAddress
 from telemetry.settings import Duration, PositiveDuration
 from telemetry.v1 import telemetrygateway_pb2 as pb
 
@@ -92,6 +93,12 @@ class ExporterSettings(PrivacySettings):
         default=timedelta(minutes=1),
         validation_alias=f"{_PREFIX}METRICS_INTERVAL",
         description="Time between two measurements of the queue.",
+    )
+    metrics_addr: ListenAddress | None = Field(
+        default=None,
+        validation_alias=f"{_PREFIX}METRICS_ADDR",
+        description="Where `telemetry export run` serves Prometheus metrics over plain HTTP, `host:port`, such as "
+        "`127.0.0.1:9464`; none: nowhere.",
     )
     event_logs_retention: Annotated[Duration, Ge(timedelta(days=1))] | None = Field(
         default=None,

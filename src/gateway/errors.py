@@ -56,15 +56,17 @@ class OverLimitError(GatewayServiceError):
 
     Attributes:
         retry_after: Seconds after which it is worth trying again.
+        limit: Which limit: `events` or `bytes` of a publisher, or the gateway's `streams`.
     """
 
-    def __init__(self, problem: str, retry_after: float) -> None:
+    def __init__(self, problem: str, retry_after: float, limit: str) -> None:
         super().__init__(problem)
         self.retry_after = retry_after
+        self.limit = limit
 
-    def __reduce__(self) -> tuple[type["OverLimitError"], tuple[str, float]]:
+    def __reduce__(self) -> tuple[type["OverLimitError"], tuple[str, float, str]]:
         """Lets the error cross process borders whole."""
-        return type(self), (str(self), self.retry_after)
+        return type(self), (str(self), self.retry_after, self.limit)
 
 
 class InvalidStreamError(InvalidInputError):

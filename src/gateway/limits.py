@@ -61,7 +61,7 @@ class PublisherLimits:
         ):
             if rate is not None and level <= 0:
                 raise OverLimitError(
-                    f"this publisher may send {rate:g} {what} a second", retry_after=(1 - level) / rate
+                    f"this publisher may send {rate:g} {what} a second", retry_after=(1 - level) / rate, limit=what
                 )
         bucket.events -= events
         bucket.bytes -= size

@@ -14,6 +14,7 @@ _REQUIRED: Final = {
     "unlicensed_instance": "instance_id",
     MANAGED_SERVICE: "service_id",
 }
+PUBLISHER_KINDS: Final = tuple(_REQUIRED)
 _MAX_SERVICE_ID_LENGTH: Final = 256
 
 

@@ -99,6 +99,7 @@ class PublishingQueue:
                 error = failure
                 if isinstance(failure, SinkBrokenError):
                     self.broken.set()
+                    self._metrics.sink_broken.set(1)
             except Exception as failure:  # noqa: BLE001 - a sink of somebody else's may raise anything
                 # Its text may quote a message, so only its class is told.
                 error = SinkError(f"the sink failed ({type(failure).__name__})")

@@ -24,6 +24,7 @@ from gateway.service import SERVICE_NAME, TelemetryGatewayService
 from gateway.settings import GatewaySettings
 from gateway.sinks import Sink
 from telemetry.listening import join_listen_address, split_listen_address
+from telemetry.metrics_port import MetricsPort, serve_metrics
 
 MAX_REQUEST_BYTES: Final = 4 * 1024 * 1024
 _MAX_HEADERS_BYTES: Final = 16 * 1024
@@ -89,7 +90,7 @@ class GatewayServer:
         self._server: Any = None
         self._stopped = False
         self._watch: asyncio.Task[None] | None = None
-        self._stop_metrics: Callable[[], None] | None = None
+        self._metrics_port: MetricsPort | None = None
         self.metrics_address: str | None = None
 
     async def start(self) -> str:
@@ -97,6 +98,7 @@ class GatewayServer:
 
         Raises:
             ListenError: The address is taken or not this machine's.
+            MetricsPortError: That of the metrics is.
         """
         server = grpc.aio.server(
             options=_options(self._settings), maximum_concurrent_rpcs=self._settings.max_streams + _SPARE_CALLS
@@ -131,8 +133,8 @@ class GatewayServer:
             self._patience.drain()
             await self._server.stop(self._settings.drain_timeout.total_seconds())
         await self._queue.close()
-        if self._stop_metrics is not None:
-            await asyncio.to_thread(self._stop_metrics)
+        if self._metrics_port is not None:
+            await asyncio.to_thread(self._metrics_port.stop)
 
     async def _watch_sink(self) -> None:
         """Tells whoever watches over the process when only a restart helps."""
@@ -141,17 +143,10 @@ class GatewayServer:
             await self._health.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)
 
     def _serve_metrics(self) -> None:
-        if self._settings.metrics_addr is None:
-            return
-        host, port = split_listen_address(self._settings.metrics_addr)
-        try:
-            port, self._stop_metrics = self.metrics.serve(host, port)
-        except OSError as error:
-            problem = error.strerror
-        else:
-            self.metrics_address = join_listen_address(host, port)
-            return
-        raise ListenError(f"cannot serve metrics at {self._settings.metrics_addr}: {problem}")
+        if self._settings.metrics_addr is not None:
+            self._metrics_port = serve_metrics(self.metrics.registry, self._settings.metrics_addr)
+            self.metrics_address = self._metrics_port.address
+            _log.info("metrics served", address=self.metrics_address)
 
     def _add_port(self, server: Any) -> int:
         settings = self._settings

@@ -47,6 +47,7 @@ class _Call:
     succeeded: int = 0
     rejected: int = 0
     failed: int = 0
+    bytes: int = 0
     status: str = "CANCELLED"
 
     def log(self, kind: str, seconds: float) -> None:
@@ -130,6 +131,8 @@ class TelemetryGatewayService:
         except TelemetryError as error:
             failure = error
             call.status = status_of(error)[0].name
+            if isinstance(error, OverLimitError):
+                self._metrics.over_limit.labels(error.limit).inc()
         finally:
             self._end("stream", call, started)
         if failure is not None:
@@ -147,6 +150,8 @@ class TelemetryGatewayService:
         except TelemetryError as error:
             failure = error
             call.status = status_of(error)[0].name
+            if isinstance(error, OverLimitError):
+                self._metrics.over_limit.labels(error.limit).inc()
         finally:
             self._end("call", call, started)
         if failure is not None:
@@ -192,6 +197,7 @@ class TelemetryGatewayService:
 
     async def _take(self, call: _Call, maker: MessageMaker, events: Sequence[pb.Event], size: int) -> Batch:
         call.events += len(events)
+        call.bytes += size
         try:
             batch = await self._intake.take(maker, events, size)
         except BaseException:
@@ -208,17 +214,22 @@ class TelemetryGatewayService:
 
     def _check_streams(self) -> None:
         if self._streams > self._max_streams:
-            raise OverLimitError(f"this gateway serves {self._max_streams} streams at a time", retry_after=1)
+            raise OverLimitError(
+                f"this gateway serves {self._max_streams} streams at a time", retry_after=1, limit="streams"
+            )
 
     def _end(self, kind: str, call: _Call, started: float) -> None:
         self._streams -= 1
         self._metrics.active.dec()
+        seconds = self._timer() - started
         self._metrics.streams.labels(kind, call.status).inc()
+        self._metrics.duration.labels(kind).observe(seconds)
+        self._metrics.bytes.inc(call.bytes)
         if call.publisher is not None:
             outcomes = {"succeeded": call.succeeded, "rejected": call.rejected, "failed": call.failed}
             for outcome, count in outcomes.items():
                 self._metrics.events.labels(call.publisher.kind, outcome).inc(count)
-        call.log(kind, self._timer() - started)
+        call.log(kind, seconds)
 
 
 def _reader(kind: type[Message]) -> Callable[[bytes], Any]:

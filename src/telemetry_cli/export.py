@@ -1,12 +1,13 @@
 """`telemetry export`: the export job, once or for as long as it is wanted, and what it would send."""
 
+import contextlib
 import logging
 import signal
 import threading
 from collections.abc import Callable
 from dataclasses import asdict
 from queue import SimpleQueue
-from typing import Any
+from typing import Annotated, Any
 
 import structlog
 import typer
@@ -17,6 +18,7 @@ from export import CleanupReport, ExporterSettings, ExportJobs, Outcome, PassRep
 from recorder.queue_reading import QueueReading
 from recorder.settings import RecorderSettings
 from telemetry import RedactionError
+from telemetry.metrics_port import serve_metrics
 from telemetry.settings import InvalidSettingsError
 from telemetry.v1 import telemetrygateway_pb2 as pb
 from telemetry_cli.opening import open_queue
@@ -40,7 +42,7 @@ def once(
 
     Ends with 1 when the gateway or the database failed; what is left is sent the next time.
     """
-    jobs = _open(addr=addr, export_mode=export_mode, database_url=database_url)
+    jobs = ExportJobs(_settings(addr=addr, export_mode=export_mode, database_url=database_url))
     _stop_on_signals(jobs.exporter.stop)
     cleaned: CleanupReport | None = None
     try:
@@ -55,21 +57,39 @@ def once(
 
 
 @app.command()
-def run(addr: ExportAddress = None, export_mode: ExportModeOption = None, database_url: DatabaseUrl = None) -> None:
+def run(
+    addr: ExportAddress = None,
+    export_mode: ExportModeOption = None,
+    database_url: DatabaseUrl = None,
+    metrics_addr: Annotated[
+        str | None,
+        typer.Option(
+            help="Serve Prometheus metrics there, host:port. Default: TELEMETRY_GATEWAY_EXPORTER_METRICS_ADDR, "
+            "else nowhere.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
     """Export, clean up and measure at intervals, until SIGTERM or Ctrl-C.
 
     Then: no new lease, at most 10 s for what is on its way, leases given back, exit 0. Any number
     of these may run on one queue. Logs go to standard error.
     """
     log_to_stderr(logging.INFO)
-    jobs = _open(addr=addr, export_mode=export_mode, database_url=database_url)
+    settings = _settings(addr=addr, export_mode=export_mode, database_url=database_url, metrics_addr=metrics_addr)
+    jobs = ExportJobs(settings)
     stopping = threading.Event()
     _stop_on_signals(stopping.set)
-    jobs.start()
-    # With a timeout, because a wait without one keeps Python from handling signals on some systems.
-    while not stopping.wait(timeout=1):
-        pass
-    jobs.stop()
+    with contextlib.ExitStack() as closing:
+        if settings.metrics_addr is not None:
+            port = serve_metrics(jobs.metrics.registry, settings.metrics_addr)
+            closing.callback(port.stop)
+            err.print(f"metrics at http://{port.address}/metrics", highlight=False, soft_wrap=True)
+        jobs.start()
+        # With a timeout, because a wait without one keeps Python from handling signals on some systems.
+        while not stopping.wait(timeout=1):
+            pass
+        jobs.stop()
 
 
 @app.command()
@@ -122,13 +142,12 @@ def _redacted(
     return events, held
 
 
-def _open(**arguments: str | None) -> ExportJobs:
-    addr = arguments.pop("addr")
+def _settings(*, addr: str | None, **arguments: str | None) -> ExporterSettings:
     settings = ExporterSettings.load(export_addr=addr, **arguments)
     if settings.export_addr is None:
         variable = ExporterSettings.variable_of("export_addr")
         raise InvalidSettingsError([(variable, "is not set, so there is nowhere to export to; or give --addr")])
-    return ExportJobs(settings)
+    return settings
 
 
 def _stop_on_signals(stop: Callable[[], None]) -> None:

@@ -19,6 +19,7 @@ import yaml
 from export import ExporterSettings
 from gateway import GatewaySettings
 from gateway.service import SERVICE_NAME
+from recorder.database import SCHEMA_VERSION
 from recorder.settings import RecorderSettings
 from support.programs import PROGRAM
 from telemetry.listening import split_listen_address
@@ -188,7 +189,12 @@ def test_the_wheel_that_the_image_installs_is_whole(tmp_path: Path) -> None:
     run(*pip, "wheel", "--no-deps", "--wheel-dir", str(tmp_path / "wheels"), str(ROOT))
     (wheel,) = (tmp_path / "wheels").iterdir()
     names = zipfile.ZipFile(wheel).namelist()
-    for needed in ("recorder/migrations/versions/0001_create_or_adopt.py", "telemetry/py.typed", "gateway/py.typed"):
+    for needed in (
+        "recorder/migrations/versions/0001_create_or_adopt.py",
+        "recorder/migrations/versions/0002_audit_and_runs.py",
+        "telemetry/py.typed",
+        "gateway/py.typed",
+    ):
         assert needed in names
     run(*pip, "install", "--no-deps", "--target", str(tmp_path / "installed"), str(wheel))
     environment = {"PYTHONPATH": str(tmp_path / "installed"), "PATH": ""}
@@ -197,7 +203,7 @@ def test_the_wheel_that_the_image_installs_is_whole(tmp_path: Path) -> None:
         sys.executable, "-P", *PROGRAM[1:], "db", "upgrade", "--database-url", f"sqlite:///{tmp_path}/new.db",
         env=environment, cwd=tmp_path,
     )  # fmt: skip
-    assert "0001" in upgraded.stdout
+    assert f"at version {SCHEMA_VERSION}" in upgraded.stdout
     where = run(
         sys.executable, "-P", "-c", "import recorder; print(recorder.__file__)", env=environment, cwd=tmp_path
     ).stdout

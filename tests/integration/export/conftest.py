@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from export import Exporter, ExporterSettings, ExportMetrics, GatewayClient, PassSettings
 from recorder.export_queue import ExportQueue
+from recorder.export_runs import ExportRuns
 from support.recorders import EXPORT_ALL
 from support.scripted_gateway import ScriptedGateway, scripted_gateway
 from telemetry import ExportPolicy, Redactor
@@ -38,6 +39,7 @@ def make_exporter(queue: ExportQueue, gateway: ScriptedGateway) -> Iterator[Make
         deadline: str = "10s",
         queue: ExportQueue = queue,
         address: str | None = None,
+        runs: ExportRuns | None = None,
         **changes: Any,
     ) -> Exporter:
         settings = ExporterSettings.load(
@@ -52,6 +54,7 @@ def make_exporter(queue: ExportQueue, gateway: ScriptedGateway) -> Iterator[Make
             policy=policy,
             settings=replace(QUICK, **changes),
             metrics=ExportMetrics(CollectorRegistry()),
+            runs=runs,
             random=Random(1),
         )
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import stat
 import threading
@@ -19,6 +20,7 @@ from gateway.statuses import DETAILS_KEY
 from support.gateway_client import INSTANCE, LICENSED, batch, event, metadata, send, stream
 from support.gateway_server import running_gateway
 from support.gateway_sinks import MemorySink
+from telemetry.metrics_port import MetricsPortError
 
 
 class TestRejects:
@@ -111,6 +113,11 @@ class TestMetrics:
         assert "telemetry_gateway_duplicates_total 1.0" in lines
         assert "telemetry_gateway_streams_active 0.0" in lines
         assert "telemetry_gateway_publish_seconds_count 2.0" in lines
+        assert 'telemetry_gateway_stream_seconds_count{rpc="stream"} 3.0' in lines
+        assert 'telemetry_gateway_stream_seconds_count{rpc="call"} 0.0' in lines
+        assert 'telemetry_gateway_over_limit_total{limit="streams"} 0.0' in lines
+        assert "telemetry_gateway_sink_broken 0.0" in lines
+        assert any(re.fullmatch(r"telemetry_gateway_request_bytes_total [1-9]\d+\.0", line) for line in lines)
         assert "instance-1" not in text
 
     def test_an_address_that_is_taken(self, tmp_path: Path) -> None:
@@ -118,7 +125,9 @@ class TestMetrics:
         with running_gateway(tmp_path, metrics_addr="127.0.0.1:0") as gateway:
             taken = gateway.server.metrics_address
             with (
-                pytest.raises(ListenError, match="cannot serve metrics"),
+                pytest.raises(
+                    MetricsPortError, match="cannot serve metrics at 127.0.0.1:.*: Address already in use; name another"
+                ),
                 running_gateway(tmp_path / "second", metrics_addr=taken),
             ):
                 pass

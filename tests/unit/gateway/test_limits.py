@@ -73,5 +73,5 @@ def test_in_the_long_run_the_rate_holds(steps: list[tuple[float, int]]) -> None:
 
 
 def test_the_error_crosses_processes() -> None:
-    error = pickle.loads(pickle.dumps(OverLimitError("too much", 1.5)))
+    error = pickle.loads(pickle.dumps(OverLimitError("too much", 1.5, "bytes")))
     assert (str(error), error.retry_after) == ("too much", 1.5)

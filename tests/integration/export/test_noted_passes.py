@@ -1,0 +1,77 @@
+"""Each pass is noted in the database; that it could not be is no reason to fail."""
+
+from typing import Any
+
+import grpc
+import pytest
+from structlog.testing import capture_logs
+
+from export import Outcome
+from recorder.database import Database
+from recorder.errors import DatabaseBusyError
+from recorder.export_runs import ExportRun, ExportRuns
+from support.databases import ManualClock
+from support.recorders import make_recorder
+from support.scripted_gateway import Refuse, ScriptedGateway
+from telemetry import ExportMode, ExportPolicy, NewEvent
+
+
+class _NoRuns(ExportRuns):
+    def add(self, run: ExportRun) -> None:
+        raise DatabaseBusyError("the database stayed locked")
+
+
+@pytest.fixture
+def runs(database: Database) -> ExportRuns:
+    return ExportRuns(database)
+
+
+def test_a_pass_that_moved_something_is_noted_whole(
+    database: Database, runs: ExportRuns, clock: ManualClock, make_exporter: Any
+) -> None:
+    make_recorder(database).batch_record([NewEvent("search", "submit")] * 3)
+    report = make_exporter(runs=runs).run_pass()
+    assert runs.latest(10) == [report.as_run(clock.now, clock.now)]
+    (noted,) = runs.latest(10)
+    assert (noted.request_id, noted.outcome, noted.acked, noted.remaining) == (report.request_id, "drained", 3, 0)
+    assert noted.bytes == report.bytes > 0
+
+
+def test_passes_that_found_nothing_share_one_row(runs: ExportRuns, make_exporter: Any) -> None:
+    exporter = make_exporter(runs=runs)
+    for _ in range(5):
+        exporter.run_pass()
+    assert [(run.outcome, run.passes) for run in runs.latest(10)] == [("drained", 5)]
+
+
+def test_a_pass_that_failed_says_why(
+    database: Database, runs: ExportRuns, gateway: ScriptedGateway, make_exporter: Any
+) -> None:
+    make_recorder(database).record("search", "submit")
+
+    def refuse(stream: int, headers: dict[str, str]) -> None:
+        raise Refuse(grpc.StatusCode.UNIMPLEMENTED, "not here")
+
+    gateway.at_start = refuse
+    report = make_exporter(runs=runs).run_pass()
+    (noted,) = runs.latest(10)
+    assert (noted.outcome, noted.problem, noted.remaining) == ("refused", report.problem, 1)
+    assert "not here" in (noted.problem or "")
+
+
+def test_that_export_is_off_is_noted(runs: ExportRuns, make_exporter: Any) -> None:
+    policy = ExportPolicy(export_mode=ExportMode.parse("none"))
+    make_exporter(runs=runs, policy=policy).run_pass()
+    (noted,) = runs.latest(10)
+    assert noted.outcome == "off"
+    assert noted.problem
+
+
+def test_a_pass_that_cannot_be_noted_has_not_failed(database: Database, make_exporter: Any) -> None:
+    make_recorder(database).record("search", "submit")
+    with capture_logs() as logs:
+        report = make_exporter(runs=_NoRuns(database)).run_pass()
+    assert (report.outcome, report.acked) == (Outcome.DRAINED, 1)
+    assert [(log["log_level"], log["request_id"]) for log in logs if log["event"] == "export pass not noted"] == [
+        ("warning", report.request_id)
+    ]
