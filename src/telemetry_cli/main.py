@@ -7,6 +7,7 @@ import typer
 
 from telemetry import InvalidInputError, TelemetryError
 from telemetry_cli import (
+    admin,
     allowlist,
     catalog,
     config,
@@ -46,6 +47,7 @@ app.add_typer(mode.app, name="mode")
 app.add_typer(config.app, name="config")
 app.add_typer(gateway.app, name="gateway")
 app.add_typer(ingest.app, name="ingest")
+app.add_typer(admin.app, name="admin")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
