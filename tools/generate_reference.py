@@ -16,6 +16,7 @@ from commands_page import render_commands
 from metrics_page import render_metrics
 from pydantic.fields import FieldInfo
 
+from admin.settings import AdminSettings
 from export.settings import ExporterSettings
 from gateway.settings import GatewaySettings
 from ingest import IngestSettings
@@ -40,6 +41,7 @@ PROGRAMS: tuple[tuple[str, str, type[EnvironmentSettings], type[EnvironmentSetti
         IngestSettings,
         RecorderSettings,
     ),
+    ("The admin page", "Read by `telemetry admin serve`.", AdminSettings, PrivacySettings),
 )
 
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 
 from admin import formats
@@ -11,8 +12,8 @@ from recorder.event_log_panels import Span
 HEIGHT: Final = 100
 """Of every chart, in its own units."""
 
-_TICKS: Final = 4
-_LABELS: Final = 6
+_MOST_TICKS: Final = 5
+_MOST_LABELS: Final = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +71,30 @@ class Bar:
 
 
 @dataclass(frozen=True, slots=True)
+class Tick:
+    """A line across a chart.
+
+    Attributes:
+        label: What it stands for.
+        y: Where it is, from above.
+    """
+
+    label: str
+    y: float
+
+
+@dataclass(frozen=True, slots=True)
 class Chart:
     """A chart of bars.
 
     Attributes:
         bars: From left to right.
-        ticks: What the axis says, from above.
+        ticks: The axis, from above.
         series: For the legend and the table.
     """
 
     bars: Sequence[Bar]
-    ticks: Sequence[str]
+    ticks: Sequence[Tick]
     series: Sequence[Series]
 
     @property
@@ -98,26 +112,33 @@ def stacked_bars(spans: Sequence[Span], series: Sequence[Series]) -> Chart:
     """Returns a chart with a bar for each span, the first series at its bottom."""
     totals = [sum(one.values[place] for one in series) for place in range(len(spans))]
     step = _step(max(totals, default=0))
-    every = math.ceil(len(spans) / _LABELS)
-    of_a_day = bool(spans) and (spans[-1][1] - spans[0][0]).days <= 1
-    bars = []
-    for place, span in enumerate(spans):
-        # Counted from the right: the latest time is the one that is looked for.
-        labelled = (len(spans) - 1 - place) % every == 0
-        bars.append(
-            Bar(
-                name=formats.span_name(span),
-                label=formats.span_label(span, of_a_day=of_a_day) if labelled else "",
-                total=totals[place],
-                segments=_segments([(one.values[place], one.colour) for one in series], step * _TICKS),
-                parts=sorted(
-                    ((one.name, one.values[place], one.colour) for one in series if one.values[place]),
-                    key=lambda part: -part[1],
-                ),
-            )
+    ticks = max(1, math.ceil(max(totals, default=0) / step))
+    labels = _labels(spans)
+    bars = [
+        Bar(
+            name=formats.span_name(span),
+            label=labels.get(place, ""),
+            total=totals[place],
+            segments=_segments([(one.values[place], one.colour) for one in series], step * ticks),
+            parts=sorted(
+                ((one.name, one.values[place], one.colour) for one in series if one.values[place]),
+                key=lambda part: -part[1],
+            ),
         )
-    ticks = [formats.short_number(step * tick) for tick in range(_TICKS, -1, -1)]
-    return Chart(bars, ticks, series)
+        for place, span in enumerate(spans)
+    ]
+    axis = [Tick(formats.short_number(step * tick), 100 - 100 * tick / ticks) for tick in range(ticks, -1, -1)]
+    return Chart(bars, axis, series)
+
+
+def _labels(spans: Sequence[Span]) -> dict[int, str]:
+    """Returns what the axis says below some of the spans: the hour within a day, else the day where one begins."""
+    within_a_day = not spans or spans[-1][1] - spans[0][0] <= timedelta(days=1)
+    places = [place for place, span in enumerate(spans) if within_a_day or span[0].hour == 0]
+    every = max(1, math.ceil(len(places) / _MOST_LABELS))
+    # Counted from the right: the latest time is the one that is looked for.
+    labelled = places[::-1][::every]
+    return {place: f"{spans[place][0]:%H:%M}" if within_a_day else f"{spans[place][0]:%d %b}" for place in labelled}
 
 
 def _segments(values: Sequence[tuple[int, int]], highest: float) -> list[Segment]:
@@ -133,7 +154,7 @@ def _segments(values: Sequence[tuple[int, int]], highest: float) -> list[Segment
 
 def _step(highest: int) -> float:
     """Returns the distance of two ticks: the smallest of 1, 2, 2.5 and 5, times a power of ten, that is enough."""
-    wanted = max(1.0, highest / _TICKS)
+    wanted = max(1.0, highest / _MOST_TICKS)
     power = 10.0 ** math.floor(math.log10(wanted))
     steps = [power * factor for factor in (1, 2, 2.5, 5, 10)]
     # Counts are whole, and so are their ticks.

@@ -55,11 +55,12 @@ def duration(seconds: float) -> str:
 
 
 def ago(moment: datetime, now: datetime) -> str:
-    """Returns how long ago something was: `3 h 12 min ago`; `in 5 min` for what is to come."""
+    """Returns how long ago something was, as roughly as people tell it: `21 h ago`; `in 5 min` for what is to come."""
     seconds = (now - moment).total_seconds()
     if abs(seconds) < 1:
         return "just now"
-    return f"{duration(seconds)} ago" if seconds > 0 else f"in {duration(-seconds)}"
+    rough = next(f"{abs(seconds) // length:.0f} {unit}" for unit, length in _UNITS if abs(seconds) >= length)
+    return f"{rough} ago" if seconds > 0 else f"in {rough}"
 
 
 def moment(value: datetime) -> str:
@@ -78,8 +79,3 @@ def span_name(span: Span) -> str:
     if until - since >= _DAY:
         return f"{since:%a %d %b %Y}"
     return f"{since:%a %d %b, %H:%M} to {until:%H:%M}"
-
-
-def span_label(span: Span, *, of_a_day: bool) -> str:
-    """Returns a span for an axis: the hour where all of them lie in about a day, else the day."""
-    return f"{span[0]:%H:%M}" if of_a_day else f"{span[0]:%d %b}"

@@ -14,12 +14,14 @@ from admin.time_range import TimeRange
 from recorder.database import Database
 from recorder.event_log_panels import EventLogPanels, Span, SpanCounts
 from recorder.export_queue import ExportQueue, QueueCounts
+from recorder.export_runs import ExportRun, ExportRuns
 from telemetry.event import Clock
 
 COLOURS: Final = 5
 """How many series have a colour of their own; the others share one, numbered `COLOURS`."""
 
 TOP: Final = 10
+RUNS: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,7 @@ class Overview:
         top_features: The features with the most events.
         top_events: The events that happened most.
         counts: The queue.
+        runs: The last export passes, the latest first.
     """
 
     features: Sequence[str]
@@ -58,6 +61,7 @@ class Overview:
     top_features: Sequence[TopRow]
     top_events: Sequence[TopRow]
     counts: QueueCounts
+    runs: Sequence[ExportRun]
 
 
 def split_name(name: str) -> tuple[str, str]:
@@ -90,6 +94,7 @@ class OverviewReader:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._panels = EventLogPanels(database)
         self._queue = ExportQueue(database, clock=clock)
+        self._runs = ExportRuns(database)
 
     async def read(self, time_range: TimeRange, feature: str, now: datetime) -> Overview:
         """Returns the facts of a range of time.
@@ -115,6 +120,7 @@ class OverviewReader:
                 group.start_soon(read, "events", self._panels.events, spans, feature)
                 group.start_soon(read, "people", self._panels.people, people_spans, feature)
                 group.start_soon(read, "counts", self._queue.counts)
+                group.start_soon(read, "runs", self._runs.latest, RUNS)
         except BaseExceptionGroup as errors:
             # All of them have the same cause, and a page says one line.
             first: BaseException = errors.exceptions[0]
@@ -135,6 +141,7 @@ def _overview(found: Mapping[str, Any], spans: Sequence[Span], people_spans: Seq
         top_features=[TopRow(name, "", sum(values), values) for name, values in by_feature[:TOP]],
         top_events=[TopRow(*split_name(name), sum(values), values) for name, values in by_name[:TOP]],
         counts=found["counts"],
+        runs=found["runs"],
     )
 
 

@@ -260,6 +260,7 @@ def _facts(overview: Overview) -> dict[str, Any]:
             {"feature": row.feature, "action": row.action, "events": row.events} for row in overview.top_events
         ],
         "queue": asdict(overview.counts),
+        "export_runs": [asdict(run) for run in overview.runs],
     }
 
 

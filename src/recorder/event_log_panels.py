@@ -92,7 +92,7 @@ class EventLogPanels:
 
 
 def _text(value: str | bytes) -> str:
-    # SQLite gives bytes, see below: a text there can hold bytes that are none.
+    # SQLite is asked for bytes: a text there can hold some that are none, which its driver would refuse.
     return value if isinstance(value, str) else value.decode(errors="replace")
 
 
@@ -111,7 +111,7 @@ _OF_A_FEATURE: Final = "AND substr(name, 1, length({prefix})) = {prefix}"
 _EVENTS: Final = """
     WITH spans AS ({spans})
     SELECT (
-        SELECT {as_array}(sum(events), {as_object}(name, events) FILTER (WHERE place <= {names})){as_text}
+        SELECT CAST({as_array}(sum(events), {as_object}(name, events) FILTER (WHERE place <= {names})) AS {text})
         FROM (
             SELECT name, count(*) AS events, row_number() OVER (ORDER BY count(*) DESC, name) AS place
             FROM event_logs WHERE {within} {of_a_feature} GROUP BY name
@@ -135,14 +135,14 @@ _NAMES: Final = """
         SELECT (SELECT min(name) FROM event_logs WHERE event_logs.name > names.name)
         FROM names WHERE names.name IS NOT NULL
     )
-    SELECT name{as_text} FROM names WHERE name IS NOT NULL LIMIT {names}
+    SELECT CAST(name AS {text}) FROM names WHERE name IS NOT NULL LIMIT {names}
 """
 _SQLITE: Final = {
     "spans": _SPANS_SQLITE,
     "prefix": ":prefix",
     "as_array": "json_array",
     "as_object": "json_group_object",
-    "as_text": "",
+    "text": "BLOB",
     "names": ":names",
 }
 _POSTGRESQL: Final = {
@@ -150,7 +150,7 @@ _POSTGRESQL: Final = {
     "prefix": "%(prefix)s::text",
     "as_array": "json_build_array",
     "as_object": "json_object_agg",
-    "as_text": "::text",
+    "text": "text",
     "names": "%(names)s",
 }
 

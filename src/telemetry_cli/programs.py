@@ -29,6 +29,10 @@ def programs() -> Mapping[str, type[EnvironmentSettings]]:
         from ingest import IngestSettings  # noqa: PLC0415 - see above
 
         found["ingest"] = IngestSettings
+    with contextlib.suppress(ModuleNotFoundError):  # likewise
+        from admin import AdminSettings  # noqa: PLC0415 - see above
+
+        found["admin"] = AdminSettings
     return found
 
 

@@ -1,0 +1,41 @@
+"""The admin page in this process: a client that keeps cookies and follows redirects, as a browser does."""
+
+import re
+from typing import Any
+
+from starlette.testclient import TestClient
+
+from admin import Access, admin_app
+from recorder.database import Database
+from recorder.settings import PrivacySettings
+from support.databases import ManualClock
+from telemetry.event import Clock
+
+ORIGIN = "http://127.0.0.1:10090"
+TOKEN = "a-token-of-enough-characters"
+
+
+def admin_client(
+    database: Database,
+    *,
+    token: str | None = None,
+    hosts: tuple[str, ...] = (),
+    clock: Clock | None = None,
+    **privacy: Any,
+) -> TestClient:
+    clock = clock or ManualClock()
+    access = Access(token, secret=b"known to tests", clock=clock)
+    app = admin_app(database, PrivacySettings.load(**privacy), access=access, hosts=hosts, clock=clock)
+    return TestClient(app, base_url=ORIGIN, headers={"Origin": ORIGIN})
+
+
+def form_token(page: str) -> str:
+    """Returns what a page's forms must hold."""
+    found = re.search(r'name="form_token" value="([0-9a-f]+)"', page)
+    assert found is not None, page
+    return found.group(1)
+
+
+def text_of(page: str) -> str:
+    """Returns what a page says, without markup."""
+    return " ".join(re.sub(r"<[^>]+>", " ", page.partition("<main")[2].partition("</main>")[0]).split())
