@@ -118,7 +118,7 @@ def test_a_session_of_another_token_does_not_hold(database: Database) -> None:
 def test_a_made_up_session_does_not_hold(database: Database, cookie: str) -> None:
     client = admin_client(database, token=TOKEN)
 
-    answer = client.get("/", headers={"Cookie": f"telemetry_admin_10090={cookie}".encode()}, follow_redirects=False)
+    answer = client.get("/", headers={b"Cookie": f"telemetry_admin_10090={cookie}".encode()}, follow_redirects=False)
 
     assert answer.status_code == 303
 
