@@ -57,6 +57,10 @@ class GatewayStore:
         sleep: Waits seconds, between two tries.
         id_factory: Makes request ids.
         random: Spreads the waits.
+
+    Attributes:
+        policy: As given.
+        redactor: As given.
     """
 
     def __init__(
@@ -73,8 +77,8 @@ class GatewayStore:
         random: Random | None = None,
     ) -> None:
         self._gateway = gateway
-        self._policy = policy
-        self._redactor = redactor
+        self.policy = policy
+        self.redactor = redactor
         self._deadline = deadline.total_seconds()
         self._chunk_bytes = chunk_bytes
         self._monotonic = monotonic
@@ -129,7 +133,7 @@ class GatewayStore:
         if connection is not None:
             raise InvalidConnectionError("connection", "cannot be joined by a recorder at a gateway; leave it out")
         # SECURITY: export mode, consent and the user's switch decide before anything is sent.
-        leaving = [self._redacted(event) for event in events if self._policy.allows(event)]
+        leaving = [self._redacted(event) for event in events if self.policy.allows(event)]
         if not leaving:
             return
         outcome = _Outcome()
@@ -148,7 +152,7 @@ class GatewayStore:
         leaving = pb.Event()
         leaving.CopyFrom(event)
         # SECURITY: what must not leave is removed from the copy that is sent, and that is checked.
-        self._redactor.redact(leaving)
+        self.redactor.redact(leaving)
         return leaving
 
     def _try(self, send: Callable[[timedelta], GatewayError | None], outcome: _Outcome) -> None:
@@ -188,8 +192,8 @@ class GatewayStore:
         }
         chunks = ChunkMaker(
             lambda ids: {event_id: waiting[event_id] for event_id in ids},
-            redactor=self._redactor,
-            policy=self._policy,
+            redactor=self.redactor,
+            policy=self.policy,
             chunk_bytes=self._chunk_bytes,
         )
         courier = Courier(self._gateway, lambda _ids: True)

@@ -3,6 +3,7 @@
 from recorder.aio import AsyncRecorder
 from recorder.best_effort import BestEffortRecorder
 from recorder.buffered import BufferedRecorder
+from recorder.diversion import Diversion, divert_events
 from recorder.errors import (
     DatabaseBusyError,
     DatabaseFailedError,
@@ -27,6 +28,7 @@ __all__ = [
     "DatabaseFullError",
     "DatabaseReadOnlyError",
     "DatabaseUnavailableError",
+    "Diversion",
     "DuplicateEventError",
     "EventStore",
     "InvalidConnectionError",
@@ -35,5 +37,6 @@ __all__ = [
     "SchemaVersionError",
     "TeeStore",
     "UnsupportedDatabaseError",
+    "divert_events",
     "without_event_logs",
 ]

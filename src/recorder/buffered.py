@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import LiteralString
 
 from recorder.best_effort import log_failure, log_not_recorded
+from recorder.diversion import current_diversion
 from recorder.flush_buffer import FlushBuffer, Waiting
 from recorder.recorder import Recorder
 from recorder.tee import event_logs_skipped
@@ -74,6 +75,10 @@ class BufferedRecorder:
         try:
             given.extend(events)
             built = self._recorder.build(given)
+            if current_diversion() is not None:
+                # Who diverts events wants to see them when the call has returned.
+                self._recorder.store(built, without_event_logs=without_event_logs)
+                return [event.id for event in built]
         except Exception as error:  # noqa: BLE001 - no failure of telemetry may reach the caller
             for event in given:
                 log_failure(event, error)

@@ -8,6 +8,7 @@ import structlog
 from sqlalchemy import Engine
 
 from recorder.database import Database, create_database_engine
+from recorder.diversion import current_diversion
 from recorder.tee import TeeStore
 from recorder.transaction import CallersConnection
 from telemetry import Catalog, EventBuilder, EventParameters, ExportPolicy, NewEvent, Redactor, TelemetryMode
@@ -223,7 +224,13 @@ class Recorder:
             RecorderError: The database failed; nothing was stored.
             RedactionError: An event could not be redacted; nothing was stored.
         """
-        if events and not self._off:
+        if not events or self._off:
+            return
+        if (diversion := current_diversion()) is not None:
+            diversion.take_events(
+                events, store=self._store, connection=connection, without_event_logs=without_event_logs
+            )
+        else:
             self._store.store_events(events, connection=connection, without_event_logs=without_event_logs)
 
     def close(self) -> None:

@@ -69,12 +69,16 @@ class TeeStore:
         database: Where the tables are.
         policy: Decides which events are queued.
         redactor: Removes from the queue's copy what must not leave.
+
+    Attributes:
+        policy: As given.
+        redactor: As given.
     """
 
     def __init__(self, database: Database, *, policy: ExportPolicy, redactor: Redactor) -> None:
         self._database = database
-        self._policy = policy
-        self._redactor = redactor
+        self.policy = policy
+        self.redactor = redactor
         self._sql = insert_statements(database.engine.dialect.name)
         self._group = GroupCommit(self._write)
 
@@ -112,17 +116,17 @@ class TeeStore:
 
     def _rows(self, event: pb.Event, *, skip_logs: bool) -> _Rows:
         timestamp = self._database.to_driver(event.timestamp.ToDatetime(UTC))
-        exportable = self._policy.allows(event)
+        exportable = self.policy.allows(event)
         logs_row = None
         if not skip_logs:
-            private_exportable = self._redactor.exports_private_metadata(event)
+            private_exportable = self.redactor.exports_private_metadata(event)
             logs_row = translate(event, timestamp, exportable=exportable, private_exportable=private_exportable)
         if not exportable:
             return _Rows(logs_row, None)
         queued = pb.Event()
         queued.CopyFrom(event)
         # SECURITY: what the allowlist of today forbids is never written to the queue.
-        self._redactor.redact(queued)
+        self.redactor.redact(queued)
         return _Rows(logs_row, (event.id, timestamp, queued.SerializeToString()))
 
     def _write(self, rows: Sequence[_Rows]) -> None:

@@ -16,8 +16,8 @@ from recorder.database import Database, create_database_engine
 from recorder.export_queue import ExportQueue
 from support.fault_proxy import FaultProxy, postgresql_target
 from support.recorders import EXPORT_ALL, logged, make_recorder, queued
-from support.scripted_gateway import scripted_gateway
 from telemetry import NewEvent, Redactor
+from telemetry_testing import scripted_gateway
 
 FAULTS = int(os.environ.get("TELEMETRY_TEST_FAULTS", "12"))
 """For each database; `make faults` sets more."""

@@ -13,8 +13,8 @@ from export import Exporter, ExporterSettings, ExportMetrics, GatewayClient, Pas
 from recorder.export_queue import ExportQueue
 from recorder.export_runs import ExportRuns
 from support.recorders import EXPORT_ALL
-from support.scripted_gateway import ScriptedGateway, scripted_gateway
 from telemetry import ExportPolicy, Redactor
+from telemetry_testing import ScriptedGateway, scripted_gateway
 
 QUICK = PassSettings(backoff=(timedelta(milliseconds=1), timedelta(milliseconds=2)))
 

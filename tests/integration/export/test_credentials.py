@@ -20,8 +20,8 @@ from recorder.database import Database
 from recorder.export_queue import ExportQueue
 from support.gateway_certificates import CertificateAuthority
 from support.recorders import EXPORT_ALL, make_recorder
-from support.scripted_gateway import Refuse, scripted_gateway
 from telemetry import Redactor
+from telemetry_testing import Refuse, scripted_gateway
 
 SECRET = "CLIENT-SECRET-3d9a"
 

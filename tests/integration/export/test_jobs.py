@@ -17,8 +17,8 @@ from recorder.errors import DatabaseBusyError
 from recorder.export_queue import ExportQueue
 from support.databases import ManualClock
 from support.recorders import logged, make_recorder
-from support.scripted_gateway import Batch, ScriptedGateway, acknowledge
 from telemetry import NewEvent
+from telemetry_testing import Batch, ScriptedGateway, acknowledge
 
 MINUTE = timedelta(minutes=1)
 

@@ -12,8 +12,8 @@ from recorder.errors import DatabaseBusyError
 from recorder.export_runs import ExportRun, ExportRuns
 from support.databases import ManualClock
 from support.recorders import make_recorder
-from support.scripted_gateway import Refuse, ScriptedGateway
 from telemetry import ExportMode, ExportPolicy, NewEvent
+from telemetry_testing import Refuse, ScriptedGateway
 
 
 class _NoRuns(ExportRuns):

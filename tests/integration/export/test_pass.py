@@ -16,9 +16,9 @@ from recorder.export_queue import ExportQueue, QueueCounts
 from recorder.queue_reading import QueueReading
 from support.databases import ManualClock
 from support.recorders import make_recorder
-from support.scripted_gateway import Batch, Refuse, ScriptedGateway, acknowledge
 from telemetry import EventParameters, NewEvent
 from telemetry.v1 import telemetrygateway_pb2 as pb
+from telemetry_testing import Batch, Refuse, ScriptedGateway, acknowledge
 
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
 INTERNAL = grpc.StatusCode.INTERNAL

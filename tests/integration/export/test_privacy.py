@@ -20,7 +20,6 @@ from recorder.queue_reading import QueueReading
 from recorder.settings import PrivacySettings
 from support.events import CANARY, sensitive_event, valid_parameters
 from support.recorders import EXPORT_ALL, make_recorder
-from support.scripted_gateway import Batch, Refuse, ScriptedGateway, acknowledge
 from telemetry import (
     Allowlist,
     AllowlistEntry,
@@ -33,6 +32,7 @@ from telemetry import (
 )
 from telemetry.event import new_event_id
 from telemetry.v1 import telemetrygateway_pb2 as pb
+from telemetry_testing import Batch, Refuse, ScriptedGateway, acknowledge
 
 
 def queue_raw(database: Database, event: pb.Event, payload: bytes | None = None) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeAlias
 
 import grpc
 
@@ -17,7 +17,12 @@ from telemetry.v1.telemetrygateway_pb2_grpc import (
 
 
 class Refuse(Exception):  # noqa: N818 - what a script raises
-    """Ends the stream with a status."""
+    """Ends the call with a status.
+
+    Args:
+        code: The status.
+        details: Its text.
+    """
 
     def __init__(self, code: grpc.StatusCode, details: str = "scripted") -> None:
         super().__init__(details)
@@ -25,12 +30,19 @@ class Refuse(Exception):  # noqa: N818 - what a script raises
         self.details = details
 
 
-Script = Callable[["Batch"], pb.RecordEventsResponse | None]
+class EndStream(Exception):  # noqa: N818 - what a script raises
+    """Ends the stream with OK, whatever the client has still to send or is owed. A single call is just answered."""
 
 
 @dataclass
 class Batch:
-    """What a script is shown: one non-empty request."""
+    """What a script is shown: one non-empty request.
+
+    Attributes:
+        stream: Which stream it came in, or which single call it is; counted from 1 over both.
+        number: Its place in the stream, from 1.
+        events: What it holds.
+    """
 
     stream: int
     number: int
@@ -38,7 +50,12 @@ class Batch:
 
     @property
     def ids(self) -> list[str]:
+        """The events' ids."""
         return [event.id for event in self.events]
+
+
+Script: TypeAlias = Callable[[Batch], pb.RecordEventsResponse | None]
+"""Decides on a batch: returns the answer, None for none at all, or raises `Refuse` or `EndStream`."""
 
 
 def acknowledge(batch: Batch) -> pb.RecordEventsResponse:
@@ -48,10 +65,20 @@ def acknowledge(batch: Batch) -> pb.RecordEventsResponse:
 
 @dataclass
 class ScriptedGateway(TelemeteryGatewayServiceServicer):
-    """Serves a script."""
+    """Serves a script. Made by `scripted_gateway`.
+
+    Attributes:
+        script: What is done with each batch; may be changed while it serves.
+        at_start: Called when a stream or a single call begins, with its number and its headers; may raise `Refuse`.
+        batches: What it was sent, in order.
+        metadata: The first message of each stream, and of each single call.
+        headers: Their headers.
+        raw: Every byte of every message, to be searched for what must not be there.
+        address: Where it listens, as exporters take it: `http://127.0.0.1:PORT`.
+    """
 
     script: Script = acknowledge
-    at_start: Callable[[int, dict[str, str]], None] = lambda stream, metadata: None
+    at_start: Callable[[int, dict[str, str]], None] = lambda _stream, _headers: None
     batches: list[Batch] = field(default_factory=list)
     metadata: list[pb.RecordEventsRequestMetadata] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
@@ -62,15 +89,22 @@ class ScriptedGateway(TelemeteryGatewayServiceServicer):
 
     @property
     def streams(self) -> int:
+        """How many streams and single calls began."""
         return len(self.metadata)
 
     @property
     def received(self) -> list[str]:
+        """The id of every event that it was sent, in order, as often as it was."""
         return [event_id for batch in self.batches for event_id in batch.ids]
+
+    def close_connections(self) -> None:
+        """Breaks every connection and every call on it, at once, and listens no more, like a process that is killed."""
+        self.server.stop(0).wait()
 
     def RecordEvents(  # noqa: N802 - the contract's name
         self, request_iterator: Iterator[pb.RecordEventsRequest], context: Any
     ) -> Iterator[pb.RecordEventsResponse]:
+        """Serves a stream."""
         headers = dict(context.invocation_metadata())
         first = next(request_iterator)
         with self.lock:
@@ -88,26 +122,37 @@ class ScriptedGateway(TelemeteryGatewayServiceServicer):
                 if (response := self.script(batch)) is not None:
                     yield response
         except Refuse as refusal:
-            self._abort(context, refusal)
+            _abort(context, refusal)
+        except EndStream:
+            return
 
     def RecordEvent(self, request: pb.RecordEventRequest, context: Any) -> pb.RecordEventResponse:  # noqa: N802
+        """Serves a single call."""
+        headers = dict(context.invocation_metadata())
         with self.lock:
-            self.headers.append(dict(context.invocation_metadata()))
+            self.headers.append(headers)
             self.metadata.append(request.metadata)
             self.raw += request.SerializeToString()
             batch = Batch(self.streams, 1, [request.event])
             self.batches.append(batch)
         try:
-            self.at_start(batch.stream, self.headers[-1])
-            self.script(batch)
+            self.at_start(batch.stream, headers)
+            answer = self.script(batch)
         except Refuse as refusal:
-            self._abort(context, refusal)
+            _abort(context, refusal)
+        except EndStream:
+            return pb.RecordEventResponse()
+        # This call has no lists of ids: what a stream says with them is a status here.
+        for rejected in answer.rejected_events if answer else ():
+            _abort(context, Refuse(grpc.StatusCode.INVALID_ARGUMENT, rejected.reason))
+        if answer is None or not answer.succeeded_events:
+            _abort(context, Refuse(grpc.StatusCode.UNAVAILABLE, "not acknowledged"))
         return pb.RecordEventResponse()
 
-    @staticmethod
-    def _abort(context: Any, refusal: Refuse) -> NoReturn:
-        context.abort(refusal.code, refusal.details)
-        raise AssertionError
+
+def _abort(context: Any, refusal: Refuse) -> NoReturn:
+    context.abort(refusal.code, refusal.details)
+    raise AssertionError  # `abort` raises
 
 
 @contextmanager
@@ -118,7 +163,14 @@ def scripted_gateway(
     max_message_bytes: int = 4 * 1024 * 1024,
     host: str = "127.0.0.1",
 ) -> Iterator[ScriptedGateway]:
-    """Yields a gateway that listens."""
+    """Yields a gateway that listens on a free port of loopback, until the block ends.
+
+    Args:
+        script: What it does first.
+        credentials: TLS; plain text otherwise.
+        max_message_bytes: The largest request that it takes.
+        host: The name that its address says.
+    """
     gateway = ScriptedGateway(script)
     server = grpc.server(
         futures.ThreadPoolExecutor(8), options=(("grpc.max_receive_message_length", max_message_bytes),)

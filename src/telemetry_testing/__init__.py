@@ -1,0 +1,34 @@
+"""For tests of services that record: what was recorded, and a gateway that misbehaves as it is told.
+
+pytest finds the fixtures by itself; see docs/how-to/test-your-telemetry.md.
+"""
+
+from telemetry_testing.recorded_event import RecordedEvent
+from telemetry_testing.scripted_gateway import (
+    Batch,
+    EndStream,
+    Refuse,
+    Script,
+    ScriptedGateway,
+    acknowledge,
+    scripted_gateway,
+)
+from telemetry_testing.scripts import delay, ignore, in_turn, refuse, reject
+from telemetry_testing.telemetry_events import TelemetryEvents
+
+__all__ = [
+    "Batch",
+    "EndStream",
+    "RecordedEvent",
+    "Refuse",
+    "Script",
+    "ScriptedGateway",
+    "TelemetryEvents",
+    "acknowledge",
+    "delay",
+    "ignore",
+    "in_turn",
+    "refuse",
+    "reject",
+    "scripted_gateway",
+]
