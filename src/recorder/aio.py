@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, LiteralString, Union
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, LiteralString, Union
 from recorder.best_effort import log_not_recorded
 from recorder.forks import Forkable
 from recorder.recorder import Recorder
+from recorder.shared_writes import SharedWrites
 from recorder.tee import event_logs_skipped
 from telemetry import EventParameters, NewEvent
 from telemetry.v1 import telemetrygateway_pb2 as pb
@@ -24,27 +25,36 @@ AsyncCallersConnection = Union["AsyncConnection", "AsyncSession"]
 class AsyncRecorder(Forkable):
     """Records like `Recorder`, from coroutines.
 
-    Events are checked where `record` is called, and written by a small pool of threads. A caller
-    that is cancelled while it waits does not stop the write: the event is stored, or the failure
-    is logged.
+    Events are checked where `record` is called, and written by a small pool of threads; while all of these are busy,
+    what arrives is gathered and then written together. A caller that is cancelled while it waits does not stop the
+    write: the event is stored, or the failure is logged.
 
     Args:
         recorder: The strict recorder that does the work.
-        threads: How many events may be written at the same time.
+        threads: How many writes there may be at the same time.
     """
 
     def __init__(self, recorder: Recorder, *, threads: int = 4) -> None:
         super().__init__()
         self._recorder = recorder
         self._threads = threads
-        self._pool = self._new_pool()
+        self._begin()
 
     def after_fork_in_child(self) -> None:
         """Begins with threads of its own: the parent's pool would wait for ever for those that it had."""
-        self._pool = self._new_pool()
+        self._begin()
 
-    def _new_pool(self) -> ThreadPoolExecutor:
-        return ThreadPoolExecutor(self._threads, thread_name_prefix="telemetry-recorder")
+    def _begin(self) -> None:
+        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="telemetry-recorder")
+        self._writes = {
+            skip_logs: SharedWrites(
+                partial(self._recorder.store, without_event_logs=skip_logs),
+                _report_failure,
+                self._pool,
+                writers=self._threads,
+            )
+            for skip_logs in (False, True)
+        }
 
     async def record(
         self,
@@ -93,13 +103,7 @@ class AsyncRecorder(Forkable):
         """Stores events that `build` made, all or none: see `Recorder.store`."""
         # The pool's threads do not see this task's context variables.
         skip_logs = without_event_logs or event_logs_skipped()
-        writing = self._pool.submit(partial(self._recorder.store, events, without_event_logs=skip_logs))
-        try:
-            # Whoever awaits may be cancelled; the write is not.
-            await asyncio.shield(asyncio.wrap_future(writing))
-        except asyncio.CancelledError:
-            writing.add_done_callback(partial(_report_failure, events))
-            raise
+        await self._writes[skip_logs].submit(events)
 
     async def close(self) -> None:
         """Waits for what is being written, then closes the recorder's own connections."""
@@ -107,8 +111,6 @@ class AsyncRecorder(Forkable):
         self._recorder.close()
 
 
-def _report_failure(events: Sequence[pb.Event], writing: "Future[None]") -> None:
-    error = writing.exception()
-    if error is not None:
-        for event in events:
-            log_not_recorded(event.feature, event.action, event.parameters.version, error)
+def _report_failure(events: Sequence[pb.Event], error: Exception) -> None:
+    for event in events:
+        log_not_recorded(event.feature, event.action, event.parameters.version, error)

@@ -1,0 +1,139 @@
+"""Lets the events of many coroutines ride in one write, without a thread for each.
+
+What arrives while all writers are busy is written together by the first that becomes free. Alone, a caller waits for
+nobody.
+"""
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from copy import copy
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Generic, TypeVar
+
+from telemetry import TelemetryError
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting(Generic[T]):
+    """A caller who waits for the outcome."""
+
+    items: Sequence[T]
+    loop: asyncio.AbstractEventLoop
+    outcome: "asyncio.Future[None]"
+
+
+class SharedWrites(Generic[T]):
+    """Writes for coroutines, of one loop or of many.
+
+    Args:
+        write: Writes items, all or none, or raises. Runs in the executor.
+        report: Told of items that were not written, and why, when nobody waits for them any more.
+        executor: Runs the writers.
+        writers: How many write at the same time.
+        most_items: So many at most are written together.
+    """
+
+    def __init__(
+        self,
+        write: Callable[[Sequence[T]], None],
+        report: Callable[[Sequence[T], Exception], None],
+        executor: Executor,
+        *,
+        writers: int,
+        most_items: int = 500,
+    ) -> None:
+        self._write = write
+        self._report = report
+        self._executor = executor
+        self._writers = writers
+        self._most_items = most_items
+        self._lock = threading.Lock()
+        self._waiting: deque[_Waiting[T]] = deque()
+        self._writing = 0
+
+    async def submit(self, items: Sequence[T]) -> None:
+        """Writes a caller's items, all or none. A caller who is cancelled does not stop the write.
+
+        Raises:
+            Exception: What `write` raised for these items.
+        """
+        loop = asyncio.get_running_loop()
+        caller = _Waiting(items, loop, loop.create_future())
+        with self._lock:
+            self._waiting.append(caller)
+            begin = self._writing < self._writers
+            self._writing += begin
+        if begin:
+            self._begin()
+        await caller.outcome
+
+    def _begin(self) -> None:
+        try:
+            self._executor.submit(self._write_what_waits)
+        except RuntimeError:  # the executor was shut down; what waits is the other writers', and there are none
+            with self._lock:
+                self._writing -= 1
+                self._waiting.clear()
+            raise
+
+    def _write_what_waits(self) -> None:
+        while group := self._take():
+            outcomes = list(zip(group, self._outcomes(group), strict=True))
+            # Each loop is woken once, not once a caller.
+            for loop, told in groupby(outcomes, key=lambda outcome: outcome[0].loop):
+                self._tell(loop, list(told))
+
+    def _take(self) -> list[_Waiting[T]]:
+        group: list[_Waiting[T]] = []
+        room = self._most_items
+        with self._lock:
+            while self._waiting and (not group or len(self._waiting[0].items) <= room):
+                group.append(self._waiting.popleft())
+                room -= len(group[-1].items)
+            if not group:
+                self._writing -= 1
+        return group
+
+    def _outcomes(self, group: Sequence[_Waiting[T]]) -> list[Exception | None]:
+        error = self._attempt([item for caller in group for item in caller.items])
+        if error is None or len(group) == 1:
+            return [error] * len(group)
+        if isinstance(error, TelemetryError) and error.no_events_fault:
+            return [copy(error) for _ in group]
+        # Whatever it is, it is for the caller whose items raise it.
+        return [self._attempt(caller.items) for caller in group]
+
+    def _attempt(self, items: Sequence[T]) -> Exception | None:
+        try:
+            self._write(items)
+        except Exception as error:  # noqa: BLE001 - raised where the caller waits
+            return error
+        return None
+
+    def _tell(self, loop: asyncio.AbstractEventLoop, outcomes: Sequence[tuple[_Waiting[T], Exception | None]]) -> None:
+        try:
+            loop.call_soon_threadsafe(self._settle, outcomes)
+        except RuntimeError:  # the loop is closed: nobody waits in it any more
+            self._report_failures(outcomes)
+
+    def _settle(self, outcomes: Sequence[tuple[_Waiting[T], Exception | None]]) -> None:
+        gone = []
+        for caller, error in outcomes:
+            if caller.outcome.done():
+                gone.append((caller, error))
+            elif error is None:
+                caller.outcome.set_result(None)
+            else:
+                caller.outcome.set_exception(error)
+        self._report_failures(gone)
+
+    def _report_failures(self, outcomes: Sequence[tuple[_Waiting[T], Exception | None]]) -> None:
+        for caller, error in outcomes:
+            if error is not None:
+                self._report(caller.items, error)
