@@ -8,9 +8,10 @@ from typing import Final
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 from starlette.middleware.cors import CORSMiddleware
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Mount, Route
 
 from ingest.auth import Authenticator, Nobody
+from ingest.collection import CollectionEndpoint, CollectionMetrics
 from ingest.graphql import GRAPHQL_PATH, GraphQLEndpoint, GraphQLLimits
 from ingest.health import Health
 from ingest.limits import AddressLimit
@@ -83,6 +84,17 @@ def create_app(
         *Health(database).routes(),
         Route(GRAPHQL_PATH, _for_browsers(graphql, settings.allowed_origins)),
     ]
+
+    if packages := settings.packages():
+        collection = CollectionEndpoint(
+            packages,
+            recorder,
+            limit=limit,
+            body_timeout=settings.body_timeout,
+            metrics=CollectionMetrics(registry),
+        )
+        # Their routes are matched by the endpoint itself: they may lie anywhere that nothing else does.
+        routes.append(Mount("/", collection))
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncGenerator[None]:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from annotated_types import Ge, Gt
 from pydantic import AfterValidator, Field
 
+from ingest.collection import CollectionPackage, catalog_problem, read_packages
 from ingest.tokens import read_tokens
 from recorder.settings import RecorderSettings
 from telemetry.listening import ListenAddress, certificate_problem, is_loopback, split_listen_address
@@ -47,6 +48,11 @@ def _check_tokens(value: Path) -> Path:
     return value
 
 
+def _check_packages(value: Path) -> Path:
+    read_packages(value)
+    return value
+
+
 class IngestSettings(RecorderSettings):
     """Everything that the ingest service can be told. What may leave of what it records is `RecorderSettings`."""
 
@@ -80,6 +86,11 @@ class IngestSettings(RecorderSettings):
         False,  # noqa: FBT003 - the default of a field
         validation_alias=f"{_PREFIX}ANONYMOUS",
         description="Whether callers without a token may record.",
+    )
+    collection_file: Annotated[Path, AfterValidator(_check_packages)] | None = Field(
+        None,
+        validation_alias=f"{_PREFIX}COLLECTION_FILE",
+        description="The reviewed TOML file of the URLs that anybody may ping; none: there are none.",
     )
     cors_origins: Annotated[str, AfterValidator(_check_origins)] = Field(
         "",
@@ -141,6 +152,8 @@ class IngestSettings(RecorderSettings):
 
     def _faults_together(self) -> Iterator[tuple[str, str]]:
         yield from super()._faults_together()
+        if (catalog := self.catalog()) is not None and (problem := catalog_problem(self.packages(), catalog)):
+            yield "collection_file", problem
         certificate, key = self.tls_cert_file, self.tls_key_file
         if (certificate is None) != (key is None):
             yield "tls_cert_file", f"needs {_PREFIX}TLS_KEY_FILE, and the other way round"
@@ -160,6 +173,14 @@ class IngestSettings(RecorderSettings):
     def proxies(self) -> Sequence[str]:
         """The proxies that are believed."""
         return _words(self.trusted_proxies)
+
+    def packages(self) -> list[CollectionPackage]:
+        """Returns the event collection packages.
+
+        Raises:
+            InvalidPackagesError: The file cannot be read any more, or breaks its format.
+        """
+        return [] if self.collection_file is None else read_packages(self.collection_file)
 
     @property
     def certificate(self) -> tuple[Path, Path] | None:

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from telemetry.metrics_port import serve_metrics
 from telemetry.settings import InvalidSettingsError
+from telemetry_cli import packages
 from telemetry_cli.extras import needs_extra
 from telemetry_cli.options import DatabaseUrl
 from telemetry_cli.output import err, log_to_stderr
@@ -17,6 +18,8 @@ from telemetry_cli.output import err, log_to_stderr
 _log = structlog.get_logger("telemetry_cli.ingest")
 
 app = typer.Typer(help="Take events over HTTP, from clients that are not Python backends.", no_args_is_help=True)
+
+app.add_typer(packages.app, name="packages")
 
 
 @app.callback()
@@ -53,9 +56,15 @@ def serve(
             show_default=False,
         ),
     ] = None,
+    collection_file: Annotated[
+        Path | None,
+        typer.Option(
+            help="The URLs that anybody may ping. Default: TELEMETRY_INGEST_COLLECTION_FILE.", show_default=False
+        ),
+    ] = None,
     database_url: DatabaseUrl = None,
 ) -> None:
-    """Serve until SIGTERM or Ctrl-C: GraphQL at /.api/graphql, probes at /healthz and /readyz.
+    """Serve until SIGTERM or Ctrl-C: GraphQL at /.api/graphql, pings where packages say, probes (/healthz, /readyz).
 
     Prints the address on standard error when clients can connect; logs go there too. What is answered without errors is
     in the database. Everything else (TLS, limits, metrics) is set in the environment, see TELEMETRY_INGEST_* in the
@@ -70,13 +79,13 @@ def serve(
         tokens_file=tokens_file,
         anonymous=anonymous,
         cors_origins=cors_origins,
+        collection_file=collection_file,
         database_url=database_url,
     )
-    if settings.tokens_file is None and not settings.anonymous:
+    if settings.tokens_file is None and not settings.anonymous and settings.collection_file is None:
         variable = IngestSettings.variable_of("tokens_file")
-        raise InvalidSettingsError(
-            [(variable, "is not set, so nobody could record; name a file, or allow everybody with --anonymous")]
-        )
+        problem = "is not set, so nobody could record; name a file, or allow everybody with --anonymous"
+        raise InvalidSettingsError([(variable, f"{problem}; for pings alone, name a --collection-file")])
     registry = CollectorRegistry()
     metrics = None if settings.metrics_addr is None else serve_metrics(registry, settings.metrics_addr)
     if metrics is not None:

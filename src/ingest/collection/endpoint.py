@@ -1,17 +1,20 @@
 """The URLs that anybody may ping: each request that a package's route matches becomes an event."""
 
+import math
 from collections.abc import Iterable, MutableMapping, Sequence
+from datetime import timedelta
 from http import HTTPStatus
 from typing import Any, Final, Protocol
 
 import structlog
 from starlette.requests import ClientDisconnect
 
+from ingest.body import read_body
 from ingest.collection.metrics import CollectionMetrics
 from ingest.collection.packages import CollectionPackage
-from ingest.collection.partial_json import read_object
 from ingest.collection.routes import RouteTable
 from ingest.collection.variables import KeptVariables
+from ingest.errors import BodyTooLargeError, BodyTooSlowError
 from telemetry import (
     Client,
     EventContext,
@@ -25,6 +28,7 @@ from telemetry.asgi import Receive, Scope, Send
 MAX_BODY_BYTES: Final = 64 * 1024
 
 _METHODS: Final = ("GET", "POST")
+_CLOSE: Final = ((b"connection", b"close"),)
 _log = structlog.get_logger("ingest.collection")
 
 
@@ -49,7 +53,7 @@ class _Collector:
 
     def __init__(self, package: CollectionPackage, metrics: CollectionMetrics) -> None:
         self.package = package
-        self._kept = KeptVariables(package.variables)
+        self._variables = KeptVariables(package.variables)
         self._context = EventContext(client=Client(package.name))
         self._undeclared = metrics.variables.labels(package.name, "undeclared")
         self._unstorable = metrics.variables.labels(package.name, "unstorable")
@@ -60,21 +64,18 @@ class _Collector:
 
     def event(self, path: dict[str, str], query: str, body: bytes) -> NewEvent:
         """Returns what is kept of a request."""
-        document: dict[str, Any] = {}
-        if body:
-            document, whole = read_object(body)
-            if not whole:
-                self._partial_bodies.inc()
-        kept, undeclared, unstorable = self._kept.read(path, query, document)
-        if undeclared:
-            self._undeclared.inc(undeclared)
-        if unstorable:
-            self._unstorable.inc(unstorable)
+        reading = self._variables.read(path, query, body)
+        if not reading.whole_body:
+            self._partial_bodies.inc()
+        if reading.undeclared:
+            self._undeclared.inc(reading.undeclared)
+        if reading.unstorable:
+            self._unstorable.inc(reading.unstorable)
         return NewEvent.with_run_time_names(
             self.package.feature,
             self.package.action,
             # SECURITY: private, so that nothing of it leaves the instance without the allowlist.
-            EventParameters(private_metadata=kept) if kept else None,
+            EventParameters(private_metadata=reading.kept) if reading.kept else None,
             # SECURITY: of the client nothing is known but what it pinged: no address, no user agent.
             context=self._context,
         )
@@ -90,6 +91,7 @@ class CollectionEndpoint:
         packages: What is collected.
         recorder: Where events go.
         limit: How much one client may send; None: any number.
+        body_timeout: How long a body may take to come.
         metrics: What is counted.
     """
 
@@ -99,14 +101,16 @@ class CollectionEndpoint:
         recorder: EventSink,
         *,
         limit: RequestLimit | None = None,
+        body_timeout: timedelta = timedelta(seconds=10),
         metrics: CollectionMetrics | None = None,
     ) -> None:
         self.metrics = metrics or CollectionMetrics()
         self._recorder = recorder
         self._limit = limit
+        self._body_timeout = body_timeout
         self._routes = RouteTable([(package.route, _Collector(package, self.metrics)) for package in packages])
-        self._unmatched, self._too_large, self._limited = (
-            self.metrics.requests.labels("", outcome) for outcome in ("unmatched", "too_large", "limited")
+        self._unmatched, self._too_large, self._too_slow, self._limited = (
+            self.metrics.requests.labels("", outcome) for outcome in ("unmatched", "too_large", "too_slow", "limited")
         )
         self._failing = False
 
@@ -119,21 +123,27 @@ class CollectionEndpoint:
             return
         if self._limit is not None and (wait := self._limit.retry_after(scope)) is not None:
             self._limited.inc()
-            await _answer(send, HTTPStatus.TOO_MANY_REQUESTS, ((b"retry-after", str(max(1, round(wait))).encode()),))
+            await _answer(send, HTTPStatus.TOO_MANY_REQUESTS, ((b"retry-after", str(math.ceil(wait)).encode()),))
             return
         try:
-            body = await _read_body(receive)
+            body = await read_body(receive, max_bytes=MAX_BODY_BYTES, within=self._body_timeout)
         except ClientDisconnect:
             return
-        if body is None:
+        except BodyTooLargeError:
             self._too_large.inc()
-            await _answer(send, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, ((b"connection", b"close"),))
+            await _answer(send, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _CLOSE)
+            return
+        except BodyTooSlowError:
+            self._too_slow.inc()
+            await _answer(send, HTTPStatus.REQUEST_TIMEOUT, _CLOSE)
             return
         await _answer(send, await self._collect(scope, body))
 
     async def _collect(self, scope: Scope, body: bytes) -> HTTPStatus:
         """Records a request; returns what it is answered."""
-        found = self._routes.match(scope["raw_path"].decode("utf-8", "replace"))
+        # The path as it came, without the part that a host has mounted this at.
+        path_below = scope["raw_path"].decode("utf-8", "replace").removeprefix(scope.get("root_path", ""))
+        found = self._routes.match(path_below)
         if found is None:
             self._unmatched.inc()
             return HTTPStatus.NO_CONTENT
@@ -159,24 +169,6 @@ class CollectionEndpoint:
         if not self._failing:
             self._failing = True
             _log.error("pings cannot be stored, and are answered 503", error=type(error).__name__, problem=str(error))
-
-
-async def _read_body(receive: Receive) -> bytes | None:
-    """Returns the body; None where it is too large.
-
-    Raises:
-        ClientDisconnect: It will never be whole.
-    """
-    body = bytearray()
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        body += message.get("body", b"")
-        if len(body) > MAX_BODY_BYTES:
-            return None
-        if not message.get("more_body", False):
-            return bytes(body)
 
 
 async def _answer(send: Send, status: HTTPStatus, headers: Sequence[tuple[bytes, bytes]] = ()) -> None:

@@ -11,7 +11,7 @@ class CollectionMetrics:
 
     Attributes:
         requests: Requests by their package (empty where none is known) and by what became of them: `recorded`,
-            `unmatched`, `too_large`, `limited` or `failed` (it could not be stored).
+            `unmatched`, `too_large`, `too_slow`, `limited` or `failed` (it could not be stored).
         variables: Variables that were not kept: `undeclared` by the package, or `unstorable` in a database.
         partial_bodies: Bodies that are no JSON object, or one that is cut.
     """

@@ -21,7 +21,8 @@ from datetime import date
 from pathlib import Path
 
 from ingest.collection.routes import Route
-from telemetry import InvalidInputError
+from telemetry import Catalog, InvalidInputError
+from telemetry.catalog import ANY_KEY
 from telemetry.reviewed_file import ReviewedTable, read_tables
 from telemetry.text import text_problem
 
@@ -92,6 +93,21 @@ def parse_packages(text: str, origin: str = "packages") -> list[CollectionPackag
         _check_apart(package, packages, table)
         packages.append(package)
     return packages
+
+
+def catalog_problem(packages: Iterable[CollectionPackage], catalog: Catalog) -> str | None:
+    """Returns why a recorder with this event catalogue would refuse a package's events; None where it takes all."""
+    for package in packages:
+        entry = catalog.find(package.feature, package.action)
+        if entry is None:
+            return f"{package.origin}: {package.feature}, {package.action} is not in the event catalogue"
+        if required := next((key for key, known in entry.metadata.items() if known.required), None):
+            return f"{package.origin}: a ping has no metadata, and the event catalogue requires {required!r}"
+        if ANY_KEY not in entry.private_metadata:
+            for variable in package.variables:
+                if variable not in entry.private_metadata:
+                    return f"{package.origin}: variable {variable!r} is not in the event catalogue ({entry.origin})"
+    return None
 
 
 def _parse_package(table: ReviewedTable) -> CollectionPackage:

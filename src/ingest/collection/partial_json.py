@@ -11,6 +11,7 @@ from typing import Any, Final, NoReturn
 import orjson
 
 _MAX_DEPTH: Final = 32
+_AFTER_NUMBERS: Final = frozenset(" \t\n\r,}")
 _SPACE: Final = re.compile(r"[ \t\n\r]*")
 
 
@@ -81,7 +82,7 @@ class _Reader:
             value, at = self._decoder.raw_decode(self._text, at)
         except (ValueError, RecursionError):
             return None
-        if at == len(self._text) and type(value) in (int, float):
-            return None  # of a number at the very end nobody knows whether it is whole
+        if type(value) in (int, float) and self._text[at : at + 1] not in _AFTER_NUMBERS:
+            return None  # of a number that nothing ends nobody knows whether it is whole
         target[key] = value
         return at

@@ -2,10 +2,29 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
 
+from ingest.collection.partial_json import read_object
 from telemetry.text import text_problem
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What was found in a request.
+
+    Attributes:
+        kept: The declared variables, as text.
+        undeclared: How many others there were.
+        unstorable: How many declared ones no database could hold.
+        whole_body: Whether the body was empty, or a whole JSON object.
+    """
+
+    kept: Mapping[str, str]
+    undeclared: int
+    unstorable: int
+    whole_body: bool
 
 
 class KeptVariables:
@@ -22,18 +41,21 @@ class KeptVariables:
             name[:position] for name in self._declared for position, letter in enumerate(name) if letter == "."
         )
 
-    def read(self, path: Mapping[str, str], query: str, body: Mapping[str, Any]) -> tuple[dict[str, str], int, int]:
-        """Returns what is kept, how many variables nobody declared, and how many no store could hold.
+    def read(self, path: Mapping[str, str], query: str, body: bytes) -> Reading:
+        """Returns what is kept of a request, and counts what is not.
 
-        Of one that comes twice, the path's wins over the query's, and the query's over the body's.
+        Of a variable that comes twice, the path's value wins over the query's, and the query's over the body's.
 
         Args:
             path: The route's variables.
             query: As it came.
-            body: A JSON object.
+            body: As it came, JSON or not.
         """
         found: dict[str, str] = {}
-        undeclared = self._read_body(body, "", found)
+        undeclared, whole_body = 0, True
+        if body:
+            document, whole_body = read_object(body)
+            undeclared = self._read_body(document, "", found)
         for name, value in parse_qsl(query, keep_blank_values=True):
             # SECURITY: what no package declares is not kept, not even on the instance.
             if name in self._declared:
@@ -42,7 +64,7 @@ class KeptVariables:
                 undeclared += 1
         found.update(path)
         kept = {name: value for name, value in found.items() if text_problem(value) is None}
-        return kept, undeclared, len(found) - len(kept)
+        return Reading(kept, undeclared, len(found) - len(kept), whole_body)
 
     def _read_body(self, body: Mapping[str, Any], above: str, found: dict[str, str]) -> int:
         """Takes what is declared out of an object; returns how many of its values are not."""
