@@ -7,15 +7,16 @@ from typing import Any, Final
 
 import orjson
 from google.protobuf.struct_pb2 import ListValue, Struct, Value
-from sqlalchemy import JSON, BigInteger, CheckConstraint, Column, Index, Integer, Table, Text, text
+from sqlalchemy import JSON, BigInteger, CheckConstraint, Column, Connection, Index, Integer, Table, Text, text
 
 from recorder.database import Database, UtcDateTime, metadata
+from recorder.export_ledger import EVENT_LOGS_PRUNED, PRUNED_THAT_DAY, count_entries, entries_of_days
+from recorder.queue_statements import EXPORTABLE_MARK, for_postgresql, for_sqlite
 from telemetry.parameters import MAX_EXACT_INT
 from telemetry.v1 import telemetrygateway_pb2 as pb
 
 DEFAULT_SOURCE: Final = "BACKEND"
 UNKNOWN: Final = "unknown"
-EVENT_EXPORTABLE_KEY: Final = "telemetry.event.exportable"
 PRIVATE_METADATA_EXPORTABLE_KEY: Final = "telemetry.privateMetadata.exportable"
 TRANSLATION_ERROR_KEY: Final = "translation.error"
 
@@ -160,7 +161,7 @@ def _argument(event: pb.Event, *, private_exportable: bool) -> Mapping[str, Any]
 
 def _public_argument(event: pb.Event, *, exportable: bool) -> Mapping[str, Any]:
     numbers: dict[str, Any] = {key: _number(value) for key, value in event.parameters.metadata.items()}
-    numbers[EVENT_EXPORTABLE_KEY] = exportable
+    numbers[EXPORTABLE_MARK] = exportable
     return numbers
 
 
@@ -193,16 +194,31 @@ def _from_list(values: ListValue) -> list[Any]:
     return [_from_value(value) for value in values.values]
 
 
-# By the index on timestamp, a bounded number at a time, so that no transaction is long.
-_PRUNE: Final = """
-DELETE FROM event_logs WHERE id IN (
-    SELECT id FROM event_logs WHERE timestamp < {0} ORDER BY timestamp LIMIT {0}
-)
-"""
+_STATEMENTS: Final = {
+    # By the index on timestamp, a bounded number at a time, so that no transaction is long.
+    "prune": """
+        DELETE FROM event_logs WHERE id IN (
+            SELECT id FROM event_logs WHERE timestamp < {before} ORDER BY timestamp LIMIT {limit}
+        ) RETURNING {day} AS day, name, {exportable} AS exportable
+    """,
+}
+_SQLITE: Final = for_sqlite(_STATEMENTS)
+_POSTGRESQL: Final = for_postgresql(_STATEMENTS)
 
 
 def prune_event_logs(database: Database, before: datetime, limit: int) -> int:
-    """Deletes at most `limit` rows older than `before`; returns how many it deleted."""
-    statement = _PRUNE.format("?" if database.is_sqlite else "%s")
-    cutoff = database.to_driver(before)
-    return database.write(lambda connection: connection.exec_driver_sql(statement, (cutoff, limit)).rowcount)
+    """Deletes at most `limit` rows older than `before`, and counts the exportable ones in the ledger.
+
+    Returns how many it deleted.
+    """
+    statement = (_SQLITE if database.is_sqlite else _POSTGRESQL)["prune"]
+    values = {"before": database.to_driver(before), "limit": limit}
+
+    def pruning(connection: Connection) -> int:
+        rows = connection.exec_driver_sql(statement, values).all()
+        exportable = [(row.day, row.name) for row in rows if row.exportable]
+        days = entries_of_days(PRUNED_THAT_DAY, exportable)
+        count_entries(connection, {EVENT_LOGS_PRUNED: len(exportable)} | days)
+        return len(rows)
+
+    return database.write(pruning)

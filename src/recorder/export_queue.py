@@ -13,12 +13,22 @@ from datetime import datetime, timedelta
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
+from google.protobuf.message import DecodeError
 from sqlalchemy import Boolean, Column, Connection, Index, Integer, LargeBinary, String, Table, Text, Uuid, text, true
 
 from recorder.database import Database, UtcDateTime, metadata
-from recorder.export_ledger import CLEANED
+from recorder.export_ledger import (
+    CLEANED,
+    CLEANED_UNLOGGED,
+    DROPPED,
+    DROPPED_UNLOGGED,
+    GONE_THAT_DAY,
+    count_entries,
+    entries_of_days,
+)
 from recorder.queue_statements import QUEUE, for_postgresql, for_sqlite, ids_parameter
 from telemetry.event import Clock, now_utc
+from telemetry.v1 import telemetrygateway_pb2 as pb
 
 _UNEXPORTED = text("exported_at IS NULL AND dead_at IS NULL")
 _EXPORTED = text("exported_at IS NOT NULL")
@@ -95,6 +105,7 @@ class QueueCounts:
         exported: Exported events that cleanup has not deleted yet.
         dead: Dead letters.
         cleaned: Exported events that cleanup has deleted, ever.
+        dropped: Dead letters that operators have deleted, ever.
         oldest_pending: When the oldest unexported event happened.
     """
 
@@ -104,12 +115,23 @@ class QueueCounts:
     exported: int
     dead: int
     cleaned: int
+    dropped: int
     oldest_pending: datetime | None
 
     @property
     def recorded(self) -> int:
         """Every event that was ever queued."""
-        return self.pending + self.exported + self.dead + self.cleaned
+        return self.pending + self.exported + self.dead + self.cleaned + self.dropped
+
+
+def event_name(payload: bytes) -> str:
+    """Returns a serialized event's feature and action as `event_logs` has them; no text where it cannot be read."""
+    event = pb.Event()
+    try:
+        event.ParseFromString(payload)
+    except DecodeError:
+        return ""
+    return f"{event.feature}.{event.action}"
 
 
 class ExportQueue:
@@ -191,24 +213,28 @@ class ExportQueue:
         """Makes dead letters due again, with no attempt counted; returns how many there were."""
         return self._update("requeue", {"ids": self._ids(ids)})
 
+    def retry(self, ids: Sequence[str]) -> int:
+        """Makes delayed rows due now, with their attempts counted; returns how many were delayed."""
+        return self._update("retry", {"ids": self._ids(ids), "now": self._time(self.clock())})
+
+    def retry_some(self, limit: int) -> int:
+        """Makes at most `limit` delayed rows due now, whichever they are; returns how many there were."""
+        return self._update("retry_some", {"limit": limit, "now": self._time(self.clock())})
+
+    def drop(self, ids: Sequence[str]) -> int:
+        """Deletes dead letters for good, and counts them in the ledger; returns how many there were."""
+        return self._delete("drop", {"ids": self._ids(ids)}, DROPPED, DROPPED_UNLOGGED)
+
     def prune_exported(self, before: datetime, limit: int) -> int:
         """Deletes at most `limit` rows exported before then, and counts them in the ledger.
 
         An unexported row is never deleted. Returns how many were.
         """
-
-        def pruning(connection: Connection) -> int:
-            values = {"before": self._time(before), "limit": limit}
-            pruned = connection.exec_driver_sql(self._sql["prune"], values).rowcount
-            if pruned:
-                connection.exec_driver_sql(self._sql["count_cleaned"], {"entry": CLEANED, "events": pruned})
-            return pruned
-
-        return self._database.write(pruning)
+        return self._delete("prune", {"before": self._time(before), "limit": limit}, CLEANED, CLEANED_UNLOGGED)
 
     def counts(self) -> QueueCounts:
         """Returns the queue's state. One statement, so the numbers agree with each other."""
-        values = {"now": self._time(self.clock()), "entry": CLEANED}
+        values = {"now": self._time(self.clock()), "cleaned": CLEANED, "dropped": DROPPED}
         row = self._database.read(lambda c: c.exec_driver_sql(self._sql["counts"], values).one())
         return QueueCounts(
             pending=row.pending,
@@ -217,8 +243,21 @@ class ExportQueue:
             exported=row.exported,
             dead=row.dead,
             cleaned=row.cleaned,
+            dropped=row.dropped,
             oldest_pending=self._database.from_driver(row.oldest_pending),
         )
+
+    def _delete(self, statement: str, values: Mapping[str, Any], entry: str, entry_unlogged: str) -> int:
+        """Deletes rows and counts them, in one transaction; returns how many there were."""
+
+        def deleting(connection: Connection) -> int:
+            rows = connection.exec_driver_sql(self._sql[statement], dict(values)).all()
+            logged = [(row.day, event_name(bytes(row.payload_pb))) for row in rows if row.in_event_logs]
+            counted = {entry: len(rows), entry_unlogged: len(rows) - len(logged)}
+            count_entries(connection, counted | entries_of_days(GONE_THAT_DAY, logged))
+            return len(rows)
+
+        return self._database.write(deleting)
 
     def _update(self, statement: str, values: Mapping[str, Any]) -> int:
         return self._database.write(lambda c: c.exec_driver_sql(self._sql[statement], dict(values)).rowcount)
@@ -252,15 +291,27 @@ _STATEMENTS: Final = {
         UPDATE {queue} SET dead_at = NULL, dead_reason = NULL, attempts = 0
         WHERE id {ids} AND dead_at IS NOT NULL
     """,
+    # A lease without a token is a delay: what an exporter holds is left to it.
+    "retry": """
+        UPDATE {queue} SET due_at = NULL
+        WHERE id {ids} AND exported_at IS NULL AND dead_at IS NULL AND lease IS NULL AND due_at > {now}
+    """,
+    "retry_some": """
+        UPDATE {queue} SET due_at = NULL
+        WHERE lease IS NULL AND id IN (
+            SELECT id FROM {queue}
+            WHERE exported_at IS NULL AND dead_at IS NULL AND lease IS NULL AND due_at > {now} LIMIT {limit}
+        )
+    """,
     "prune": """
         DELETE FROM {queue} WHERE id IN (
             SELECT id FROM {queue} WHERE exported_at IS NOT NULL AND exported_at < {before}
             ORDER BY exported_at LIMIT {limit}
-        )
+        ) RETURNING {day} AS day, in_event_logs, payload_pb
     """,
-    "count_cleaned": """
-        INSERT INTO {ledger} (entry, events) VALUES ({entry}, {events})
-        ON CONFLICT (entry) DO UPDATE SET events = {ledger}.events + excluded.events
+    "drop": """
+        DELETE FROM {queue} WHERE id {ids} AND dead_at IS NOT NULL AND exported_at IS NULL
+        RETURNING {day} AS day, in_event_logs, payload_pb
     """,
     "counts": """
         SELECT
@@ -270,7 +321,8 @@ _STATEMENTS: Final = {
             min(timestamp){in_utc} AS oldest_pending,
             (SELECT count(*) FROM {queue} WHERE exported_at IS NOT NULL) AS exported,
             (SELECT count(*) FROM {queue} WHERE dead_at IS NOT NULL) AS dead,
-            coalesce((SELECT events FROM {ledger} WHERE entry = {entry}), 0) AS cleaned
+            coalesce((SELECT events FROM {ledger} WHERE entry = {cleaned}), 0) AS cleaned,
+            coalesce((SELECT events FROM {ledger} WHERE entry = {dropped}), 0) AS dropped
         FROM {queue} WHERE exported_at IS NULL AND dead_at IS NULL
     """,
 }

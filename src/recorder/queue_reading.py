@@ -1,11 +1,13 @@
 """What people read of the export queue: what waits, what was set aside, what has left. Leases and changes nothing."""
 
+import enum
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from recorder.database import Database
 from recorder.queue_statements import for_postgresql, for_sqlite
+from telemetry.event import Clock, now_utc
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +56,81 @@ class ExportedPlace(NamedTuple):
     id: str
 
 
+class QueueState(enum.Enum):
+    """Where a row of the queue is on its way."""
+
+    DUE = "due"
+    """An exporter will take it next."""
+    LEASED = "leased"
+    """An exporter holds it now."""
+    DELAYED = "delayed"
+    """It waits for a later try."""
+    DEAD = "dead"
+    """It was set aside."""
+    EXPORTED = "exported"
+    """The gateway acknowledged it."""
+
+
+WAITING: Final = (QueueState.DUE, QueueState.LEASED, QueueState.DELAYED)
+"""The states of rows that may still leave."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedEvent:
+    """A row of the queue, whole.
+
+    Attributes:
+        id: The event's id.
+        timestamp: When the event happened.
+        state: Where it is on its way.
+        due_at: When it is due again, where it is leased or delayed.
+        attempts: How often it was sent without being acknowledged.
+        exported_at: When it was acknowledged, if it was.
+        dead_at: When it was set aside, if it was.
+        dead_reason: Why: a code, a colon, and what the gateway or the exporter said.
+        payload: The event as it was queued, serialized.
+    """
+
+    id: str
+    timestamp: datetime
+    state: QueueState
+    due_at: datetime | None
+    attempts: int
+    exported_at: datetime | None
+    dead_at: datetime | None
+    dead_reason: str | None
+    payload: bytes
+
+
 class QueueReading:
     """The queue as people look at it. Threads may share one.
 
     Args:
         database: Where the queue lives.
+        clock: Tells the time that leases run by.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, clock: Clock = now_utc) -> None:
         self._database = database
+        self._clock = clock
         self._sql = _SQLITE if database.is_sqlite else _POSTGRESQL
+
+    def waiting(self, limit: int, state: QueueState | None = None) -> list[QueuedEvent]:
+        """Returns unexported events, oldest first.
+
+        Args:
+            limit: The most to return.
+            state: Only those in this state, one of `WAITING`.
+        """
+        now = self._clock()
+        statement = "waiting" if state is None else f"waiting_{state.value}"
+        rows = self._rows(statement, limit=limit, now=self._database.to_driver(now))
+        return [self._queued(row, now) for row in rows]
+
+    def event(self, event_id: str) -> QueuedEvent | None:
+        """Returns one row, in whatever state; None where there is none."""
+        rows = self._rows("event", id=event_id)
+        return self._queued(rows[0], self._clock()) if rows else None
 
     def dead_letters(self, limit: int) -> list[DeadLetter]:
         """Returns the dead letters, the latest first."""
@@ -96,6 +163,30 @@ class QueueReading:
         """Returns how many exported events are not cleaned up yet."""
         return int(self._rows("exported_count")[0][0])
 
+    def _queued(self, row: Any, now: datetime) -> QueuedEvent:
+        due_at = self._database.from_driver(row.due_at)
+        exported_at = self._database.from_driver(row.exported_at)
+        dead_at = self._database.from_driver(row.dead_at)
+        if exported_at is not None:
+            state = QueueState.EXPORTED
+        elif dead_at is not None:
+            state = QueueState.DEAD
+        elif due_at is None or due_at <= now:
+            state = QueueState.DUE
+        else:
+            state = QueueState.DELAYED if row.lease is None else QueueState.LEASED
+        return QueuedEvent(
+            id=str(row.id),
+            timestamp=self._known(row.timestamp),
+            state=state,
+            due_at=due_at,
+            attempts=row.attempts,
+            exported_at=exported_at,
+            dead_at=dead_at,
+            dead_reason=row.dead_reason,
+            payload=bytes(row.payload_pb),
+        )
+
     def _rows(self, statement: str, **values: Any) -> list[Any]:
         return list(self._database.read(lambda c: c.exec_driver_sql(self._sql[statement], values).all()))
 
@@ -105,7 +196,18 @@ class QueueReading:
         return moment
 
 
+_QUEUED: Final = """
+    SELECT id, timestamp{in_utc} AS timestamp, due_at, lease, attempts, exported_at, dead_at, dead_reason, payload_pb
+    FROM {queue}
+"""
+_WAITING: Final = f"{_QUEUED} WHERE exported_at IS NULL AND dead_at IS NULL"
+_OLDEST_FIRST: Final = "ORDER BY {queue}.timestamp, id LIMIT {limit}"
 _STATEMENTS: Final = {
+    "event": f"{_QUEUED} WHERE id = {{id}}",
+    "waiting": f"{_WAITING} {_OLDEST_FIRST}",
+    "waiting_due": f"{_WAITING} AND (due_at IS NULL OR due_at <= {{now}}) {_OLDEST_FIRST}",
+    "waiting_leased": f"{_WAITING} AND due_at > {{now}} AND lease IS NOT NULL {_OLDEST_FIRST}",
+    "waiting_delayed": f"{_WAITING} AND due_at > {{now}} AND lease IS NULL {_OLDEST_FIRST}",
     "dead_letters": """
         SELECT id, timestamp{in_utc} AS timestamp, dead_at, dead_reason, attempts FROM {queue}
         WHERE dead_at IS NOT NULL ORDER BY dead_at DESC, id LIMIT {limit}

@@ -7,23 +7,17 @@ import threading
 from collections.abc import Callable
 from dataclasses import asdict
 from queue import SimpleQueue
-from typing import Annotated, Any
+from typing import Annotated
 
 import structlog
 import typer
-from google.protobuf.json_format import MessageToDict
-from google.protobuf.message import DecodeError
 
 from export import CleanupReport, ExporterSettings, ExportJobs, Outcome, PassReport
-from recorder.queue_reading import QueueReading
-from recorder.settings import RecorderSettings
-from telemetry import RedactionError
 from telemetry.metrics_port import serve_metrics
 from telemetry.settings import InvalidSettingsError
-from telemetry.v1 import telemetrygateway_pb2 as pb
-from telemetry_cli.opening import open_queue
-from telemetry_cli.options import AsJson, DatabaseUrl, ExportAddress, ExportModeOption, Limit
-from telemetry_cli.output import err, log_to_stderr, out, print_facts, print_json, print_json_lines
+from telemetry_cli.options import AsJson, DatabaseUrl, ExportAddress, ExportModeOption
+from telemetry_cli.output import err, log_to_stderr, print_facts, print_json
+from telemetry_cli.preview import preview
 
 app = typer.Typer(help="Send what is due, or show what would be sent.", no_args_is_help=True)
 
@@ -92,54 +86,7 @@ def run(
         jobs.stop()
 
 
-@app.command()
-def preview(
-    limit: Limit = 20,
-    export_mode: ExportModeOption = None,
-    database_url: DatabaseUrl = None,
-    as_json: AsJson = False,  # noqa: FBT002 - an option
-) -> None:
-    """Print exactly what would leave, next event first, and send nothing.
-
-    Each event is redacted just as the exporter would do it now. With --json, a line an event.
-    """
-    with open_queue(database_url, export_mode=export_mode) as opened:
-        events, held = _redacted(opened.reading, opened.settings, limit)
-    if as_json:
-        print_json_lines(events)
-    else:
-        for event in events:
-            out.print_json(data=event)
-    for reason, count in held.items():
-        err.print(f"{count} held back: {reason}", highlight=False, soft_wrap=True)
-    if not events and not held:
-        err.print("The queue is empty: nothing would leave.")
-
-
-def _redacted(
-    reading: QueueReading, settings: RecorderSettings, limit: int
-) -> tuple[list[dict[str, Any]], dict[str, int]]:
-    policy = settings.export_policy()
-    redactor = settings.redactor()
-    events: list[dict[str, Any]] = []
-    held: dict[str, int] = {}
-    for event_id, payload in reading.preview(limit):
-        event = pb.Event()
-        reason: str | None = None
-        try:
-            event.ParseFromString(payload)
-            redactor.redact(event)
-        except (DecodeError, RedactionError):
-            reason = "cannot be read or redacted; will become a dead letter"
-        if event.id != event_id:
-            reason = "cannot be read or redacted; will become a dead letter"
-        elif not policy.covers(event.feature):
-            reason = policy.obstacle or "outside TELEMETRY_EXPORT_MODE"
-        if reason is None:
-            events.append(MessageToDict(event))
-        else:
-            held[reason] = held.get(reason, 0) + 1
-    return events, held
+app.command()(preview)
 
 
 def _settings(*, addr: str | None, **arguments: str | None) -> ExporterSettings:

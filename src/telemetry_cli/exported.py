@@ -1,19 +1,16 @@
 """`telemetry exported`: what has left."""
 
-import typer
-from google.protobuf.json_format import MessageToDict
+from typing import Annotated
 
-from telemetry.v1 import telemetrygateway_pb2 as pb
+import typer
+
+from recorder.queue_reading import QueueState
 from telemetry_cli.opening import open_queue
 from telemetry_cli.options import AsJson, DatabaseUrl, Limit
-from telemetry_cli.output import print_json_lines, print_rows
+from telemetry_cli.output import err, print_json_lines, print_rows
+from telemetry_cli.rows import event_of, find, print_event, time_text
 
 app = typer.Typer(help="See what has left.", no_args_is_help=True)
-
-
-@app.callback()
-def callback() -> None:
-    """See what has left."""
 
 
 @app.command("list")
@@ -22,20 +19,37 @@ def list_(
     database_url: DatabaseUrl = None,
     as_json: AsJson = False,  # noqa: FBT002 - an option
 ) -> None:
-    """List what was exported and is still in the queue, the latest first.
+    """List what was exported, the latest first.
 
-    With --json, each line holds the event as it stands in the queue.
+    That is what the queue still holds: events are kept for
+    TELEMETRY_GATEWAY_EXPORTER_EXPORTED_EVENTS_RETENTION, 24 h by default. With --json, each line
+    holds the event as it stands in the queue.
     """
     with open_queue(database_url) as opened:
-        exported = opened.reading.exported(limit)
-    events = [(row, pb.Event.FromString(row.payload)) for row in exported]
+        rows = opened.reading.exported(limit)
+        total = opened.reading.exported_count()
+    events = [(row, event_of(row.payload)) for row in rows]
     if as_json:
         print_json_lines(
-            {"id": row.id, "exported_at": row.exported_at, "event": MessageToDict(event)} for row, event in events
+            {"id": row.id, "exported_at": row.exported_at, "event": event.content} for row, event in events
         )
-        return
-    print_rows(
-        "Exported",
-        ("id", "exported", "feature", "action"),
-        ((row.id, f"{row.exported_at:%Y-%m-%d %H:%M:%S}", event.feature, event.action) for row, event in events),
-    )
+    else:
+        print_rows(
+            "Exported",
+            ("id", "exported", "event"),
+            ((row.id, time_text(row.exported_at), event.name) for row, event in events),
+        )
+    if len(rows) < total:
+        err.print(f"{len(rows)} of {total} are shown (--limit)", highlight=False)
+
+
+@app.command()
+def show(
+    event_id: Annotated[str, typer.Argument(metavar="ID", help="The event's id.")],
+    database_url: DatabaseUrl = None,
+    as_json: AsJson = False,  # noqa: FBT002 - an option
+) -> None:
+    """Show one event that has left, as it stands in the queue."""
+    with open_queue(database_url) as opened:
+        row = find(opened.reading, event_id, QueueState.EXPORTED)
+    print_event(row, None, as_json=as_json)

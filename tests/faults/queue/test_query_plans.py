@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from recorder import event_logs
 from recorder import export_queue as working
 from recorder import queue_reading as reading
 from recorder.database import Database
-from recorder.event_logs import _PRUNE as PRUNE_EVENT_LOGS
 from recorder.export_queue import ExportQueue, export_queue
 from support.recorders import make_recorder
 from telemetry import NewEvent
@@ -60,6 +60,6 @@ def test_they_do(long_queue: Database) -> None:
     assert EXPORTED in plan(database, statements["exported"], values)
     place = {"at": database.to_driver(now), "id": ids[0].id, "limit": 100}
     assert EXPORTED in plan(database, statements["exported_after"], place)
-    old = (database.to_driver(now - timedelta(days=1)), 100)
-    prune = PRUNE_EVENT_LOGS.format("?" if database.is_sqlite else "%s")
+    old = {"before": database.to_driver(now - timedelta(days=1)), "limit": 100}
+    prune = getattr(event_logs, kind)["prune"]
     assert "event_logs_timestamp" in plan(database, prune, old)
