@@ -8,6 +8,7 @@ from datetime import timedelta
 from export.chunks import ChunkMaker, Outgoing
 from export.errors import GatewayError
 from export.gateway_client import EventStream, Gateway
+from telemetry.tracing import Span, span
 from telemetry.v1 import telemetrygateway_pb2 as pb
 
 
@@ -36,6 +37,21 @@ class Delivery:
     def is_answered(self, event_id: str) -> bool:
         """Returns whether the gateway has said what became of an event."""
         return event_id in self.exported or event_id in self.rejected or event_id in self.unmarked
+
+    def tell(self, current: Span, request_id: str) -> None:
+        """Tells a span what became of the rows. Not the gateway's reasons: they may quote an event."""
+        current.tell(
+            {
+                "telemetry.request_id": request_id,
+                "telemetry.sent": len(self.outgoing.sent),
+                "telemetry.acked": len(self.exported),
+                "telemetry.rejected": len(self.rejected),
+                "telemetry.held": len(self.outgoing.held),
+                "telemetry.bytes": self.outgoing.bytes,
+            }
+        )
+        if self.failure is not None:
+            current.fail(self.failure.kind.value)
 
 
 class _Requests:
@@ -94,6 +110,12 @@ class Courier:
         self, request_id: str, ids: Sequence[str], chunks: ChunkMaker, *, deadline: timedelta | None = None
     ) -> Delivery:
         """Sends rows, as `chunks` makes requests of them, and waits for the answers or for the stream to break."""
+        with span("telemetry export stream") as current:
+            delivery = self._send(request_id, ids, chunks, deadline)
+            delivery.tell(current, request_id)
+        return delivery
+
+    def _send(self, request_id: str, ids: Sequence[str], chunks: ChunkMaker, deadline: timedelta | None) -> Delivery:
         delivery = Delivery()
         requests = _Requests(chunks.requests(ids, delivery.outgoing), self._stopping)
         try:

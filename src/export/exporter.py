@@ -24,6 +24,7 @@ from recorder.export_queue import ExportQueue, Lease, LeasedEvent
 from recorder.export_runs import ExportRuns
 from telemetry import ExportPolicy, Redactor
 from telemetry.event import IdFactory, new_event_id
+from telemetry.tracing import span
 
 # Streams of one lease that may break before one event is acknowledged: enough to descend by halves
 # from the largest lease, several times over. A gateway that takes some events is searched to the end.
@@ -109,7 +110,7 @@ class Exporter:
 
         Never raises for what the gateway or the database does; the report says it.
         """
-        with self._one_pass:
+        with self._one_pass, span("telemetry export pass") as current:
             report = PassReport(self._id_factory())
             started_at, started = self._clock(), time.perf_counter()
             # SECURITY: consent and export mode are asked before anything is read.
@@ -124,6 +125,7 @@ class Exporter:
             report.duration = time.perf_counter() - started
             self._tell(report)
             self._note(report, started_at)
+            report.tell(current)
             return report
 
     def stop(self) -> None:
@@ -325,7 +327,7 @@ class Exporter:
         if report.outcome is Outcome.DRAINED:
             self._metrics.last_success.set(self._clock().timestamp())
         facts = {**asdict(report), "outcome": report.outcome.value, "duration": round(report.duration, 3)}
-        if report.outcome in (Outcome.DRAINED, Outcome.STOPPED, Outcome.OFF):
+        if report.outcome.is_well:
             _log.info("export pass", **facts)
         else:
             _log.warning("export pass", **facts)

@@ -5,6 +5,7 @@ from datetime import datetime
 from enum import Enum
 
 from recorder.export_runs import ExportRun
+from telemetry.tracing import Span
 
 
 class Outcome(Enum):
@@ -24,6 +25,11 @@ class Outcome(Enum):
     """Export is switched off."""
     ALLOWLIST = "allowlist"
     """The allowlist cannot be read, and without it nothing is sent."""
+
+    @property
+    def is_well(self) -> bool:
+        """Whether nobody needs to look at it."""
+        return self in (Outcome.DRAINED, Outcome.STOPPED, Outcome.OFF)
 
 
 @dataclass(slots=True)
@@ -79,3 +85,23 @@ class PassReport:
             remaining=self.left,
             bytes=self.bytes,
         )
+
+    def tell(self, current: Span) -> None:
+        """Tells a span what was done. Not the problem, which may be in a gateway's words."""
+        current.tell(
+            {
+                "telemetry.request_id": self.request_id,
+                "telemetry.outcome": self.outcome.value,
+                "telemetry.leased": self.leased,
+                "telemetry.streams": self.streams,
+                "telemetry.sent": self.sent,
+                "telemetry.acked": self.acked,
+                "telemetry.rejected": self.rejected,
+                "telemetry.dead": self.dead,
+                "telemetry.held": self.held,
+                "telemetry.left": self.left,
+                "telemetry.bytes": self.bytes,
+            }
+        )
+        if not self.outcome.is_well:
+            current.fail(self.outcome.value)

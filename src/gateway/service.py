@@ -1,7 +1,8 @@
 """`TelemeteryGatewayService`: the rules of the stream, and acknowledgements that are true."""
 
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn, TypeAlias
 
@@ -18,6 +19,7 @@ from gateway.patience import Patience
 from gateway.publisher import Publisher
 from gateway.statuses import DETAILS_KEY, retry_info, status_of
 from telemetry import TelemetryError
+from telemetry.tracing import Span, span
 from telemetry.v1 import telemetrygateway_pb2 as pb
 
 SERVICE_NAME: Final = pb.DESCRIPTOR.services_by_name["TelemeteryGatewayService"].full_name
@@ -49,6 +51,23 @@ class _Call:
     failed: int = 0
     bytes: int = 0
     status: str = "CANCELLED"
+    failure: TelemetryError | None = None
+
+    def tell(self, kind: str, current: Span) -> None:
+        """Tells a span what was done. Who is sending is told by its kind alone."""
+        current.tell(
+            {
+                "telemetry.rpc": kind,
+                "telemetry.publisher": self.publisher.kind if self.publisher else None,
+                "telemetry.events": self.events,
+                "telemetry.succeeded": self.succeeded,
+                "telemetry.rejected": self.rejected,
+                "telemetry.failed": self.failed,
+                "rpc.grpc.status": self.status,
+            }
+        )
+        if self.status != grpc.StatusCode.OK.name:
+            current.fail(self.status)
 
     def log(self, kind: str, seconds: float) -> None:
         _log.info(
@@ -116,10 +135,7 @@ class TelemetryGatewayService:
 
     async def _record_events(self, requests: AsyncIterator[pb.RecordEventsRequest | _Unreadable], context: Any) -> None:
         """The bulk path: metadata once, then batches, each answered."""
-        call = _Call()
-        started = self._begin()
-        failure: TelemetryError | None = None
-        try:
+        with self._serving("stream") as call:
             self._check_streams()
             while (request := await self._patience.next_message(requests)) is not None:
                 response = await self._answer(call, request, context)
@@ -127,35 +143,16 @@ class TelemetryGatewayService:
                     await self._patience.delivery(context.write(response))
             if call.maker is None:
                 raise InvalidStreamError("metadata", "is missing; it must be the first message")
-            call.status = grpc.StatusCode.OK.name
-        except TelemetryError as error:
-            failure = error
-            call.status = status_of(error)[0].name
-            if isinstance(error, OverLimitError):
-                self._metrics.over_limit.labels(error.limit).inc()
-        finally:
-            self._end("stream", call, started)
-        if failure is not None:
-            await _abort(context, failure)
+        if call.failure is not None:
+            await _abort(context, call.failure)
 
     async def _record_event(self, request: pb.RecordEventRequest | _Unreadable, context: Any) -> pb.RecordEventResponse:
         """One event of a managed service."""
-        call = _Call()
-        started = self._begin()
-        failure: TelemetryError | None = None
-        try:
+        with self._serving("call") as call:
             self._check_streams()
             await self._take_one(call, request, context)
-            call.status = grpc.StatusCode.OK.name
-        except TelemetryError as error:
-            failure = error
-            call.status = status_of(error)[0].name
-            if isinstance(error, OverLimitError):
-                self._metrics.over_limit.labels(error.limit).inc()
-        finally:
-            self._end("call", call, started)
-        if failure is not None:
-            await _abort(context, failure)
+        if call.failure is not None:
+            await _abort(context, call.failure)
         return pb.RecordEventResponse()
 
     async def _answer(
@@ -207,10 +204,25 @@ class TelemetryGatewayService:
         call.rejected += len(batch.rejected)
         return batch
 
-    def _begin(self) -> float:
+    @contextmanager
+    def _serving(self, rpc: str) -> Generator[_Call]:
+        """Counts, traces and logs a stream or call; an error of ours in the block becomes its failure."""
+        call = _Call()
         self._streams += 1
         self._metrics.active.inc()
-        return self._timer()
+        started = self._timer()
+        with span(f"telemetry gateway {rpc}") as current:
+            try:
+                yield call
+                call.status = grpc.StatusCode.OK.name
+            except TelemetryError as error:
+                call.failure = error
+                call.status = status_of(error)[0].name
+            finally:
+                self._streams -= 1
+                self._metrics.active.dec()
+                self._count(rpc, call, self._timer() - started)
+                call.tell(rpc, current)
 
     def _check_streams(self) -> None:
         if self._streams > self._max_streams:
@@ -218,18 +230,18 @@ class TelemetryGatewayService:
                 f"this gateway serves {self._max_streams} streams at a time", retry_after=1, limit="streams"
             )
 
-    def _end(self, kind: str, call: _Call, started: float) -> None:
-        self._streams -= 1
-        self._metrics.active.dec()
-        seconds = self._timer() - started
-        self._metrics.streams.labels(kind, call.status).inc()
-        self._metrics.duration.labels(kind).observe(seconds)
-        self._metrics.bytes.inc(call.bytes)
+    def _count(self, rpc: str, call: _Call, seconds: float) -> None:
+        metrics = self._metrics
+        metrics.streams.labels(rpc, call.status).inc()
+        metrics.duration.labels(rpc).observe(seconds)
+        metrics.bytes.inc(call.bytes)
+        if isinstance(call.failure, OverLimitError):
+            metrics.over_limit.labels(call.failure.limit).inc()
         if call.publisher is not None:
             outcomes = {"succeeded": call.succeeded, "rejected": call.rejected, "failed": call.failed}
             for outcome, count in outcomes.items():
-                self._metrics.events.labels(call.publisher.kind, outcome).inc(count)
-        call.log(kind, seconds)
+                metrics.events.labels(call.publisher.kind, outcome).inc(count)
+        call.log(rpc, seconds)
 
 
 def _reader(kind: type[Message]) -> Callable[[bytes], Any]:

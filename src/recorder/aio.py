@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, LiteralString, Union
 
 from recorder.best_effort import log_not_recorded
 from recorder.forks import Forkable
-from recorder.recorder import Recorder
+from recorder.recorder import Recorder, record_span
 from recorder.shared_writes import SharedWrites
 from recorder.tee import event_logs_skipped
 from telemetry import EventParameters, NewEvent
@@ -48,7 +48,7 @@ class AsyncRecorder(Forkable):
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="telemetry-recorder")
         self._writes = {
             skip_logs: SharedWrites(
-                partial(self._recorder.store, without_event_logs=skip_logs),
+                partial(self._recorder.write, without_event_logs=skip_logs),
                 _report_failure,
                 self._pool,
                 writers=self._threads,
@@ -103,7 +103,9 @@ class AsyncRecorder(Forkable):
         """Stores events that `build` made, all or none: see `Recorder.store`."""
         # The pool's threads do not see this task's context variables.
         skip_logs = without_event_logs or event_logs_skipped()
-        await self._writes[skip_logs].submit(events)
+        # The span is the caller's; the write may be many callers'.
+        with record_span(events):
+            await self._writes[skip_logs].submit(events)
 
     async def close(self) -> None:
         """Waits for what is being written, then closes the recorder's own connections."""

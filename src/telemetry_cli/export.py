@@ -12,7 +12,7 @@ from typing import Annotated
 import structlog
 import typer
 
-from export import CleanupReport, ExporterSettings, ExportJobs, Outcome, PassReport
+from export import CleanupReport, ExporterSettings, ExportJobs, PassReport
 from telemetry.metrics_port import serve_metrics
 from telemetry.settings import InvalidSettingsError
 from telemetry_cli.options import AsJson, DatabaseUrl, ExportAddress, ExportModeOption
@@ -21,7 +21,6 @@ from telemetry_cli.preview import preview
 
 app = typer.Typer(help="Send what is due, or show what would be sent.", no_args_is_help=True)
 
-_WELL_ENDED = (Outcome.DRAINED, Outcome.STOPPED, Outcome.OFF)
 _log = structlog.get_logger("telemetry_cli.export")
 
 
@@ -41,12 +40,12 @@ def once(
     cleaned: CleanupReport | None = None
     try:
         report = jobs.exporter.run_pass()
-        if report.outcome in _WELL_ENDED:
+        if report.outcome.is_well:
             cleaned = jobs.cleanup.run()
     finally:
         jobs.close()
     _print_report(report, cleaned, as_json=as_json)
-    if report.outcome not in _WELL_ENDED:
+    if not report.outcome.is_well:
         raise typer.Exit(1)
 
 
