@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page
 
 from support.browser import PATIENCE_MS, chromium
 from support.graphql_client import PATH, RECORD, RECORDED, client_event
-from support.programs import Shell, wait_for_line
+from support.programs import Shell
 
 SEND = """
 async ({url, body, headers}) => {
@@ -67,9 +67,9 @@ def open_page(browser: Browser, url: str) -> Page:
     return page
 
 
-def send(page: Page, address: str, headers: dict[str, str]) -> Any:
+def send(page: Page, service: str, headers: dict[str, str]) -> Any:
     body = {"query": RECORD, "variables": {"events": [client_event()]}}
-    return page.evaluate(SEND, {"url": f"http://{address}{PATH}", "body": body, "headers": headers})
+    return page.evaluate(SEND, {"url": f"{service}{PATH}", "body": body, "headers": headers})
 
 
 def queued(shell: Shell) -> int:
@@ -86,24 +86,19 @@ def test_pages_of_allowed_origins_record_and_others_are_refused(browser: Browser
     with (
         website(tmp_path) as allowed,
         website(tmp_path) as foreign,
-        shell.background(
-            "ingest", "serve", "--listen", "127.0.0.1:0", "--anonymous", "--cors-origins", allowed
-        ) as process,
+        shell.ingest("--anonymous", "--cors-origins", allowed) as service,
     ):
-        address = wait_for_line(process, r"listening on (\S+)")
         page = open_page(browser, f"{allowed}/page.html")
         # The answer to a token that is not known can be read, too: so the page can tell its user.
-        assert send(page, address, headers)["status"] == 401
+        assert send(page, service, headers)["status"] == 401
         del headers["authorization"]
-        assert send(page, address, headers) == {"status": 200, "json": RECORDED}
+        assert send(page, service, headers) == {"status": 200, "json": RECORDED}
         assert queued(shell) == 1
 
         other = open_page(browser, f"{foreign}/page.html")
-        assert send(other, address, headers) == {"refused": "TypeError"}
+        assert send(other, service, headers) == {"refused": "TypeError"}
         # What browsers send without asking first is no request that is taken.
-        simple = (
-            f"""fetch("http://{address}{PATH}", {{method: "POST", mode: "no-cors", body: {json.dumps(RECORD)!r}}})"""
-        )
+        simple = f"""fetch("{service}{PATH}", {{method: "POST", mode: "no-cors", body: {json.dumps(RECORD)!r}}})"""
         assert other.evaluate(f"{simple}.then(answer => answer.type)") == "opaque"
         assert queued(shell) == 1
         page.close()
@@ -113,10 +108,9 @@ def test_pages_of_allowed_origins_record_and_others_are_refused(browser: Browser
 def test_a_service_without_origins_serves_no_other_pages(browser: Browser, shell: Shell, tmp_path: Path) -> None:
     with (
         website(tmp_path) as foreign,
-        shell.background("ingest", "serve", "--listen", "127.0.0.1:0", "--anonymous") as process,
+        shell.ingest("--anonymous") as service,
     ):
-        address = wait_for_line(process, r"listening on (\S+)")
         page = open_page(browser, f"{foreign}/page.html")
-        assert send(page, address, {"content-type": "application/json"}) == {"refused": "TypeError"}
+        assert send(page, service, {"content-type": "application/json"}) == {"refused": "TypeError"}
         assert queued(shell) == 0
         page.close()

@@ -65,6 +65,17 @@ class Shell:
             process.communicate(timeout=30)
             assert process.returncode == 0
 
+    @contextmanager
+    def ingest(self, *arguments: str) -> Iterator[str]:
+        """Runs an ingest service; yields its URL, and drains it at the end."""
+        with self.background("ingest", "serve", "--listen", "127.0.0.1:0", *arguments) as process:
+            address = wait_for_line(process, r"listening on (\S+)")
+            yield f"http://{address}"
+            process.send_signal(signal.SIGTERM)
+            _, err = process.communicate(timeout=60)
+            assert process.returncode == 0
+            assert "Traceback" not in err
+
 
 def wait_for_line(process: "subprocess.Popen[str]", pattern: str) -> str:
     """Returns the first group of the first line of standard error that matches."""

@@ -68,7 +68,7 @@ def refusal(error: TelemetryError) -> Answer:
     if isinstance(error, InvalidDocumentError):
         return Answer(HTTPStatus.BAD_REQUEST, {"errors": [_document_error(each) for each in error.errors]})
     if isinstance(error, InvalidVariablesError):
-        found = [_error("INVALID_VARIABLE", str(fault), {"place": list(fault.path)}) for fault in error.faults]
+        found = [_error("INVALID_VARIABLE", str(fault), {"place": fault.place}) for fault in error.faults]
         return Answer(HTTPStatus.BAD_REQUEST, {"errors": found})
     status, code, headers = _REFUSALS.get(type(error), (HTTPStatus.BAD_REQUEST, "BAD_REQUEST", {}))
     if isinstance(error, TooManyRequestsError):

@@ -36,6 +36,15 @@ _PLACES: Final = {
     "billing_metadata": "parameters.billingMetadata",
     **{f"marketing_tracking.{ours}": f"marketingTracking.{theirs}" for ours, theirs in _MARKETING.items()},
 }
+_NO_NUMBERS: Final = {
+    kind: f"must be a number, not {name}"
+    for kind, name in (
+        (str, "text; text belongs into privateMetadata"),
+        (bool, "true or false"),
+        (list, "a list"),
+        (dict, "an object"),
+    )
+}
 _PLACE: Final = re.compile(rf"(?:{'|'.join(re.escape(ours) for ours in sorted(_PLACES, key=len, reverse=True))})\b")
 
 
@@ -82,8 +91,7 @@ def _metadata(given: Sequence[Mapping[str, Any]] | None) -> dict[str, float] | N
     for position, entry in enumerate(given):
         key, value = entry["key"], entry["value"]
         # Here, because the recorder sees the last of equal keys alone; and to it, true and false are 1 and 0.
-        problem = "must be a number, not true or false" if isinstance(value, bool) else number_problem(value)
-        if problem:
+        if problem := _NO_NUMBERS.get(type(value)) or number_problem(value):
             raise InvalidMetadataError(metadata_field(position, key), problem)
         found[key] = value
     return found

@@ -5,9 +5,8 @@ graphql-core checks them too, but its texts quote what was sent. What passes her
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from graphql import (
     GraphQLInputObjectType,
@@ -38,24 +37,23 @@ _MUST_BE: Final = {
     "Boolean": "must be true or false",
     "DateTime": "must be a time of RFC 3339, such as 2026-01-31T12:00:00Z",
 }
+# SECURITY: a name that is no identifier may be anything, and is told by its position.
 _NAMEABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 
-@dataclass(frozen=True, slots=True)
-class VariableFault:
+class VariableFault(NamedTuple):
     """A value that does not fit its place.
 
     Attributes:
-        path: Names of fields and positions in lists, from the variable on.
+        place: Names of fields, and positions or keys in lists, from the variable on: `events[0].timestamp`.
         problem: The rule that it breaks.
     """
 
-    path: tuple[str | int, ...]
+    place: str
     problem: str
 
     def __str__(self) -> str:
-        place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in self.path)
-        return f"{place.removeprefix('.')}: {self.problem}"
+        return f"{self.place}: {self.problem}"
 
 
 class InvalidVariablesError(InvalidRequestError):
@@ -96,44 +94,50 @@ def _operations_faults(
         value = variables.get(name, Undefined)
         if value is Undefined and definition.default_value is not None:
             continue
-        yield from _faults(value, declared, (name,))
+        yield from _faults(value, declared, name)
 
 
-def _faults(value: Any, type_: GraphQLInputType, path: tuple[str | int, ...]) -> Iterator[VariableFault]:
-    missing = value is None or value is Undefined
+def _faults(value: Any, type_: GraphQLInputType, place: str) -> Iterator[VariableFault]:
     if is_non_null_type(type_):
-        if missing:
-            yield VariableFault(path, "is required")
+        if value is Undefined:
+            yield VariableFault(place, "is required")
+        elif value is None:
+            yield VariableFault(place, "must not be null, as which JavaScript sends NaN and infinities")
         else:
-            yield from _faults(value, type_.of_type, path)
-    elif missing:
+            yield from _faults(value, type_.of_type, place)
+    elif value is None or value is Undefined:
         return
     elif is_list_type(type_):
         if isinstance(value, list):
             for index, item in enumerate(value):
-                yield from _faults(item, type_.of_type, (*path, index))
+                yield from _faults(item, type_.of_type, f"{place}[{_item_name(item) or index}]")
         else:
-            yield from _faults(value, type_.of_type, path)
+            yield from _faults(value, type_.of_type, place)
     elif is_input_object_type(type_):
-        yield from _object_faults(value, type_, path)
+        yield from _object_faults(value, type_, place)
     elif is_leaf_type(type_) and not _fits(value, type_):
-        yield VariableFault(path, _MUST_BE.get(type_.name, f"must be of the type {type_.name}"))
+        yield VariableFault(place, _MUST_BE.get(type_.name, f"must be of the type {type_.name}"))
 
 
-def _object_faults(value: Any, type_: GraphQLInputObjectType, path: tuple[str | int, ...]) -> Iterator[VariableFault]:
+def _object_faults(value: Any, type_: GraphQLInputObjectType, place: str) -> Iterator[VariableFault]:
     if not isinstance(value, dict):
-        yield VariableFault(path, "must be an object")
+        yield VariableFault(place, "must be an object")
         return
     for name, field in type_.fields.items():
         if name in value:
-            yield from _faults(value[name], field.type, (*path, name))
+            yield from _faults(value[name], field.type, f"{place}.{name}")
         elif is_required_input_field(field):
-            yield VariableFault((*path, name), "is required")
+            yield VariableFault(f"{place}.{name}", "is required")
     for position, name in enumerate(value):
         if name not in type_.fields:
-            # SECURITY: what is no name may be anything.
             shown = repr(name) if _NAMEABLE.fullmatch(name) else f"number {position + 1}"
-            yield VariableFault(path, f"has the unknown field {shown}; known are {', '.join(type_.fields)}")
+            yield VariableFault(place, f"has the unknown field {shown}; known are {', '.join(type_.fields)}")
+
+
+def _item_name(item: Any) -> str | None:
+    """Returns the key that an entry of metadata has."""
+    key = item.get("key") if isinstance(item, dict) else None
+    return repr(key) if isinstance(key, str) and _NAMEABLE.fullmatch(key) else None
 
 
 def _fits(value: Any, type_: GraphQLLeafType) -> bool:
