@@ -1,0 +1,55 @@
+"""Databases and settings for state machines, which run thousands of short sequences."""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import structlog
+from hypothesis import HealthCheck, settings
+from sqlalchemy import event
+
+from recorder.database import Database, create_database_engine
+
+SEQUENCES = int(os.environ.get("TELEMETRY_TEST_SEQUENCES", "30"))
+"""For each machine and each database; `make faults` sets more."""
+
+
+def sequences(*, steps: int) -> settings:
+    """Returns how a machine is run."""
+    return settings(
+        max_examples=SEQUENCES,
+        stateful_step_count=steps,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )
+
+
+@contextmanager
+def opened_for_many_commits(url: str) -> Iterator[Database]:
+    """Opens a database without waiting for its disk: these sequences are about states, not about power cuts.
+
+    Nor do they log: a hundred thousand passes would fill the memory that pytest keeps their lines in.
+    """
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    engine = create_database_engine(url)
+
+    @event.listens_for(engine, "connect")
+    def connect(dbapi_connection: Any, _record: object) -> None:
+        if engine.dialect.name == "sqlite":
+            dbapi_connection.execute("PRAGMA synchronous=OFF")
+        else:
+            dbapi_connection.execute("SET synchronous_commit = off")
+            dbapi_connection.commit()
+
+    database = Database(engine)
+    yield database
+    database.close()
+
+
+def empty_the_queue(database: Database) -> None:
+    """Begins anew. Not by TRUNCATE, which makes new files on PostgreSQL."""
+    with database.engine.begin() as connection:
+        for table in ("telemetry_events_export_queue", "telemetry_export_ledger", "event_logs"):
+            connection.exec_driver_sql(f"DELETE FROM {table}")
