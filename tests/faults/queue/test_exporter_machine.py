@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from prometheus_client import CollectorRegistry
 
-from export import Exporter, ExportMetrics, PassSettings
-from export.exporter import Outcome
+from export import Exporter, ExportMetrics, Outcome, PassSettings
 from recorder import DatabaseBusyError
 from recorder.database import Database
 from recorder.export_queue import ExportQueue, Lease, export_queue
