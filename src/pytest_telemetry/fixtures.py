@@ -9,6 +9,7 @@ from pytest_telemetry.plugin import ALLOWLIST_FILE, DATABASE
 from recorder import Recorder, divert_events
 from telemetry import Allowlist, Redactor, parse_allowlist
 from telemetry_testing.capture import Capture, NoStore, Nowhere
+from telemetry_testing.fault_proxy import FaultProxy
 from telemetry_testing.scripted_gateway import ScriptedGateway, scripted_gateway
 from telemetry_testing.telemetry_events import TelemetryEvents
 
@@ -56,6 +57,16 @@ def telemetry_gateway() -> Iterator[ScriptedGateway]:
     """A gateway on loopback, in plain text, that acknowledges everything until it is given another script."""
     with scripted_gateway() as gateway:
         yield gateway
+
+
+@pytest.fixture
+def telemetry_network(telemetry_gateway: ScriptedGateway) -> Iterator[FaultProxy]:
+    """A network before that gateway, `host:port` as its `address`: well, until the test says `inflict`."""
+    host, _, port = telemetry_gateway.address.removeprefix("http://").rpartition(":")
+    proxy = FaultProxy((host, int(port)), seed=0)
+    proxy.healthy.set()
+    yield proxy
+    proxy.close()
 
 
 def _may_write(item: pytest.Item) -> bool:

@@ -3,6 +3,7 @@
 pytest finds the fixtures by itself; see docs/how-to/test-your-telemetry.md.
 """
 
+from telemetry_testing.fault_proxy import Fault, FaultProxy
 from telemetry_testing.recorded_event import RecordedEvent
 from telemetry_testing.scripted_gateway import (
     Batch,
@@ -19,6 +20,8 @@ from telemetry_testing.telemetry_events import TelemetryEvents
 __all__ = [
     "Batch",
     "EndStream",
+    "Fault",
+    "FaultProxy",
     "RecordedEvent",
     "Refuse",
     "Script",

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, make_url
+from sqlalchemy import URL, create_engine, make_url
 
 from recorder.database import create_database_engine
 from recorder.migrations import upgrade_database
@@ -33,6 +33,13 @@ class ManualClock:
 
     def advance(self, **delta: float) -> None:
         self.now += timedelta(**delta)
+
+
+def postgresql_target(url: URL) -> tuple[str, int] | str:
+    """Returns where a server listens: a server from a wheel, on a socket file alone."""
+    folder = url.query.get("host")
+    port = url.port or 5432
+    return f"{folder}/.s.PGSQL.{port}" if isinstance(folder, str) else (url.host or "127.0.0.1", port)
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """Code that must not type-check: each line that ends in `# E: <rule>` is an error of just that rule."""
 
 from recorder import BestEffortRecorder, Recorder
-from telemetry import EventParameters, NewEvent
+from telemetry import EventParameters, NewEvent, asgi
+from telemetry_testing import ScriptedGateway, TelemetryEvents
 
 recorder = Recorder.from_url("sqlite:///telemetry.db", service_version="1.0")
 
@@ -19,3 +20,11 @@ def record(name_from_a_request: str, number: int) -> None:
     recorder.record("search", "submit", connection="sqlite://")  # E: reportArgumentType
     recorder.record("search")  # E: reportCallIssue
     EventParameters(1)  # E: reportCallIssue
+
+
+def demand(telemetry_events: TelemetryEvents, telemetry_gateway: ScriptedGateway, app: asgi.App) -> None:
+    telemetry_events.one("search", user_id="7")  # E: reportArgumentType
+    telemetry_events.assert_recorded("search", "submit", usre_id=7)  # E: reportCallIssue
+    telemetry_events.assert_recorded("search")  # E: reportCallIssue
+    telemetry_gateway.script = "acknowledge"  # E: reportAttributeAccessIssue
+    asgi.TelemetryContextMiddleware(app, identify={"user_id": 7})  # E: reportArgumentType

@@ -14,10 +14,10 @@ from export import Exporter, ExporterSettings, ExportMetrics, GatewayClient, Pas
 from recorder import RecorderError
 from recorder.database import Database, create_database_engine
 from recorder.export_queue import ExportQueue
-from support.fault_proxy import FaultProxy, postgresql_target
+from support.databases import postgresql_target
 from support.recorders import EXPORT_ALL, logged, make_recorder, queued
 from telemetry import NewEvent, Redactor
-from telemetry_testing import scripted_gateway
+from telemetry_testing import FaultProxy, scripted_gateway
 
 FAULTS = int(os.environ.get("TELEMETRY_TEST_FAULTS", "12"))
 """For each database; `make faults` sets more."""

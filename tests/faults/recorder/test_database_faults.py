@@ -31,10 +31,11 @@ from recorder.database import Database, create_database_engine
 from recorder.export_queue import ExportQueue
 from recorder.migrations import upgrade_database
 from recorder.settings import RecorderSettings
+from support.databases import postgresql_target
 from support.events import CANARY
-from support.fault_proxy import FaultProxy, postgresql_target
 from support.recorders import EXPORT_ALL, logged, make_recorder, queued, stored_names
 from telemetry import EventParameters, NewEvent
+from telemetry_testing import FaultProxy
 
 SECRET = EventParameters(private_metadata={"query": CANARY, "more": "x" * 2_000})
 
@@ -176,7 +177,7 @@ def test_a_server_that_takes_everything_and_answers_nothing_is_given_up(
         recorder = make_recorder(database)
         try:
             recorder.record("search", "before")
-            proxy.swallow()
+            proxy.inflict("black hole")
             started = time.monotonic()
             with pytest.raises(DatabaseUnavailableError, match="the database did not answer in time"):
                 recorder.record("search", "submit", SECRET)

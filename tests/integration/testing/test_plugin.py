@@ -344,13 +344,37 @@ class TestFailures:
         assert ("TELEMETRY_MODE is off in this environment" in told(result)) is hint
 
 
-def test_the_gateway_fixture(run_tests: RunTests) -> None:
+def test_a_gateway_and_the_network_before_it(
+    database: Database, migrated_url: str, run_tests: RunTests, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SERVICE_DATABASE_URL", migrated_url)
+    monkeypatch.setenv("TELEMETRY_EXPORT_MODE", "all")
     run_tests("""
-        from export import ExporterSettings, GatewayStore
+        import time
+        from export import ExporterSettings, ExportJobs
 
-        def test_it(telemetry_gateway):
-            assert telemetry_gateway.address.startswith("http://127.0.0.1:")
-            assert telemetry_gateway.received == []
+        def until(condition):
+            end = time.monotonic() + 30
+            while not condition():
+                assert time.monotonic() < end
+                time.sleep(0.02)
+
+        @pytest.mark.telemetry_database
+        def test_it(telemetry_gateway, telemetry_network):
+            recorded = Recorder.from_url(URL, service_version="1").record("search", "submit")
+            telemetry_network.inflict("reset")
+            jobs = ExportJobs(ExporterSettings.load(
+                database_url=URL, export_addr=f"http://{telemetry_network.address}", instance_id="i",
+                export_interval="50ms", rpc_deadline="5s")).start()
+            try:
+                until(lambda: telemetry_network.faults["reset"])
+                assert telemetry_gateway.received == []
+                telemetry_gateway.script = in_turn(refuse("RESOURCE_EXHAUSTED"), acknowledge)
+                telemetry_network.healthy.set()
+                until(lambda: len(telemetry_gateway.received) == 2)
+                assert telemetry_gateway.received == [recorded, recorded]
+            finally:
+                jobs.stop()
     """).assert_outcomes(passed=1)
 
 

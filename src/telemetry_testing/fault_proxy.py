@@ -7,23 +7,22 @@ import struct
 import threading
 import time
 from collections import Counter
-from typing import Literal, get_args
+from typing import Final, Literal, TypeAlias, get_args
 
-from sqlalchemy import URL
+Fault: TypeAlias = Literal["cut", "reset", "black hole", "slow", "half-close"]
+"""`cut`: closed; `reset`: closed as by a firewall (RST); `black hole`: takes everything, passes nothing on;
+`slow`: half a second, then cut; `half-close`: one direction ends."""
 
-Fault = Literal["cut", "reset", "black hole", "slow", "half-close"]
-FAULTS: tuple[Fault, ...] = get_args(Fault)
-
-
-def postgresql_target(url: URL) -> tuple[str, int] | str:
-    """Returns where a server listens: a server from a wheel, on a socket file alone."""
-    folder = url.query.get("host")
-    port = url.port or 5432
-    return f"{folder}/.s.PGSQL.{port}" if isinstance(folder, str) else (url.host or "127.0.0.1", port)
+FAULTS: Final[tuple[Fault, ...]] = get_args(Fault)
 
 
 class FaultProxy:
-    """Passes bytes on to a target, until chance does something to the connection.
+    """Passes bytes on to a target, until chance, or the test, does something to the connection.
+
+    Args:
+        target: Host and port, or the path of a socket.
+        seed: Of the chance.
+        faults: Of which one befalls each connection, after some kilobytes at most.
 
     Attributes:
         address: `host:port` where it listens.
@@ -34,7 +33,7 @@ class FaultProxy:
     def __init__(self, target: tuple[str, int] | str, seed: int, faults: tuple[Fault, ...] = FAULTS) -> None:
         self._target = target
         self._faults = faults
-        self._chance = random.Random(seed)
+        self._chance = random.Random(seed)  # noqa: S311 - decides nothing that must be secret
         self.healthy = threading.Event()
         self.faults: Counter[str] = Counter()
         self._over = threading.Event()
@@ -48,14 +47,16 @@ class FaultProxy:
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
 
-    def swallow(self) -> None:
-        """From now on every connection, the open ones too, takes everything and says nothing."""
+    def inflict(self, fault: Fault) -> None:
+        """Does this to every connection at its next byte, the open ones included, until `healthy` is set."""
         self._after_at_most = 0
+        self._faults = (fault,)
         for each in self._connections:
-            each.due()
+            each.due(fault)
         self.healthy.clear()
 
     def close(self) -> None:
+        """Closes all connections, and listens no more."""
         self._over.set()
         self.healthy.set()
         with contextlib.suppress(OSError):
@@ -99,8 +100,9 @@ class _Connection:
         self._done = False
         self._delays = 10  # after these, a slow connection is cut
 
-    def due(self) -> None:
+    def due(self, fault: Fault) -> None:
         """Lets the fault come with the next byte."""
+        self._fault = fault
         self._left = 0
 
     def pump(self, source: socket.socket, sink: socket.socket) -> None:
