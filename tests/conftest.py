@@ -20,7 +20,7 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test depends on what the shell that runs it has set."""
     for name in list(os.environ):
         ours = name.startswith("TELEMETRY_") and not name.startswith("TELEMETRY_TEST_")
-        if ours or name in ("DO_NOT_TRACK", "SCARF_NO_ANALYTICS"):
+        if ours or name in ("DO_NOT_TRACK", "SCARF_NO_ANALYTICS", "SCARF_ANALYTICS"):
             monkeypatch.delenv(name)
 
 

@@ -1,6 +1,5 @@
 """Serves an ASGI application over HTTP, until a signal: listen, serve, drain."""
 
-import asyncio
 import contextlib
 import logging
 import signal
@@ -17,6 +16,7 @@ import uvicorn
 from telemetry import TelemetryError
 from telemetry.asgi import App
 from telemetry.listening import join_listen_address, split_listen_address
+from telemetry_cli.http_protocol import forgiving_protocol
 from telemetry_cli.output import err
 
 _STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
@@ -68,7 +68,7 @@ def serve_app(app: App, listen_addr: str, serving: Serving | None = None) -> Non
         server = _Server(_config(app, serving or Serving()), ready)
         with _uvicorns_log():
             try:
-                asyncio.run(server.serve(sockets=[listening]))
+                server.run(sockets=[listening])
             except SystemExit:  # how uvicorn says that the application's lifespan failed
                 failed = True
             else:
@@ -91,7 +91,8 @@ def _config(app: App, serving: Serving) -> uvicorn.Config:
     certificate, key = serving.certificate or (None, None)
     return uvicorn.Config(
         app,  # pyright: ignore[reportArgumentType]
-        http="h11",
+        http=forgiving_protocol(),
+        loop="auto",
         ws="none",
         lifespan="on",
         log_config=None,
