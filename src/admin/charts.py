@@ -58,6 +58,7 @@ class Bar:
     Attributes:
         name: Its span, for people.
         label: What the axis says below it; empty for most.
+        minor: Whether the label can be left out where there is little room.
         total: Its value.
         segments: Its parts, from below.
         parts: Each part's name, value and colour, the largest first, without those that are nothing.
@@ -65,6 +66,7 @@ class Bar:
 
     name: str
     label: str
+    minor: bool
     total: int
     segments: Sequence[Segment]
     parts: Sequence[tuple[str, int, int]]
@@ -117,7 +119,8 @@ def stacked_bars(spans: Sequence[Span], series: Sequence[Series]) -> Chart:
     bars = [
         Bar(
             name=formats.span_name(span),
-            label=labels.get(place, ""),
+            label=labels.get(place, ("", False))[0],
+            minor=labels.get(place, ("", False))[1],
             total=totals[place],
             segments=_segments([(one.values[place], one.colour) for one in series], step * ticks),
             parts=sorted(
@@ -131,14 +134,18 @@ def stacked_bars(spans: Sequence[Span], series: Sequence[Series]) -> Chart:
     return Chart(bars, axis, series)
 
 
-def _labels(spans: Sequence[Span]) -> dict[int, str]:
-    """Returns what the axis says below some of the spans: the hour within a day, else the day where one begins."""
+def _labels(spans: Sequence[Span]) -> dict[int, tuple[str, bool]]:
+    """Returns what the axis says below some of the spans, and whether it is minor.
+
+    The hour within a day, else the day where one begins.
+    """
     within_a_day = not spans or spans[-1][1] - spans[0][0] <= timedelta(days=1)
     places = [place for place, span in enumerate(spans) if within_a_day or span[0].hour == 0]
     every = max(1, math.ceil(len(places) / _MOST_LABELS))
     # Counted from the right: the latest time is the one that is looked for.
     labelled = places[::-1][::every]
-    return {place: f"{spans[place][0]:%H:%M}" if within_a_day else f"{spans[place][0]:%d %b}" for place in labelled}
+    form = "%H:%M" if within_a_day else "%d %b"
+    return {place: (spans[place][0].strftime(form), bool(number % 2)) for number, place in enumerate(labelled)}
 
 
 def _segments(values: Sequence[tuple[int, int]], highest: float) -> list[Segment]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -22,13 +23,13 @@ from admin.time_range import RANGES, range_of
 from admin.viewer import event_name, view_event
 from recorder.database import Database
 from recorder.export_queue import ExportQueue, QueueCounts
-from recorder.queue_reading import DeadLetter, QueueReading
+from recorder.queue_reading import DeadLetter, ExportedPlace, QueueReading
 from recorder.settings import PrivacySettings
 from telemetry import Redactor
 from telemetry.event import Clock
 from telemetry.text import text_problem
 
-SHOWN: Final = 100
+SHOWN: Final = 50
 """How many dead letters and exported events a page lists, the latest first."""
 
 _LONGEST_FEATURE: Final = 512
@@ -121,13 +122,17 @@ class Pages:
         return RedirectResponse(f"{path_to(request, 'dead_letters')}?requeued={requeued}", 303)
 
     async def left(self, request: Request) -> Response:
-        """Lists what has left."""
-        exported = await run_in_threadpool(self._reading.exported, SHOWN)
+        """Lists what has left, a page at a time."""
+        after = _place(request.query_params.get("after", ""))
+        exported = await run_in_threadpool(self._reading.exported, SHOWN + 1, after)
+        shown = exported[:SHOWN]
         counts = await run_in_threadpool(self._queue.counts)
         return self._page(
             request,
             "left",
-            events=[(event, *event_name(event.payload)) for event in exported],
+            events=[(event, *event_name(event.payload)) for event in shown],
+            later=after is not None,
+            older=f"{shown[-1].exported_at.isoformat()},{shown[-1].id}" if len(exported) > SHOWN else None,
             counts=counts,
             obstacle=self._privacy.export_policy().obstacle,
             dead=counts.dead,
@@ -224,6 +229,15 @@ class Pages:
 def _feature(request: Request) -> str:
     feature = request.query_params.get("feature", "")
     return "" if text_problem(feature) or len(feature) > _LONGEST_FEATURE else feature
+
+
+def _place(given: str) -> ExportedPlace | None:
+    """Reads where a page of exported events ends; None where that is no place."""
+    moment, _, event_id = given.partition(",")
+    try:
+        return ExportedPlace(datetime.fromisoformat(moment).astimezone(UTC), str(UUID(event_id)))
+    except (ValueError, OverflowError):
+        return None
 
 
 def _check_id(event_id: str) -> str:

@@ -1,5 +1,7 @@
 """What the pages say."""
 
+import html
+import re
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -7,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, update
 
+from admin.pages import SHOWN
 from recorder.database import Database, create_database_engine
 from recorder.event_logs import event_logs
 from recorder.export_queue import ExportQueue, export_queue
@@ -80,7 +83,7 @@ def test_the_overview_counts_events_people_and_the_queue(database: Database, clo
     assert ninety["people"][-1] == {"span": "Sun 01 Mar 2026", "people": 3}
     page = text_of(client.get("/?range=90d").text)
     assert "Events 6 in 90 days" in page
-    assert "Waiting to leave 6 the oldest from 60 d ago" in page
+    assert "Waiting to leave 6 the oldest 60 d ago" in page
 
 
 def test_a_feature_can_be_chosen_and_its_actions_are_told_apart(database: Database, clock: ManualClock) -> None:
@@ -214,7 +217,7 @@ def test_what_left_is_listed_and_shown_with_what_is_held_back(
     page = client.get(f"/events/{event_id}").text
     text = text_of(page)
 
-    assert "1 part is held back by the rules of now" in text
+    assert "1 part is held back by today's rules" in text
     assert 'language "&#34;go&#34;' in text or "language &#34;go&#34;" in text
     assert "query held back the allowlist lets out only language" in text
     assert "marketing_tracking never leaves this field is sensitive" in text
@@ -339,3 +342,31 @@ def test_a_database_without_tables_says_which_command_makes_them(empty_url: str)
     assert answer.status_code == 503
     assert "telemetry db upgrade" in answer.text
     database.close()
+
+
+def test_many_exported_events_are_shown_a_page_at_a_time(
+    database: Database, queue: ExportQueue, clock: ManualClock
+) -> None:
+    ids = make_recorder(database).batch_record([NewEvent("search.results", "submit")] * (2 * SHOWN + 3))
+    for event_id in ids:
+        clock.advance(seconds=1)
+        queue.mark_exported([event_id])
+    client = admin_client(database, clock=clock)
+    path, seen = "/left", []
+
+    while path:
+        page = client.get(path).text
+        seen += re.findall(r'href="/events/([0-9a-f-]+)"', page)
+        older = re.search(r'href="(\?after=[^"]+)" rel="next"', page)
+        path = f"/left{html.unescape(older.group(1))}" if older else ""
+
+    assert seen == ids[::-1]
+    assert "103, the latest first; 50 of them on this page" in text_of(client.get("/left").text)
+    assert "There is nothing older." in text_of(client.get(f"/left?after=2020-01-01T00:00:00%2B00:00,{ids[0]}").text)
+
+
+@pytest.mark.parametrize(
+    "after", ["x", ",", "2020-01-01,x", "0001-01-01T00:00:00%2B14:00,0190a5c0-0000-7000-8000-000000000000"]
+)
+def test_a_place_that_makes_no_sense_leads_to_the_latest(database: Database, after: str) -> None:
+    assert admin_client(database).get(f"/left?after={after}").status_code == 200
