@@ -1,0 +1,76 @@
+from pathlib import Path
+
+import pytest
+
+from admin import AdminSettings
+from telemetry.settings import InvalidSettingsError
+
+TOKEN = "a-token-of-enough-characters"
+
+
+def faults(**settings: object) -> dict[str, str]:
+    with pytest.raises(InvalidSettingsError) as caught:
+        AdminSettings.load(**settings)
+    assert TOKEN not in str(caught.value)
+    return dict(caught.value.faults)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "localhost:0", "[::1]:10090", "127.8.8.8:80"])
+def test_on_loopback_no_token_is_needed(address: str) -> None:
+    settings = AdminSettings.load(listen_addr=address)
+
+    assert settings.known_token() is None
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0:10090", "[::]:1", "192.0.2.7:1", "admin.example.com:443"])
+def test_elsewhere_a_token_and_tls_are_needed(address: str) -> None:
+    found = faults(listen_addr=address)
+
+    assert "without a token the page is served on loopback only" in found["TELEMETRY_ADMIN_TOKEN"]
+    assert "plain text only on loopback" in found["TELEMETRY_ADMIN_LISTEN_ADDR"]
+    assert set(faults(listen_addr=address, token=TOKEN)) == {"TELEMETRY_ADMIN_LISTEN_ADDR"}
+    assert set(faults(listen_addr=address, insecure=True)) == {"TELEMETRY_ADMIN_TOKEN"}
+    assert AdminSettings.load(listen_addr=address, token=TOKEN, insecure=True).known_token() == TOKEN
+
+
+@pytest.mark.parametrize(
+    "token", ["short", " " * 20, "with space in the middle of it", "ünïcode-is-not-taken-here", "a" * 15]
+)
+def test_a_token_that_could_be_guessed_or_not_be_sent_is_refused(token: str) -> None:
+    assert "at least 16 printable ASCII characters" in faults(token=token)["TELEMETRY_ADMIN_TOKEN"]
+
+
+def test_the_token_can_stand_in_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text(f"{TOKEN}\n")
+
+    assert AdminSettings.load(token_file=file).known_token() == TOKEN
+    assert "keep one of them" in faults(token_file=file, token=TOKEN)["TELEMETRY_ADMIN_TOKEN_FILE"]
+    file.write_text("")
+    assert "at least 16" in faults(token_file=file)["TELEMETRY_ADMIN_TOKEN_FILE"]
+    file.write_bytes(b"\xff" * 20)
+    assert "is not UTF-8" in faults(token_file=file)["TELEMETRY_ADMIN_TOKEN_FILE"]
+    assert "cannot be read: No such file" in faults(token_file=tmp_path / "none")["TELEMETRY_ADMIN_TOKEN_FILE"]
+
+
+def test_any_host_is_allowed_only_with_a_token() -> None:
+    assert "any host (*) needs a token" in faults(allowed_hosts="*")["TELEMETRY_ADMIN_ALLOWED_HOSTS"]
+    assert AdminSettings.load(allowed_hosts=" A.example , b.example,", token=TOKEN).hosts == ("a.example", "b.example")
+
+
+def test_certificate_and_key_go_together(tmp_path: Path) -> None:
+    file = tmp_path / "cert.pem"
+    file.write_text("")
+
+    assert "and the other way round" in faults(tls_cert_file=file)["TELEMETRY_ADMIN_TLS_CERT_FILE"]
+    assert "there is no file" in faults(tls_cert_file=file, tls_key_file=tmp_path / "x")["TELEMETRY_ADMIN_TLS_KEY_FILE"]
+    settings = AdminSettings.load(tls_cert_file=file, tls_key_file=file, listen_addr="0.0.0.0:1", token=TOKEN)
+    assert settings.certificate == (file, file)
+    assert AdminSettings.load(trusted_proxies="127.0.0.1, ::1").proxies == ("127.0.0.1", "::1")
+
+
+def test_neither_token_nor_password_is_shown() -> None:
+    settings = AdminSettings.load(token=TOKEN, database_url="postgresql://u:hidden@db/x")
+
+    assert TOKEN not in repr(settings)
+    assert "hidden" not in repr(settings)
