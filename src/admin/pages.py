@@ -256,6 +256,7 @@ def _account(counts: QueueCounts) -> Sequence[tuple[str, int, str]]:
         ("left", counts.exported + counts.cleaned, "left"),
         ("waiting", counts.pending, "waiting"),
         ("set aside", counts.dead, "dead"),
+        ("deleted", counts.dropped, "dropped"),
     )
 
 

@@ -163,6 +163,7 @@ def test_pages_pass_the_accessibility_rules(served: Served, scheme: Any, size: A
 
 def test_light_and_dark_follow_the_system_until_a_person_chooses(served: Served) -> None:
     def background(page: Page) -> str:
+        page.wait_for_load_state()
         return str(page.evaluate("getComputedStyle(document.body).backgroundColor"))
 
     light, dark = (background(served.open(color_scheme=scheme)) for scheme in ("light", "dark"))
