@@ -1,13 +1,14 @@
 """What a client's batch becomes, and what refuses it."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from ingest import Caller
 from recorder.database import Database
-from support.graphql_client import RECORDED, IngestClient, KnownTokens, client_event, ingest_client
+from support.graphql_client import RECORDED, IngestClient, KnownTokens, client_event, ingest_client, messages
 from support.recorders import logged, queued
 
 SECRET = "SECRET-5d1f"
@@ -66,3 +67,155 @@ def test_an_event_is_stored_as_the_client_told_it(client: IngestClient, database
     assert row["argument"]["query"] == SECRET
     assert (row["url"], row["user_id"], row["cohort_id"], row["device_id"]) == ("https://x.test", 42, "c", "d")
     assert row["client"] == "vscode:1.2.3"
+
+
+def test_a_bare_event_gets_the_servers_id_and_time_and_leaves_unset_what_nobody_knows(
+    client: IngestClient, database: Database
+) -> None:
+    before = datetime.now(UTC) - timedelta(seconds=1)
+    for bare in (client_event(), client_event(timestamp=None, marketingTracking=None, source={"client": "x"})):
+        assert client.record(bare).json() == RECORDED
+    stored = queued(database)
+    assert all(event_id[14] == "7" for event_id in stored)
+    for event in stored.values():
+        assert before < event.timestamp.ToDatetime(UTC) <= datetime.now(UTC)
+        for unset in ("user", "interaction", "feature_flags", "marketing_tracking"):
+            assert not event.HasField(unset)  # type: ignore[arg-type]
+    assert {event.source.client.version for event in stored.values()} == {"1.2.3", ""}
+
+
+@pytest.mark.parametrize(("given", "stored"), [("text", "text"), (5, 5), ([1, "x"], [1, "x"]), (False, False)])
+def test_private_metadata_that_is_no_object_is_stored_as_a_value(
+    client: IngestClient, database: Database, given: Any, stored: Any
+) -> None:
+    assert client.record(client_event(parameters=parameters(privateMetadata=given))).json() == RECORDED
+    (row,) = logged(database)
+    assert row["argument"]["value"] == stored
+
+
+def test_the_interaction_of_the_header_holds_where_the_event_names_none(
+    client: IngestClient, database: Database
+) -> None:
+    headers = {"X-Sourcegraph-Interaction-ID": "of-the-header"}
+    named = client_event(parameters=parameters(interactionID="of-the-event"))
+    assert client.record(named, client_event(), headers=headers).json() == RECORDED
+    assert sorted(event.interaction.interaction_id for event in queued(database).values()) == [
+        "of-the-event",
+        "of-the-header",
+    ]
+
+
+def test_many_requests_at_once_are_all_stored(client: IngestClient, database: Database) -> None:
+    answers = client.record_at_once([client_event()] * 40)
+    assert [answer.json() for answer in answers] == [RECORDED] * 40
+    assert len(queued(database)) == 40
+
+
+def number(value: Any, *before: Any) -> dict[str, Any]:
+    return parameters(metadata=[*before, {"key": "n", "value": value}])
+
+
+TORN = [
+    ({"feature": "Bad name"}, "feature: must be 2 to 64 ASCII letters"),
+    ({"action": "x"}, "action: must be 2 to 64 ASCII letters"),
+    ({"source": {"client": ""}}, "source.client: must not be empty"),
+    ({"source": {"client": "x", "clientVersion": "x" * 513}}, "source.clientVersion: must have at most 512"),
+    ({"parameters": number(SECRET)}, "parameters.metadata['n']: must be a number, not text; text belongs into"),
+    ({"parameters": number(True)}, "parameters.metadata['n']: must be a number, not true or false"),
+    ({"parameters": number([1])}, "parameters.metadata['n']: must be a number, not a list"),
+    ({"parameters": number({"a": 1})}, "parameters.metadata['n']: must be a number, not an object"),
+    ({"parameters": number(2**53 + 1)}, "parameters.metadata['n']: an integer beyond 2^53"),
+    # The last of equal keys wins, but the first must be a number, too.
+    ({"parameters": number(1, {"key": "n", "value": SECRET})}, "parameters.metadata['n']: must be a number, not text"),
+    ({"parameters": parameters(metadata=[{"key": SECRET * 20, "value": 1}])}, "parameters.metadata, key 1: must have"),
+    ({"parameters": parameters(metadata=[{"key": f"{SECRET} @", "value": "x"}])}, "parameters.metadata, value 1: must"),
+    ({"parameters": parameters(privateMetadata={"a": f"{SECRET}\0"})}, "parameters.privateMetadata, item 1: text must"),
+    (
+        {"parameters": parameters(billingMetadata={"product": "", "category": "c"})},
+        "parameters.billingMetadata.product",
+    ),
+    ({"parameters": parameters(interactionID=SECRET * 60)}, "parameters.interactionID: must have at most 512"),
+    ({"parameters": parameters(privateMetadata=SECRET * 9000)}, "event: is more than 65536 bytes serialized"),
+    ({"marketingTracking": {"sessionFirstURL": f"{SECRET}\0"}}, "marketingTracking.sessionFirstURL: text must not"),
+    ({"timestamp": "0001-01-01T00:00:00+14:00"}, "timestamp: must lie in the years 1 to 9999"),
+]
+
+
+@pytest.mark.parametrize(("changes", "said"), TORN)
+def test_one_wrong_event_tears_no_batch_and_is_told_by_place_and_rule(
+    client: IngestClient, database: Database, changes: dict[str, Any], said: str
+) -> None:
+    answer = client.record(client_event(), client_event(**changes), client_event())
+    assert answer.status_code == 200
+    body = answer.json()
+    (error,) = body["errors"]
+    assert error["message"].startswith(f"events[1].{said}")
+    assert (error["extensions"]["code"], error["extensions"]["event"]) == ("INVALID_EVENT", 1)
+    assert body["data"] == {"telemetry": {"recordEvents": None}}
+    assert SECRET not in answer.text
+    assert (logged(database), queued(database)) == ([], {})
+
+
+def test_every_wrong_event_is_told_up_to_a_number(client: IngestClient) -> None:
+    wrong = client_event(feature="Bad")
+    assert [error["extensions"]["event"] for error in client.record(wrong, client_event(), wrong).json()["errors"]] == [
+        0,
+        2,
+    ]
+    assert len(messages(client.record(*[wrong] * 50))) == 20
+
+
+UNFIT = [
+    ({"timestamp": SECRET}, "events[1].timestamp: must be a time of RFC 3339"),
+    ({"timestamp": "2026-01-31"}, "events[1].timestamp: must be a time of RFC 3339"),
+    ({"timestamp": "2026-01-31T12:00:00"}, "events[1].timestamp: must be a time of RFC 3339"),
+    ({"timestamp": "2026-02-31T12:00:00Z"}, "events[1].timestamp: must be a time of RFC 3339"),
+    ({"timestamp": 1767323045678}, "events[1].timestamp: must be a time of RFC 3339"),
+    ({"feature": None}, "events[1].feature: must not be null"),
+    ({"feature": 5}, "events[1].feature: must be text"),
+    ({"source": SECRET}, "events[1].source: must be an object"),
+    ({"source": {}}, "events[1].source.client: is required"),
+    ({"parameters": {}}, "events[1].parameters.version: is required"),
+    ({"parameters": parameters(version=SECRET)}, "events[1].parameters.version: must be an integer of 32 bits"),
+    ({"parameters": parameters(version=2**31)}, "events[1].parameters.version: must be an integer of 32 bits"),
+    ({"parameters": parameters(version=1.5)}, "events[1].parameters.version: must be an integer of 32 bits"),
+    ({"parameters": number(None)}, "events[1].parameters.metadata['n'].value: must not be null"),
+    ({"parameters": parameters(metadata=[{"value": 1}])}, "events[1].parameters.metadata[0].key: is required"),
+    (
+        {"parameters": parameters(metadata=[{"key": 1, "value": 1}])},
+        "events[1].parameters.metadata[0].key: must be text",
+    ),
+    ({"user": 5}, "events[1]: has the unknown field 'user'; known are timestamp, feature"),
+    ({f"{SECRET} {SECRET}": 5}, "events[1]: has the unknown field number 5; known are"),
+    ({"user_id": 5}, "events[1]: has the unknown field 'user_id'"),
+]
+
+
+@pytest.mark.parametrize(("changes", "said"), UNFIT)
+def test_what_does_not_fit_the_schema_is_told_by_place_and_rule(
+    client: IngestClient, database: Database, changes: dict[str, Any], said: str
+) -> None:
+    answer = client.record(client_event(), client_event(**changes))
+    assert answer.status_code == 400
+    (message,) = messages(answer)
+    assert message.startswith(said)
+    assert SECRET not in answer.text
+    assert logged(database) == []
+
+
+def test_more_events_than_a_request_may_record_are_refused(database: Database) -> None:
+    with ingest_client(database, max_events=3) as client:
+        assert client.record(*[client_event()] * 3).json() == RECORDED
+        assert messages(client.record(*[client_event()] * 4)) == ["events: may be at most 3 in one request, are 4"]
+    assert len(queued(database)) == 3
+
+
+def test_an_empty_batch_is_taken(client: IngestClient, database: Database) -> None:
+    assert client.record().json() == RECORDED
+    assert logged(database) == []
+
+
+def test_with_telemetry_off_nothing_is_stored_and_nobody_is_bothered(database: Database) -> None:
+    with ingest_client(database, telemetry_mode="off") as client:
+        assert client.record(client_event(), client_event(feature="Bad")).json() == RECORDED
+    assert logged(database) == []
