@@ -80,7 +80,7 @@ def test_a_bare_event_gets_the_servers_id_and_time_and_leaves_unset_what_nobody_
     for event in stored.values():
         assert before < event.timestamp.ToDatetime(UTC) <= datetime.now(UTC)
         for unset in ("user", "interaction", "feature_flags", "marketing_tracking"):
-            assert not event.HasField(unset)  # type: ignore[arg-type]
+            assert not event.HasField(unset)
     assert {event.source.client.version for event in stored.values()} == {"1.2.3", ""}
 
 

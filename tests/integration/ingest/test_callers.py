@@ -1,0 +1,124 @@
+"""Who calls is what the hook says; nobody gets in by their own word."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from starlette.requests import HTTPConnection
+
+from ingest import AuthenticatorUnavailableError, Caller
+from ingest.tokens import tokens_entry
+from recorder.database import Database
+from support.graphql_client import RECORDED, IngestClient, KnownTokens, client_event, ingest_client, messages
+from support.recorders import logged, queued
+
+pytestmark = pytest.mark.parametrize("database_kind", ["sqlite"])
+
+SECRET = "SECRET-5d1f"
+
+
+@pytest.fixture
+def closed(database: Database) -> Iterator[IngestClient]:
+    """A service that takes known callers only."""
+    callers = {"good": Caller(user_id=42, feature_flags={"beta": True}), "robot": Caller()}
+    with ingest_client(database, anonymous=False, authenticator=KnownTokens(**callers)) as client:
+        yield client
+
+
+@pytest.mark.parametrize("header", ["token good", "Bearer good", "bearer  good", "TOKEN good "])
+def test_a_token_comes_in_either_form(closed: IngestClient, database: Database, header: str) -> None:
+    assert closed.record(client_event(), headers={"authorization": header}).json() == RECORDED
+    (event,) = queued(database).values()
+    assert event.user.user_id == 42
+    assert dict(event.feature_flags.flags) == {"beta": "true"}
+
+
+def test_a_client_that_acts_for_nobody_has_no_user(closed: IngestClient, database: Database) -> None:
+    assert closed.record(client_event(), headers={"authorization": "Bearer robot"}).json() == RECORDED
+    (event,) = queued(database).values()
+    assert not event.HasField("user")
+
+
+@pytest.mark.parametrize(
+    "header", [SECRET, f"token {SECRET}", f"Basic {SECRET}", "token", "Bearer ", "token good good", "Bearer gööd"]
+)
+def test_credentials_that_are_not_good_are_refused_even_where_everybody_may_record(
+    closed: IngestClient, database: Database, header: str
+) -> None:
+    for anonymous in (False, True):
+        with ingest_client(database, anonymous=anonymous, authenticator=KnownTokens(good=Caller(user_id=42))) as client:
+            answer = client.record(client_event(), headers={"authorization": header.encode("latin-1")})  # type: ignore[dict-item]
+            assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
+            assert answer.json()["errors"][0]["extensions"] == {"code": "UNAUTHENTICATED"}
+            assert SECRET not in answer.text
+    assert logged(database) == []
+
+
+def test_two_headers_are_refused(closed: IngestClient) -> None:
+    answer = closed.request(
+        "POST",
+        "/.api/graphql",
+        content=b"{}",
+        headers=[("content-type", "application/json"), ("authorization", "token good"), ("authorization", "token x")],
+    )
+    assert answer.status_code == 401
+
+
+def test_without_credentials_nobody_gets_in_unless_an_operator_said_so(
+    closed: IngestClient, database: Database
+) -> None:
+    answer = closed.record(client_event(), headers={"X-Sourcegraph-Actor-Anonymous-UID": "anonymous-1"})
+    assert (answer.status_code, messages(answer)) == (401, ["send credentials: Authorization: Bearer TOKEN"])
+    with ingest_client(database, anonymous=True) as client:
+        assert client.record(client_event()).json() == RECORDED
+        # A service that knows no tokens takes none for good.
+        assert client.record(client_event(), headers={"authorization": "token x"}).status_code == 401
+
+
+def test_the_built_in_hook_knows_the_tokens_of_its_file(database: Database, tmp_path: Path) -> None:
+    file = tmp_path / "tokens.toml"
+    entries = (
+        tokens_entry("first", user_id=1, site_admin=False, note='"quoted" é'),
+        tokens_entry("admin", user_id=None, site_admin=True, note=""),
+    )
+    file.write_text("".join(entries), encoding="utf-8")
+    with ingest_client(database, anonymous=False, tokens_file=file) as client:
+        assert client.record(client_event(), headers={"authorization": "token first"}).json() == RECORDED
+        assert client.record(client_event(), headers={"authorization": "token other"}).status_code == 401
+        assert client.record(client_event()).status_code == 401
+        query = "{ telemetry { exportedEvents { totalCount } } }"
+        assert client.query(query, {"authorization": "token admin"})["data"] == {
+            "telemetry": {"exportedEvents": {"totalCount": 0}}
+        }
+        assert client.query(query, {"authorization": "token first"})["errors"][0]["extensions"]["code"] == "FORBIDDEN"
+    (event,) = queued(database).values()
+    assert event.user.user_id == 1
+
+
+class Sessions:
+    """A host's hook that knows callers by a session."""
+
+    async def authenticate(self, token: str | None, request: HTTPConnection) -> Caller | None:
+        assert token is None
+        return Caller(user_id=int(request.cookies["session"])) if "session" in request.cookies else None
+
+
+def test_a_hook_may_know_callers_by_the_request(database: Database) -> None:
+    with ingest_client(database, anonymous=False, authenticator=Sessions()) as client:
+        assert client.record(client_event(), headers={"cookie": "session=9"}).json() == RECORDED
+        assert client.record(client_event()).status_code == 401
+    (event,) = queued(database).values()
+    assert event.user.user_id == 9
+
+
+class Unreachable:
+    async def authenticate(self, token: str | None, request: HTTPConnection) -> Caller | None:
+        raise AuthenticatorUnavailableError("the directory cannot be reached")
+
+
+def test_a_hook_that_cannot_tell_lets_nobody_in_and_says_when_to_come_back(database: Database) -> None:
+    with ingest_client(database, authenticator=Unreachable()) as client:
+        answer = client.record(client_event(), headers={"authorization": "token x"})
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+    assert messages(answer) == ["the directory cannot be reached"]
+    assert logged(database) == []
