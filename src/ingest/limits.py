@@ -11,7 +11,6 @@ from typing import Final
 
 from telemetry.asgi import Scope
 
-_MAX_CALLERS: Final = 100_000
 _SALT_SECONDS: Final = 3600
 _KEY_BYTES: Final = 12
 _IPV6_NETWORK: Final = 64
@@ -34,6 +33,7 @@ class AddressLimit:
         burst_seconds: How many seconds' worth an address that was silent may send at once.
         clock: Tells seconds from some point on.
         make_salt: Makes unguessable bytes.
+        max_callers: How many addresses are told apart; past them, who was silent for longest is forgotten.
     """
 
     def __init__(
@@ -43,11 +43,13 @@ class AddressLimit:
         burst_seconds: float,
         clock: Callable[[], float] = time.monotonic,
         make_salt: Callable[[], bytes] = lambda: secrets.token_bytes(hashlib.blake2b.SALT_SIZE),
+        max_callers: int = 100_000,
     ) -> None:
         self._rate = requests_per_second
         self._burst = max(1.0, requests_per_second * burst_seconds)
         self._clock = clock
         self._make_salt = make_salt
+        self._max_callers = max_callers
         # The caller who was silent for longest goes first; its bucket is the likeliest to be full.
         self._buckets: OrderedDict[bytes, _Bucket] = OrderedDict()
         self._renew_salt()
@@ -83,7 +85,7 @@ class AddressLimit:
         bucket = self._buckets.get(key)
         if bucket is None:
             bucket = self._buckets[key] = _Bucket(self._burst, now)
-            if len(self._buckets) > _MAX_CALLERS:
+            if len(self._buckets) > self._max_callers:
                 self._buckets.popitem(last=False)
         else:
             bucket.requests = min(self._burst, bucket.requests + (now - bucket.at) * self._rate)

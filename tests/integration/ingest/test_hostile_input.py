@@ -30,22 +30,21 @@ anything = st.recursive(
     max_leaves=12,
 )
 names = st.sampled_from(
-    ["timestamp", "feature", "action", "source", "parameters", "marketingTracking", "client", "clientVersion", "version",
-     "metadata", "key", "value", "privateMetadata", "billingMetadata", "product", "category", "interactionID", "url"]
+    ["timestamp", "feature", "action", "source", "parameters", "marketingTracking", "client", "clientVersion",
+     "version", "metadata", "key", "value", "privateMetadata", "billingMetadata", "product", "category", "url"]
 )  # fmt: skip
 shaped = st.recursive(
     anything | st.sampled_from(["a.b", "2026-01-31T12:00:00Z", 1, 2**31, 2**53 + 1, 10**400]),
     lambda inner: st.dictionaries(names, inner, max_size=6) | st.lists(inner, max_size=3),
     max_leaves=20,
 )
+WORDS = """
+{ } ( ) [ ] : ! $ ... @ = | query mutation subscription fragment F on Query Mutation telemetry recordEvents
+exportedEvents events first after nodes __schema __typename types @include(if:$x) $events alwaysNil null true
+1 -1 1e999 # \\u0000 \ufeff é
+"""
 words = st.lists(
-    st.sampled_from(
-        "{ } ( ) [ ] : ! $ ... @ = | query mutation subscription fragment F on Query Mutation telemetry recordEvents "
-        "exportedEvents events first after nodes __schema __typename types @include(if:$x) $events alwaysNil null true "
-        "1 -1 1e999 # \\u0000 \ufeff é".split()
-        + [f'"{SECRET}"', f'"""{SECRET}', '"', "9" * 5000, "@skip(if: true)"]
-    ),
-    max_size=40,
+    st.sampled_from([*WORDS.split(), f'"{SECRET}"', f'"""{SECRET}', '"', "9" * 5000, "@skip(if: true)"]), max_size=40
 ).map(" ".join)
 
 
