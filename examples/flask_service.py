@@ -46,6 +46,8 @@ def create_app() -> Flask:
     app = Flask(__name__)
     app.config["SESSION_COOKIE_SAMESITE"] = "Lax"
     app.config.from_prefixed_env("SHOP")
+    if not (app.config.get("DATABASE_URL") and app.config["SECRET_KEY"]):
+        raise SystemExit("set SHOP_DATABASE_URL and SHOP_SECRET_KEY")
     engine = create_engine(app.config["DATABASE_URL"])
     Base.metadata.create_all(engine)
     recorder = Recorder.from_engine(engine, service_version="1.4.0")

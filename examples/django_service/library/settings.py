@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-SECRET_KEY = os.environ["LIBRARY_SECRET_KEY"]
+SECRET_KEY = os.environ.get("LIBRARY_SECRET_KEY", "")  # Django refuses an empty one
 ALLOWED_HOSTS = ["127.0.0.1", "localhost"]
 ROOT_URLCONF = "library.urls"
 WSGI_APPLICATION = "library.wsgi.application"
