@@ -201,6 +201,11 @@ class Database(Forkable):
         self.is_sqlite = engine.dialect.name == "sqlite"
         self.driver_errors: tuple[type[Exception], ...] = (SQLAlchemyError, _driver_error(engine))
         self._reading = engine.execution_options(**{_READ_ONLY: True})
+        self._snapshot = (
+            self._reading  # SQLite's transactions see one moment anyway
+            if self.is_sqlite
+            else engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        )
         self._version_checked = False
         self._held = HeldConnection(engine)
 
@@ -222,6 +227,18 @@ class Database(Forkable):
 
         def reading() -> T:
             with self._reading.begin() as connection:
+                return work(connection)
+
+        return self._on_current_schema(reading)
+
+    def snapshot(self, work: Callable[[Connection], T]) -> T:
+        """Runs `work` in a transaction that does not write, all of whose statements see one moment.
+
+        Writers go on meanwhile.
+        """
+
+        def reading() -> T:
+            with self._snapshot.begin() as connection:
                 return work(connection)
 
         return self._on_current_schema(reading)

@@ -50,7 +50,14 @@ GONE_THAT_DAY: Final = "gone"
 PRUNED_THAT_DAY: Final = "pruned"
 """With a day and an event type: exportable rows of both that were deleted from `event_logs`."""
 
+ACCEPTED_THAT_DAY: Final = "known"
+"""With a day and an event type: a difference between the two tables that an operator has accepted."""
+
+DAYS_COUNTED: Final = "days_counted"
+"""Not 0: since an operator accepted all differences of a database that was adopted, its days add up, too."""
+
 _STATEMENTS: Final = {
+    "entries": "SELECT entry, events FROM {ledger}",
     "count": """
         INSERT INTO {ledger} (entry, events) VALUES ({entry}, {events})
         ON CONFLICT (entry) DO UPDATE SET events = {ledger}.events + excluded.events
@@ -82,6 +89,12 @@ def hash_of_name(name: str) -> str:
 def entries_of_days(kind: str, events: Iterable[tuple[str, str]]) -> Counter[str]:
     """Returns how many events each entry of a day counts, of events given by day and name."""
     return Counter(entry_of_day(kind, day, name) for day, name in events)
+
+
+def read_entries(connection: Connection) -> dict[str, int]:
+    """Returns all entries, as the transaction that is open sees them."""
+    statement = (_SQLITE if connection.dialect.name == "sqlite" else _POSTGRESQL)["entries"]
+    return {row.entry: int(row.events) for row in connection.exec_driver_sql(statement)}
 
 
 def count_entries(connection: Connection, counted: Mapping[str, int]) -> None:

@@ -2,7 +2,8 @@
 
 A statement names its places in braces: `{queue}` and `{ledger}` are tables, `{ids}` is the set of ids
 that it is for, `{text_id}` an id as text, `{day}` the day of `timestamp` in UTC, such as `20260131`,
-`{exportable}` whether a row of `event_logs` was queued for export. Every other name is a parameter.
+`{listed_days}` is the set of days that it is for, `{exportable}` whether a row of `event_logs` was queued for
+export. Every other name is a parameter.
 
 `{in_utc}` follows an event's time that is read. PostgreSQL would give it in the session's time zone, where the first or
 the last hours that an event may have lie outside the years 1 to 9999, which Python cannot read; one such row would
@@ -37,6 +38,7 @@ def for_sqlite(statements: Mapping[str, str]) -> dict[str, str]:
     places = _Places(
         ":{}",
         ids="IN (SELECT value FROM json_each(:ids))",
+        listed_days="IN (SELECT value FROM json_each(:days))",
         text_id="id",
         in_utc="",
         day="replace(substr(timestamp, 1, 10), '-', '')",
@@ -52,6 +54,7 @@ def for_postgresql(statements: Mapping[str, str]) -> dict[str, str]:
     places = _Places(
         "%({})s",
         ids="= ANY(%(ids)s::uuid[])",
+        listed_days="= ANY(%(days)s::text[])",
         text_id="id::text",
         in_utc=" AT TIME ZONE 'UTC'",
         day="left(to_char(timestamp AT TIME ZONE 'UTC', 'YYYYMMDD'), 8)",
@@ -61,5 +64,8 @@ def for_postgresql(statements: Mapping[str, str]) -> dict[str, str]:
 
 
 def ids_parameter(ids: Sequence[str], *, is_sqlite: bool) -> str:
-    """Returns ids as the parameter `ids`: one text, because an array would be quoted element by element in Python."""
+    """Returns ids as the parameter `ids`, or days as `days`.
+
+    As one text: an array would be quoted element by element in Python.
+    """
     return json.dumps(list(ids)) if is_sqlite else f"{{{','.join(ids)}}}"

@@ -106,11 +106,11 @@ def _apply(reading: QueueReading, change: Callable[[Sequence[str]], int], chosen
     if chosen:
         return change(chosen)
     changed = 0
-    with show_progress("dead letters", dead) as advance:
+    with show_progress("dead letters", dead) as shown:
         while letters := reading.dead_letters(_ROWS_AT_A_TIME):
             more = change([letter.id for letter in letters])
             changed += more
-            advance(more)
+            shown.advance(more)
     return changed
 
 

@@ -13,11 +13,13 @@ import structlog
 import typer
 
 from export import CleanupReport, ExporterSettings, ExportJobs, PassReport
+from recorder.errors import RecorderError
 from telemetry.metrics_port import serve_metrics
 from telemetry.settings import InvalidSettingsError
 from telemetry_cli.options import AsJson, DatabaseUrl, ExportAddress, ExportModeOption
 from telemetry_cli.output import err, log_to_stderr, print_facts, print_json
 from telemetry_cli.preview import preview
+from telemetry_cli.progress import follow_progress
 
 app = typer.Typer(help="Send what is due, or show what would be sent.", no_args_is_help=True)
 
@@ -33,18 +35,27 @@ def once(
 ) -> None:
     """Send everything that is due, clean up, and end; for cron or a Kubernetes CronJob.
 
-    Ends with 1 when the gateway or the database failed; what is left is sent the next time.
+    Ends with 1 when the gateway or the database failed; what is left is sent the next time. SIGTERM
+    and Ctrl-C end it soon, with leases given back; Ctrl-C ends it with 130.
     """
     jobs = ExportJobs(_settings(addr=addr, export_mode=export_mode, database_url=database_url))
-    _stop_on_signals(jobs.exporter.stop)
+
+    def stop() -> None:
+        jobs.exporter.stop()
+        jobs.cleanup.stop()
+
+    came = _stop_on_signals(stop)
     cleaned: CleanupReport | None = None
     try:
-        report = jobs.exporter.run_pass()
+        with follow_progress("events", _waiting(jobs), jobs.metrics.registry, ("events_exported", "events_dead")):
+            report = jobs.exporter.run_pass()
         if report.outcome.is_well:
             cleaned = jobs.cleanup.run()
     finally:
         jobs.close()
     _print_report(report, cleaned, as_json=as_json)
+    if signal.SIGINT in came:
+        raise typer.Exit(128 + signal.SIGINT)
     if not report.outcome.is_well:
         raise typer.Exit(1)
 
@@ -96,8 +107,18 @@ def _settings(*, addr: str | None, **arguments: str | None) -> ExporterSettings:
     return settings
 
 
-def _stop_on_signals(stop: Callable[[], None]) -> None:
-    """Calls `stop` once SIGTERM or SIGINT came, in a thread of its own.
+def _waiting(jobs: ExportJobs) -> int | None:
+    """Returns how many events there are to send; None where nobody looks, or the database does not say."""
+    if not err.is_terminal:
+        return None
+    try:
+        return jobs.queue.counts().pending
+    except RecorderError:  # the pass tells it
+        return None
+
+
+def _stop_on_signals(stop: Callable[[], None]) -> list[int]:
+    """Calls `stop` once SIGTERM or SIGINT came, in a thread of its own; returns a list that gets those that came.
 
     A handler runs in the middle of whatever the main thread does, which may hold the very lock that `stop` waits for.
     """
@@ -107,12 +128,16 @@ def _stop_on_signals(stop: Callable[[], None]) -> None:
         arrived.get()
         stop()
 
+    came: list[int] = []
+
     def handle(number: int, _frame: object) -> None:
+        came.append(number)
         arrived.put(number)
 
     threading.Thread(target=wait, name="telemetry-signals", daemon=True).start()
     signal.signal(signal.SIGTERM, handle)
     signal.signal(signal.SIGINT, handle)
+    return came
 
 
 def _print_report(report: PassReport, cleaned: CleanupReport | None, *, as_json: bool) -> None:

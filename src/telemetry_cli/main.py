@@ -9,10 +9,13 @@ from telemetry import InvalidInputError, TelemetryError
 from telemetry_cli import (
     admin,
     allowlist,
+    audit,
     catalog,
+    cleanup,
     config,
     database,
     dead,
+    doctor,
     export,
     exported,
     gateway,
@@ -36,6 +39,9 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 app.command("record")(record.record)
+app.command("audit")(audit.audit)
+app.command("cleanup")(cleanup.cleanup)
+app.command("doctor")(doctor.doctor)
 app.add_typer(database.app, name="db")
 app.add_typer(export.app, name="export")
 app.add_typer(exported.app, name="exported")

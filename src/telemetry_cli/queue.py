@@ -125,8 +125,8 @@ def retry(
 
 def _retry_all(queue: ExportQueue) -> int:
     retried = 0
-    with show_progress("events", queue.counts().delayed) as advance:
+    with show_progress("events", queue.counts().delayed) as shown:
         while more := queue.retry_some(_ROWS_AT_A_TIME):
             retried += more
-            advance(more)
+            shown.advance(more)
     return retried

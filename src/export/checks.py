@@ -1,0 +1,347 @@
+"""Looks at everything that recording and exporting need, for `telemetry doctor`. Changes nothing, sends no event."""
+
+import enum
+import shutil
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import Connection
+
+from export.address import GatewayAddress
+from export.credentials import token_source
+from export.errors import CredentialsError, GatewayError
+from export.gateway_client import GatewayClient
+from export.pass_report import Outcome
+from export.settings import ExporterSettings
+from recorder.database import SCHEMA_VERSION, Database, check_schema_version, create_database_engine
+from recorder.errors import RecorderError
+from recorder.export_queue import ExportQueue, QueueCounts
+from recorder.export_runs import ExportRuns
+from telemetry import Allowlist, ExportPolicy
+from telemetry.event import Clock, new_event_id, now_utc
+from telemetry.settings import format_duration
+
+_PATIENCE: Final = timedelta(seconds=10)
+_EXPIRES_SOON: Final = timedelta(days=14)
+_APPROVAL_ENDS_SOON: Final = timedelta(days=30)
+_OLD: Final = timedelta(minutes=30)
+_TOO_OLD: Final = timedelta(days=1)
+_CLOCKS_DIFFER: Final = timedelta(seconds=5)
+_CLOCKS_DIFFER_TOO_MUCH: Final = timedelta(minutes=1)
+_LITTLE_SPACE: Final = 1024**3
+_TOO_LITTLE_SPACE: Final = 100 * 1024**2
+_OLDEST_POSTGRESQL: Final = 130_000
+
+
+class Level(enum.Enum):
+    """How bad it is."""
+
+    OK = "ok"
+    WARN = "warn"
+    """It works, and somebody should look."""
+    FAIL = "fail"
+    """Something does not work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at.
+
+    Attributes:
+        name: What.
+        level: How bad it is.
+        found: What was found; never a secret.
+        advice: What to do; None where nothing is.
+    """
+
+    name: str
+    level: Level
+    found: str
+    advice: str | None = None
+
+
+def ok(name: str, found: str) -> Check:
+    """Returns that all is well."""
+    return Check(name, Level.OK, found)
+
+
+def warn(name: str, found: str, advice: str) -> Check:
+    """Returns that somebody should look."""
+    return Check(name, Level.WARN, found, advice)
+
+
+def fail(name: str, found: str, advice: str) -> Check:
+    """Returns that something does not work."""
+    return Check(name, Level.FAIL, found, advice)
+
+
+def free_bytes(folder: Path) -> int:
+    """Returns how much room is left on the disk of a folder."""
+    return shutil.disk_usage(folder).free
+
+
+def check_instance(
+    settings: ExporterSettings, *, today: date, clock: Clock = now_utc, free: Callable[[Path], int] = free_bytes
+) -> Iterator[Check]:
+    """Yields one check after the other. Where nothing may leave, the gateway is not even called.
+
+    Args:
+        settings: The exporter's; they have been checked by having been made.
+        today: The date that approvals hold on or not.
+        clock: Tells the time.
+        free: Tells how many bytes are free on a folder's disk.
+
+    Raises:
+        UnsupportedDatabaseError: The database URL is none that works.
+    """
+    policy = settings.export_policy()
+    yield _mode(settings, policy)
+    yield _allowlist(settings.allowlist(), today)
+    database = Database(create_database_engine(settings.database_url, timeout=_PATIENCE))
+    try:
+        yield from _database(database, settings, policy, clock)
+        if database.is_sqlite:
+            yield _disk(free(Path(str(database.engine.url.database)).resolve().parent))
+    finally:
+        database.close()
+    yield from _gateway(settings, policy, clock)
+
+
+def _mode(settings: ExporterSettings, policy: ExportPolicy) -> Check:
+    if policy.obstacle is not None:
+        return warn(
+            "mode", f"nothing leaves: {policy.obstacle}", "change it if events are to leave; see: telemetry mode show"
+        )
+    if settings.export_addr is None:
+        variable = settings.variable_of("export_addr")
+        return warn("mode", f"{variable} is not set, so there is nowhere to export to", f"set {variable}")
+    return ok("mode", f"events leave; TELEMETRY_EXPORT_MODE is {policy.export_mode}")
+
+
+def _allowlist(allowlist: Allowlist, today: date) -> Check:
+    expired = [entry for entry in allowlist.entries if not entry.holds_on(today)]
+    soon = [
+        entry
+        for entry in allowlist.entries
+        if entry.holds_on(today) and not entry.holds_on(today + _APPROVAL_ENDS_SOON)
+    ]
+    holding = f"{len(allowlist) - len(expired)} entries hold"
+    if expired:
+        return warn(
+            "allowlist",
+            f"{holding}, {len(expired)} expired: {expired[0].origin}",
+            "renew the approval, or take the entry out",
+        )
+    if soon:
+        until = min(entry.expires_on for entry in soon if entry.expires_on is not None)
+        return warn(
+            "allowlist",
+            f"{holding}, {len(soon)} of them not for long: the first until {until}",
+            "renew the approval in time",
+        )
+    return ok("allowlist", holding)
+
+
+def _database(database: Database, settings: ExporterSettings, policy: ExportPolicy, clock: Clock) -> Iterator[Check]:
+    checks: tuple[tuple[str, Callable[[], Iterator[Check]]], ...] = (
+        ("database", lambda: _server(database, clock)),
+        ("tables", lambda: _tables(database)),
+        ("queue", lambda: _queue(database, settings, policy, clock)),
+    )
+    for name, look in checks:
+        try:
+            yield from look()
+        except RecorderError as error:
+            found, _, advice = str(error).partition("; ")
+            yield fail(name, found, advice or "see that it runs, and that TELEMETRY_DATABASE_URL names it")
+            return
+
+
+def _server(database: Database, clock: Clock) -> Iterator[Check]:
+    yield from (_sqlite(database) if database.is_sqlite else _postgresql(database, clock))
+
+
+def _sqlite(database: Database) -> Iterator[Check]:
+    def look(connection: Connection) -> tuple[str, str]:
+        # The transaction began with BEGIN IMMEDIATE, so the file can be written.
+        version = connection.exec_driver_sql("SELECT sqlite_version()").scalar_one()
+        return str(version), str(connection.exec_driver_sql("PRAGMA journal_mode").scalar_one())
+
+    version, journal = database.run(lambda: _connected(database, look))
+    yield (
+        ok("database", f"SQLite {version}, journal mode {journal}, can be written")
+        if journal == "wal"
+        else warn(
+            "database",
+            f"SQLite {version}, journal mode {journal}",
+            "use a file system that allows WAL (no network share): readers and writers wait for each other",
+        )
+    )
+    yield ok("clock", "SQLite has this machine's")
+
+
+def _disk(free: int) -> Check:
+    found = f"{free / 1024**3:.1f} GiB free beside the database"
+    advice = "make room; a full disk stops recording"
+    if free < _TOO_LITTLE_SPACE:
+        return fail("disk", found, advice)
+    return warn("disk", found, advice) if free < _LITTLE_SPACE else ok("disk", found)
+
+
+def _postgresql(database: Database, clock: Clock) -> Iterator[Check]:
+    def look(connection: Connection) -> Any:
+        return connection.exec_driver_sql(
+            "SELECT current_setting('server_version') AS version, current_setting('server_version_num')::int AS number,"
+            " current_setting('fsync') AS fsync, current_setting('synchronous_commit') AS commits,"
+            " pg_is_in_recovery() OR current_setting('default_transaction_read_only') = 'on' AS read_only,"
+            " clock_timestamp() AS now, pg_database_size(current_database()) AS size"
+        ).one()
+
+    before = clock()
+    row = database.run(lambda: _connected(database, look))
+    found = f"PostgreSQL {row.version.split(' ')[0]}"
+    if row.number < _OLDEST_POSTGRESQL:
+        yield fail("database", found, "PostgreSQL 13 or later is needed")
+    elif row.read_only:
+        yield fail("database", f"{found}, read-only", "name the primary server in TELEMETRY_DATABASE_URL")
+    elif row.fsync == "off":
+        yield fail("database", f"{found}, fsync is off", "switch fsync on: a power cut can destroy the whole database")
+    elif row.commits == "off":
+        yield warn("database", f"{found}, synchronous_commit is off", "switch it on: a crash loses the last events")
+    else:
+        yield ok("database", f"{found}, can be written")
+    yield _clock("the database's", row.now, before, clock())
+    yield ok("disk", f"the database has {row.size / 1024**3:.1f} GiB; its server's disk is not seen from here")
+
+
+def _clock(whose: str, theirs: datetime, before: datetime, after: datetime) -> Check:
+    """Compares clocks: theirs was read at some moment between two of ours."""
+    apart = max(before - theirs, theirs - after, timedelta())
+    found = f"{apart.total_seconds():.1f} s from {whose}" if apart else f"agrees with {whose}"
+    advice = "let NTP set both clocks: leases and times of events run by them"
+    if apart > _CLOCKS_DIFFER_TOO_MUCH:
+        return fail("clock", found, advice)
+    return warn("clock", found, advice) if apart > _CLOCKS_DIFFER else ok("clock", found)
+
+
+def _tables(database: Database) -> Iterator[Check]:
+    check_schema_version(database)
+    yield ok("tables", f"this code's version, {SCHEMA_VERSION}")
+
+
+def _queue(database: Database, settings: ExporterSettings, policy: ExportPolicy, clock: Clock) -> Iterator[Check]:
+    counts = ExportQueue(database, clock=clock).counts()
+    yield _backlog(counts, settings, policy, clock())
+    yield (
+        warn("dead letters", f"{counts.dead}", "see why: telemetry dead list; then requeue or drop them")
+        if counts.dead
+        else ok("dead letters", "none")
+    )
+    runs = ExportRuns(database).latest(1)
+    if not runs:
+        yield ok("last export", "none yet")
+        return
+    run = runs[0]
+    found = f"{run.outcome}, {_ago(clock() - run.last_at)} ago"
+    if run.outcome in (Outcome.DRAINED.value, Outcome.STOPPED.value, Outcome.OFF.value):
+        yield ok("last export", found)
+    else:
+        yield warn("last export", f"{found}: {run.problem}", "see docs/how-to/operate.md")
+
+
+def _backlog(counts: QueueCounts, settings: ExporterSettings, policy: ExportPolicy, now: datetime) -> Check:
+    if counts.oldest_pending is None:
+        return ok("backlog", "nothing waits")
+    age = now - counts.oldest_pending
+    found = f"{counts.pending} wait, the oldest for {_ago(age)}"
+    if policy.obstacle is not None or settings.export_addr is None:
+        return warn("backlog", f"{found}, and nothing leaves", "nothing, while it is meant so; they are kept")
+    advice = "see that an exporter runs (telemetry export run), and what it logs"
+    if age > _TOO_OLD:
+        return fail("backlog", found, advice)
+    return warn("backlog", found, advice) if age > max(_OLD, settings.export_interval * 3) else ok("backlog", found)
+
+
+def _ago(age: timedelta) -> str:
+    return format_duration(timedelta(seconds=round(max(age.total_seconds(), 0))))
+
+
+def _connected(database: Database, work: Callable[[Connection], Any]) -> Any:
+    # Before the tables are checked, so not by `Database.read`.
+    with database.engine.begin() as connection:
+        return work(connection)
+
+
+def _gateway(settings: ExporterSettings, policy: ExportPolicy, clock: Clock) -> Iterator[Check]:
+    address = settings.address
+    # SECURITY: where nothing may leave, not even our name does.
+    if policy.obstacle is not None or address is None:
+        yield ok("gateway", "not called, because nothing leaves")
+        return
+    reached = _transport(address, settings, clock())
+    yield reached
+    credentials = _credentials(settings)
+    yield credentials
+    if Level.FAIL not in (reached.level, credentials.level):
+        yield _answer(settings)
+
+
+def _transport(address: GatewayAddress, settings: ExporterSettings, now: datetime) -> Check:
+    try:
+        with socket.create_connection((address.host, address.port), _PATIENCE.total_seconds()) as connection:
+            if not address.secure:
+                return ok("gateway", f"{address} is reached, in plain text")
+            with _tls(settings).wrap_socket(connection, server_hostname=address.host) as encrypted:
+                certificate: Any = encrypted.getpeercert()
+                version = encrypted.version()
+    except ssl.SSLCertVerificationError as error:
+        problem = f"{address}: its certificate is not valid: {error.verify_message}"
+        return fail(
+            "gateway", problem, f"mend it there, or trust its authority with {settings.variable_of('tls_ca_file')}"
+        )
+    except ssl.SSLError as error:
+        problem = f"{address}: no TLS: {error.reason or type(error).__name__}"
+        return fail("gateway", problem, "see that it speaks TLS, and whether it asks for a client certificate")
+    except OSError as error:
+        problem = f"{address} cannot be reached: {error.strerror or type(error).__name__}"
+        return fail("gateway", problem, "see the address, the firewall and the gateway")
+    ends = datetime.fromtimestamp(ssl.cert_time_to_seconds(certificate["notAfter"]), UTC)
+    found = f"{address} is reached by {version}; its certificate holds for {(ends - now).days} days"
+    return warn("gateway", found, "renew it there") if ends - now < _EXPIRES_SOON else ok("gateway", found)
+
+
+def _tls(settings: ExporterSettings) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=None if settings.tls_ca_file is None else str(settings.tls_ca_file))
+    context.set_alpn_protocols(["h2"])
+    if settings.tls_cert_file is not None:
+        context.load_cert_chain(settings.tls_cert_file, settings.tls_key_file, password="")
+    return context
+
+
+def _credentials(settings: ExporterSettings) -> Check:
+    tokens = token_source(settings)
+    if tokens is None:
+        return ok("credentials", "none are set")
+    try:
+        tokens.token()
+    except CredentialsError as error:
+        return fail("credentials", str(error), "see client id, secret and token URL")
+    return ok("credentials", "a token is set" if settings.bearer_token is not None else "a token was obtained")
+
+
+def _answer(settings: ExporterSettings) -> Check:
+    """Opens a stream that says who we are, and sends nothing on it."""
+    client = GatewayClient.from_settings(settings)
+    try:
+        for _ in client.open_stream(f"doctor-{new_event_id()}", [], deadline=_PATIENCE):
+            pass
+    except GatewayError as error:
+        return fail("identity", str(error), "see identity and credentials; the gateway's log says more")
+    finally:
+        client.close()
+    return ok("identity", "the gateway takes a stream of ours")

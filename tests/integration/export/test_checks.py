@@ -1,0 +1,224 @@
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import make_url
+
+from export import ExporterSettings
+from export.checks import Check, Level, check_instance
+from recorder.database import Database
+from recorder.export_queue import ExportQueue
+from recorder.export_runs import ExportRun, ExportRuns
+from support.gateway_authority import running_authority
+from support.gateway_certificates import CertificateAuthority
+from support.gateway_server import RunningGateway, running_gateway
+from support.recorders import make_recorder
+from telemetry import NewEvent
+from telemetry.event import new_event_id
+
+MINUTE = timedelta(minutes=1)
+GIB = 1024**3
+
+
+def look(url: str, *, ahead: timedelta = timedelta(), free: int = 10 * GIB, **settings: Any) -> dict[str, Check]:
+    made = ExporterSettings.load(database_url=url, **{"export_mode": "all", "instance_id": "i", **settings})
+    found = list(
+        check_instance(made, today=date(2026, 3, 1), clock=lambda: datetime.now(UTC) + ahead, free=lambda _folder: free)
+    )
+    assert len({check.name for check in found}) == len(found)
+    return {check.name: check for check in found}
+
+
+def levels(found: Mapping[str, Check], *besides: Level) -> set[str]:
+    return {name for name, check in found.items() if check.level in besides}
+
+
+@pytest.fixture
+def gateway(tmp_path: Path) -> Iterator[RunningGateway]:
+    with running_gateway(tmp_path) as running:
+        yield running
+
+
+def test_where_all_is_well_nothing_is_red_or_yellow(migrated_url: str, gateway: RunningGateway) -> None:
+    found = look(migrated_url, export_addr=f"http://{gateway.address}")
+    assert levels(found, Level.WARN, Level.FAIL) == set()
+    assert found["identity"].found == "the gateway takes a stream of ours"
+    assert {"mode", "allowlist", "database", "tables", "clock", "disk", "backlog", "dead letters", "last export",
+            "gateway", "credentials", "identity"} == set(found)  # fmt: skip
+    assert gateway.published() == []
+
+
+@pytest.mark.parametrize("settings", [{"do_not_track": "1"}, {"export_mode": "none"}, {"telemetry_mode": "local"}])
+def test_where_nothing_may_leave_the_gateway_is_not_called(migrated_url: str, settings: dict[str, Any]) -> None:
+    # Nothing listens there: a call would fail, and be told.
+    found = look(migrated_url, export_addr="http://127.0.0.1:9", **settings)
+    assert found["gateway"].found == "not called, because nothing leaves"
+    assert found["mode"].level is Level.WARN
+    assert not {"credentials", "identity"} & set(found)
+
+
+def test_without_an_address_there_is_nowhere_to_export_to(migrated_url: str) -> None:
+    found = look(migrated_url)
+    assert (found["mode"].level, "nowhere to export to" in found["mode"].found) == (Level.WARN, True)
+
+
+@contextmanager
+def tls_gateway(folder: Path, **settings: Any) -> Iterator[tuple[CertificateAuthority, str]]:
+    authority = CertificateAuthority(folder)
+    certificate, key = authority.issue("gateway")
+    with running_gateway(folder, tls_cert_file=certificate, tls_key_file=key, **settings) as running:
+        yield authority, f"https://{running.address}"
+
+
+def test_a_certificate_is_checked_and_its_days_are_told(migrated_url: str, tmp_path: Path) -> None:
+    with tls_gateway(tmp_path) as (authority, address):
+        found = look(migrated_url, export_addr=address, tls_ca_file=authority.file)
+        assert "its certificate holds for 0 days" in found["gateway"].found
+        assert levels(found, Level.WARN, Level.FAIL) == {"gateway"}
+        unknown = look(migrated_url, export_addr=address)
+        assert unknown["gateway"].level is Level.FAIL
+        assert "its certificate is not valid: " in unknown["gateway"].found
+        assert "identity" not in unknown
+
+
+def test_a_gateway_without_tls_is_told_from_one_that_is_away(migrated_url: str, gateway: RunningGateway) -> None:
+    plain = look(migrated_url, export_addr=f"https://{gateway.address}")["gateway"]
+    assert (plain.level, "no TLS" in plain.found) == (Level.FAIL, True)
+    away = look(migrated_url, export_addr="http://127.0.0.1:9")["gateway"]
+    assert away.found == "http://127.0.0.1:9 cannot be reached: Connection refused"
+
+
+def test_a_client_certificate_is_shown_where_one_is_asked_for(migrated_url: str, tmp_path: Path) -> None:
+    with tls_gateway(tmp_path, tls_client_ca_file=CertificateAuthority(tmp_path).file):
+        pass  # the files are there now
+    authority = CertificateAuthority(tmp_path, "clients")
+    certificate, key = authority.issue("client")
+    with tls_gateway(tmp_path, tls_client_ca_file=authority.file) as (server, address):
+        found = look(
+            migrated_url, export_addr=address, tls_ca_file=server.file, tls_cert_file=certificate, tls_key_file=key
+        )
+        assert found["identity"].level is Level.OK
+        without = look(migrated_url, export_addr=address, tls_ca_file=server.file)
+        assert levels(without, Level.FAIL) & {"gateway", "identity"}
+
+
+def test_credentials_are_tried(migrated_url: str, tmp_path: Path) -> None:
+    authority = CertificateAuthority(tmp_path)
+    with tls_gateway(tmp_path) as (server, address), running_authority(authority.issue("tokens")) as tokens:
+        settings: dict[str, Any] = {
+            "export_addr": address, "tls_ca_file": server.file, "instance_id": None, "service_id": "service",
+        }  # fmt: skip
+        refused = look(
+            migrated_url, **settings, oauth_token_url=f"{tokens.url}/token", oauth_client_id="wrong",
+            oauth_client_secret="CLIENT-SECRET",
+        )  # fmt: skip
+        assert refused["credentials"].level is Level.FAIL
+        assert "identity" not in refused
+        assert "CLIENT-SECRET" not in str(refused)
+        static = look(migrated_url, **settings, bearer_token="TOKEN-5")
+        assert static["credentials"].found == "a token is set"
+        # This gateway knows no tokens of services.
+        assert (static["identity"].level, "TOKEN-5" in str(static)) == (Level.FAIL, False)
+
+
+def test_clocks_are_compared(migrated_url: str, database_kind: str) -> None:
+    if database_kind == "sqlite":
+        assert look(migrated_url, ahead=MINUTE * 5)["clock"].found == "SQLite has this machine's"
+        return
+    assert look(migrated_url)["clock"].found == "agrees with the database's"
+    assert look(migrated_url, ahead=timedelta(seconds=30))["clock"].level is Level.WARN
+    behind = look(migrated_url, ahead=-MINUTE * 5)["clock"]
+    assert behind.level is Level.FAIL
+    assert "s from the database's" in behind.found
+
+
+def test_what_a_crash_could_lose_is_told_of_postgresql(migrated_url: str, database_kind: str) -> None:
+    if database_kind == "sqlite":
+        assert "journal mode wal, can be written" in look(migrated_url)["database"].found
+        return
+    url = make_url(migrated_url)
+
+    def looked(option: str) -> Check:
+        return look(url.update_query_dict({"options": f"-c{option}"}).render_as_string(hide_password=False))["database"]
+
+    asynchronous = looked("synchronous_commit=off")
+    assert (asynchronous.level, "synchronous_commit is off" in asynchronous.found) == (Level.WARN, True)
+    read_only = looked("default_transaction_read_only=on")
+    assert (read_only.level, "read-only" in read_only.found) == (Level.FAIL, True)
+
+
+def test_a_backlog_is_told_by_its_age(migrated_url: str, database: Database) -> None:
+    address: dict[str, Any] = {"export_addr": "http://127.0.0.1:9"}
+    make_recorder(database).record("search", "submit")
+    assert look(migrated_url, **address)["backlog"].level is Level.OK
+    assert look(migrated_url, ahead=MINUTE * 40, **address)["backlog"].level is Level.WARN
+    assert look(migrated_url, ahead=MINUTE * 40, export_interval="1h", **address)["backlog"].level is Level.OK
+    old = look(migrated_url, ahead=timedelta(days=2), **address)["backlog"]
+    assert old.level is Level.FAIL
+    assert old.found.startswith("1 wait, the oldest for 48h")
+    held = look(migrated_url, ahead=timedelta(days=2), export_mode="none")["backlog"]
+    assert held.level is Level.WARN
+    assert held.found.endswith(", and nothing leaves")
+
+
+def test_dead_letters_and_the_last_export_are_told(migrated_url: str, database: Database) -> None:
+    queue = ExportQueue(database)
+    ids = make_recorder(database).batch_record([NewEvent("search", "submit")] * 2)
+    queue.set_aside(queue.lease(2, MINUTE), dict.fromkeys(ids, "x: y"))
+    found = look(migrated_url)
+    assert (found["dead letters"].level, found["dead letters"].found) == (Level.WARN, "2")
+    now = datetime.now(UTC)
+    runs = ExportRuns(database)
+    runs.add(ExportRun(request_id=new_event_id(), started_at=now, last_at=now, outcome="outage", problem="UNAVAILABLE"))
+    last = look(migrated_url, ahead=MINUTE)["last export"]
+    assert last.level is Level.WARN
+    assert last.found.startswith("outage, 1m")
+    assert last.found.endswith("ago: UNAVAILABLE")
+    runs.add(ExportRun(request_id=new_event_id(), started_at=now, last_at=now + MINUTE, outcome="drained", leased=1))
+    assert look(migrated_url, ahead=MINUTE)["last export"].level is Level.OK
+
+
+@pytest.mark.parametrize(
+    ("expires", "level", "says"),
+    [
+        ("expires_on = 2026-02-28", Level.WARN, "0 entries hold, 1 expired: "),
+        ("expires_on = 2026-03-15", Level.WARN, "1 of them not for long: the first until 2026-03-15"),
+        ("expires_on = 2027-03-15", Level.OK, "1 entries hold"),
+        ("", Level.OK, "1 entries hold"),
+    ],
+)
+def test_approvals_that_end_are_told(migrated_url: str, tmp_path: Path, expires: str, level: Level, says: str) -> None:
+    path = tmp_path / "allowlist.toml"
+    path.write_text(
+        '[[event]]\nfeature = "search"\nkeys = { a = "b" }\napproved_by = "me"\napproved_on = 2026-01-31\n'
+        f"{expires}\n"
+    )
+    found = look(migrated_url, allowlist_file=path)["allowlist"]
+    assert found.level is level
+    assert says in found.found
+
+
+def test_missing_tables_are_told_with_the_command_that_makes_them(empty_url: str) -> None:
+    tables = look(empty_url)["tables"]
+    assert tables == Check(
+        "tables", Level.FAIL, "the database has no telemetry tables yet", "run: telemetry db upgrade"
+    )
+
+
+def test_a_database_that_is_away_is_told(tmp_path: Path) -> None:
+    for url in (f"sqlite:///{tmp_path}/missing/telemetry.db", "postgresql://127.0.0.1:9/telemetry"):
+        found = look(url)
+        assert found["database"].level is Level.FAIL
+        assert "tables" not in found
+        assert "gateway" in found  # the rest is looked at all the same
+
+
+@pytest.mark.parametrize(("free", "level"), [(10 * GIB, Level.OK), (GIB // 2, Level.WARN), (50 * 1024**2, Level.FAIL)])
+def test_room_on_the_disk_is_told_where_it_is_seen(
+    migrated_url: str, database_kind: str, free: int, level: Level
+) -> None:
+    disk = look(migrated_url, free=free)["disk"]
+    assert disk.level is (level if database_kind == "sqlite" else Level.OK)
