@@ -113,7 +113,7 @@ def _make_recorder(settings: IngestSettings, database: Database) -> AsyncRecorde
         max_event_bytes=settings.max_event_bytes,
         catalog=settings.catalog(),
     )
-    return AsyncRecorder(recorder, threads=settings.writers)
+    return AsyncRecorder(recorder)
 
 
 def _make_authenticator(settings: IngestSettings) -> Authenticator:

@@ -126,13 +126,6 @@ class IngestSettings(RecorderSettings):
         validation_alias=f"{_PREFIX}BURST",
         description="How much of this an address that was silent may use at once.",
     )
-    writers: int = Field(
-        16,
-        ge=1,
-        le=256,
-        validation_alias=f"{_PREFIX}WRITERS",
-        description="How many requests may wait for the database at a time; those that do share commits.",
-    )
     max_connections: int = Field(
         1000,
         ge=1,

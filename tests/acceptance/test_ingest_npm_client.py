@@ -20,7 +20,7 @@ CLIENT = Path(__file__).resolve().parents[1] / "npm" / "sourcegraph-telemetry" /
 
 def run_client(url: str, *token: str) -> dict[str, Any]:
     done = subprocess.run(
-        [node(), str(CLIENT), f"{url}/.api/graphql", *token],
+        [node(), str(CLIENT), url, *token],
         env={"PATH": os.environ["PATH"], "NODE_PATH": str(npm_packages("sourcegraph-telemetry"))},
         capture_output=True,
         text=True,

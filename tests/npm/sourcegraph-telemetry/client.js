@@ -4,41 +4,27 @@ const { MarketingTrackingTelemetryProcessor, TelemetryRecorderProvider } = requi
 // This one stands in no index; its users reach for it here.
 const { TimestampTelemetryProcessor } = require('@sourcegraph/telemetry/dist/processors/timestamp')
 
-const [url, token] = process.argv.slice(2)
-const query = `mutation RecordTelemetryEvents($events: [TelemetryEventInput!]!) {
-    telemetry { recordEvents(events: $events) { alwaysNil } }
-}`
+const { ApiExporter } = require('../../../examples/web_exporter.js')
 
-// The SDK brings no HTTP of its own; editors and web apps give it an exporter like this one.
-class ApiExporter {
+const [url, token] = process.argv.slice(2)
+
+// The exporter of the example; keeps what it sends, to wait for it, and how much it was each time.
+class WatchedExporter extends ApiExporter {
     sending = []
     batches = []
 
-    exportEvents(events) {
-        this.batches.push(events.length)
-        const sent = this.send(events)
-        this.sending.push(sent.catch(() => {}))
-        return sent
+    constructor() {
+        super(url, token, {
+            'X-Sourcegraph-Actor-Anonymous-UID': 'anonymous-1',
+            'X-Sourcegraph-Interaction-ID': 'interaction-of-the-request',
+        })
     }
 
-    async send(events) {
-        const answer = await fetch(`${url}?RecordTelemetryEvents`, {
-            method: 'POST',
-            headers: {
-                'Content-Type': 'application/json; charset=utf-8',
-                'X-Sourcegraph-Actor-Anonymous-UID': 'anonymous-1',
-                'X-Sourcegraph-Interaction-ID': 'interaction-of-the-request',
-                ...(token && { Authorization: `token ${token}` }),
-            },
-            body: JSON.stringify({ query, variables: { events } }),
-        })
-        const { data, errors } = await answer.json()
-        if (errors) {
-            throw new Error(errors.map(error => error.message).join('\n'))
-        }
-        if (!answer.ok || !data) {
-            throw new Error(`status ${answer.status}`)
-        }
+    exportEvents(events) {
+        this.batches.push(events.length)
+        const sent = super.exportEvents(events)
+        this.sending.push(sent.catch(() => {}))
+        return sent
     }
 }
 
@@ -48,7 +34,7 @@ const marketing = new MarketingTrackingTelemetryProcessor({
 const at = new TimestampTelemetryProcessor({ now: () => new Date('2026-02-03T04:05:06.789Z') })
 
 async function run(name, options, processors, record) {
-    const exporter = new ApiExporter()
+    const exporter = new WatchedExporter()
     const errors = []
     const provider = new TelemetryRecorderProvider(
         { client: 'web', clientVersion: '5.2.4' }, exporter, processors,
