@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: run test faults mutations lint types proto proto-check docs docs-check bench format clean help
+.PHONY: run test faults upgrade-load mutations lint types proto proto-check docs docs-check bench format clean help
 
 help: ## This list.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -31,6 +31,10 @@ KILLS ?= 200
 faults: $(VENV)/.dev ## The long run of tests/faults: kills, power cuts, a bad network.
 	TELEMETRY_TEST_KILLS=$(KILLS) TELEMETRY_TEST_FAULTS=500 TELEMETRY_TEST_CUTS=1000 \
 		$(BIN)/python -m pytest tests/faults -s
+
+ROWS ?= 1000000
+upgrade-load: $(VENV)/.dev ## Upgrades a database of the original system with a million events, while a process writes to it.
+	TELEMETRY_TEST_ROWS=$(ROWS) $(BIN)/python -m pytest tests/faults/upgrade -s
 
 mutations: $(VENV)/.dev ## Breaks each promise in turn, and shows that some test notices.
 	$(BIN)/python tools/mutation_check.py

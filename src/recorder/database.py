@@ -310,7 +310,7 @@ def check_schema_version(database: Database) -> None:
     if found is None:
         raise SchemaVersionError("the database has no telemetry tables yet; run: telemetry db upgrade")
     if found > SCHEMA_VERSION:
-        oldest = database.run(lambda: _oldest_code(database))
+        oldest = oldest_code(database)
         if oldest is not None and oldest <= SCHEMA_VERSION:
             return
         raise SchemaVersionError(
@@ -331,8 +331,13 @@ def schema_version(database: Database) -> str | None:
     return database.run(lambda: _text_of(database, VERSION_TABLE, "version_num"))
 
 
-def _oldest_code(database: Database) -> str | None:
-    return _text_of(database, schema_compatibility.name, "oldest_code")
+def oldest_code(database: Database) -> str | None:
+    """Returns the oldest code version that the database serves; None where it does not say, or there are no tables.
+
+    Raises:
+        RecorderError: The database failed.
+    """
+    return database.run(lambda: _text_of(database, schema_compatibility.name, "oldest_code"))
 
 
 def _text_of(database: Database, table: str, column: str) -> str | None:

@@ -1,13 +1,19 @@
 """`telemetry db`: the tables."""
 
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import timedelta
+from typing import Annotated
+
 import typer
 
-from recorder.database import create_database_engine
-from recorder.migrations import upgrade_database
+from recorder.database import SCHEMA_VERSION, Database, create_database_engine, oldest_code, schema_version
+from recorder.migrations import find_schema_faults, upgrade_database
 from recorder.settings import RecorderSettings
 from telemetry_cli.masking import masked_url
 from telemetry_cli.options import AsJson, DatabaseUrl
-from telemetry_cli.output import out, print_json
+from telemetry_cli.output import err, out, print_facts, print_json, print_json_lines, print_rows
 
 app = typer.Typer(help="Make and migrate the tables.", no_args_is_help=True)
 
@@ -17,21 +23,69 @@ def callback() -> None:
     """Make and migrate the tables."""
 
 
+@contextmanager
+def _opened(database_url: str | None) -> Generator[tuple[Database, str]]:
+    settings = RecorderSettings.load(database_url=database_url)
+    database = Database(create_database_engine(settings.database_url))
+    try:
+        yield database, masked_url(database.engine.url.render_as_string(hide_password=False))
+    finally:
+        database.close()
+
+
 @app.command()
-def upgrade(database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:  # noqa: FBT002 - an option
+def upgrade(
+    database_url: DatabaseUrl = None,
+    patience: Annotated[
+        float, typer.Option(min=0, help="Seconds to go on asking for a table that other transactions hold.")
+    ] = 600,
+    as_json: AsJson = False,  # noqa: FBT002 - an option
+) -> None:
     """Make the tables, or bring them to the version that this program needs.
 
-    Tables of the original system are adopted with their rows. Run it before the first service
-    starts, and after each upgrade of this package. Doing it twice changes nothing.
+    Services may go on recording meanwhile, on PostgreSQL without waiting. Tables of the original system
+    are adopted with their rows. Run it before the first service starts, and after each upgrade of this
+    package. Doing it twice changes nothing; after an interruption it goes on.
     """
-    settings = RecorderSettings.load(database_url=database_url)
-    engine = create_database_engine(settings.database_url)
-    try:
-        version = upgrade_database(engine)
-    finally:
-        engine.dispose()
-    url = masked_url(engine.url.render_as_string(hide_password=False))
+    with _opened(database_url) as (database, url):
+        version = upgrade_database(database.engine, patience=timedelta(seconds=patience), tell=_tell)
     if as_json:
         print_json({"database": url, "version": version})
     else:
         out.print(f"{url} is at version {version}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def current(database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:  # noqa: FBT002 - an option
+    """Print which version the tables have, which this program needs, and which the tables still serve."""
+    with _opened(database_url) as (database, url):
+        version, oldest = schema_version(database), oldest_code(database)
+    facts = {"database": url, "version": version, "needed": SCHEMA_VERSION, "oldest_code": oldest}
+    if as_json:
+        print_json(facts)
+    else:
+        print_facts("Tables", {name.replace("_", " "): value for name, value in facts.items()})
+
+
+@app.command()
+def check(database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:  # noqa: FBT002 - an option
+    """Look whether tables, columns and indexes are as this program needs them; end with 1 where they are not.
+
+    With --json, a line for each fault.
+    """
+    with _opened(database_url) as (database, url):
+        faults = find_schema_faults(database)
+    if as_json:
+        print_json_lines(asdict(fault) for fault in faults)
+    elif faults:
+        print_rows(url, ("place", "problem"), ((fault.place, fault.problem) for fault in faults))
+    else:
+        out.print(f"{url} is as version {SCHEMA_VERSION} of the code needs it", highlight=False, soft_wrap=True)
+    if faults:
+        raise typer.Exit(1)
+
+
+def _tell(text: str) -> None:
+    """Shows people at a terminal what takes a while."""
+    if err.is_terminal:
+        err.print(text, highlight=False, soft_wrap=True)

@@ -11,7 +11,8 @@ Each change looks first whether it was made before: an upgrade that was interrup
 import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import Final
+from itertools import count
+from typing import Final, TypeVar
 
 import sqlalchemy as sa
 from alembic import op
@@ -20,7 +21,11 @@ from sqlalchemy.exc import DBAPIError
 
 from recorder.errors import DatabaseBusyError
 
+T = TypeVar("T")
+
 _LOCK_TIMEOUT: Final = "200ms"
+_LONGER_LOCK_TIMEOUT: Final = "1200ms"
+_ATTEMPTS_BEFORE_LONGER: Final = 6
 _FIRST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 5.0
 _TRY_AGAIN: Final = frozenset({"55P03", "40P01"})
@@ -53,35 +58,45 @@ class OnlineChanges:
         self._patience = patience.total_seconds()
         self._pause = pause
 
-    def change(self, what: str, work: Callable[[], None]) -> None:
-        """Runs `work`, which looks and changes, in a short transaction of its own.
+    def change(self, what: str, work: Callable[[], T]) -> T:
+        """Runs `work`, which looks and changes, in a short transaction of its own; returns what it returned.
 
         Raises:
             DatabaseBusyError: Another transaction kept its lock for longer than the patience.
         """
-        self._repeat(what, lambda: self._in_transaction(work))
+        return self._repeat(what, lambda attempt: self._in_transaction(work, _lock_timeout(attempt)))
 
-    def index(self, name: str, table: str, columns: Sequence[str], *, where: str | None = None) -> None:
+    def beside_writers(self, what: str, work: Callable[[], T]) -> T:
+        """Runs `work`, whose locks no writer waits for, however long it takes or has to wait itself."""
+        return self._repeat(what, lambda _attempt: self._in_transaction(work, "0"))
+
+    def index(
+        self, name: str, table: str, columns: Sequence[str], *, where: str | None = None, unique: bool = False
+    ) -> None:
         """Builds an index, unless it is there; on PostgreSQL beside the writers.
 
         One that an interrupted build left behind, which PostgreSQL keeps up and never uses, is built anew.
         """
         condition = None if where is None else sa.text(where)
-
-        def create(*, concurrently: bool) -> None:
-            op.create_index(
-                name,
-                table,
-                list(columns),
-                if_not_exists=True,
-                postgresql_where=condition,
-                sqlite_where=condition,
-                postgresql_concurrently=concurrently,
-            )
+        described = sa.Table(table, sa.MetaData(), *(sa.Column(column) for column in columns))
+        index = sa.Index(
+            name,
+            *described.columns,
+            unique=unique,
+            postgresql_where=condition,
+            sqlite_where=condition,
+            postgresql_concurrently=True,
+        )
+        create = sa.schema.CreateIndex(index, if_not_exists=True)
 
         if self.is_sqlite:
-            self.tell(f"index {name}")
-            self.change(f"index {name}", lambda: create(concurrently=False))
+
+            def build_alone() -> None:
+                if not sa.inspect(self.connection).has_index(table, name):
+                    self.tell(f"index {name}")
+                    self.connection.execute(create)
+
+            self.change(f"index {name}", build_alone)
             return
 
         def build() -> None:
@@ -90,17 +105,17 @@ class OnlineChanges:
                 return
             self.tell(f"index {name}")
             if valid is False:
-                op.execute(f'DROP INDEX CONCURRENTLY IF EXISTS "{name}"')
-            create(concurrently=True)
+                self.connection.exec_driver_sql(f'DROP INDEX CONCURRENTLY IF EXISTS "{name}"')
+            self.connection.execute(create)
 
-        self._repeat(f"index {name}", lambda: self._in_autocommit(build))
+        self._repeat(f"index {name}", lambda _attempt: self._in_autocommit(build))
 
-    def _in_transaction(self, work: Callable[[], None]) -> None:
+    def _in_transaction(self, work: Callable[[], T], lock_timeout: str) -> T:
         self.settle()
         with self.connection.begin():
             if not self.is_sqlite:
-                self.connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'")
-            work()
+                self.connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{lock_timeout}'")
+            return work()
 
     def _in_autocommit(self, work: Callable[[], None]) -> None:
         """Runs statements that may stand in no transaction."""
@@ -119,16 +134,14 @@ class OnlineChanges:
         if self.connection.in_transaction():
             self.connection.commit()
 
-    def _repeat(self, what: str, attempt: Callable[[], None]) -> None:
+    def _repeat(self, what: str, attempt: Callable[[int], T]) -> T:
         waited, pause = 0.0, _FIRST_PAUSE
-        while True:
+        for number in count():
             try:
-                attempt()
+                return attempt(number)
             except DBAPIError as error:
                 if getattr(error.orig, "sqlstate", None) not in _TRY_AGAIN:
                     raise
-            else:
-                return
             if waited >= self._patience:
                 break
             self.tell(f"{what}: another transaction holds the table; asking again")
@@ -139,6 +152,15 @@ class OnlineChanges:
             f"{what}: another transaction has held the table for {waited:.0f} s; "
             "end it (see pg_stat_activity), then run again: telemetry db upgrade"
         )
+
+
+def _lock_timeout(attempt: int) -> str:
+    """Returns how long to ask for a lock, while everybody else waits.
+
+    Now and then a little longer than PostgreSQL's `deadlock_timeout`: only who has waited that long makes it end an
+    autovacuum that stands in the way, and that of a large table takes hours.
+    """
+    return _LONGER_LOCK_TIMEOUT if attempt % _ATTEMPTS_BEFORE_LONGER == _ATTEMPTS_BEFORE_LONGER - 1 else _LOCK_TIMEOUT
 
 
 def online_changes() -> OnlineChanges:

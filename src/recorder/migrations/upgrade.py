@@ -1,5 +1,6 @@
 """Brings a database's tables to the version that this code needs."""
 
+import threading
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -14,11 +15,15 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import IntegrityError
 
 from recorder.database import SCHEMA_VERSION, Database, check_schema_version, schema_version
+from recorder.migrations.check import condition_of, missing_indexes
 from recorder.migrations.online import OnlineChanges
 
 # Any number will do that no other user of advisory locks in the same database takes.
 _UPGRADE_LOCK: Final = 7_352_019_846_120_334
+_MOST_OTHERS: Final = 10
 _LOCK_ASKED_EVERY: Final = 0.2
+_ONE_THREAD: Final = threading.Lock()
+"""Alembic keeps what it works on in variables of the process."""
 
 
 def _to_nobody(_text: str) -> None:
@@ -36,7 +41,7 @@ def upgrade_database(
     Services may go on writing meanwhile. Tables of the original system, `event_logs` and
     `telemetry_events_export_queue`, are adopted with their rows. An upgrade that was interrupted is completed
     by the next one; processes that upgrade at the same time wait for each other. A database that is newer
-    than this code, and still serves it, is left as it is.
+    than this code, and still serves it, is left as it is. Indexes that are missing are built.
 
     Args:
         engine: Where the tables are. On PostgreSQL with real sessions: no pooler in transaction mode in between.
@@ -52,7 +57,8 @@ def upgrade_database(
     if found is not None and found > SCHEMA_VERSION:
         check_schema_version(database)
         return found
-    database.run(lambda: _upgrade(engine, patience, tell))
+    with _ONE_THREAD:
+        database.run(lambda: _upgrade(engine, patience, tell))
     return SCHEMA_VERSION
 
 
@@ -68,10 +74,15 @@ def _upgrade(engine: Engine, patience: timedelta, tell: Callable[[str], None]) -
                 # first; who comes second to note that a version is reached begins again from there.
                 connection.rollback()
                 others += 1
-                if not changes.is_sqlite or others > len(SCHEMA_VERSION):
+                if not changes.is_sqlite or others > _MOST_OTHERS:
                     raise
             else:
-                return
+                break
+        # What somebody dropped, or a build that was interrupted left behind, is built anew.
+        for index in missing_indexes(connection):
+            assert index.table is not None  # noqa: S101 - they are our tables'
+            columns = [column.name for column in index.columns]
+            changes.index(str(index.name), index.table.name, columns, where=condition_of(index))
 
 
 @contextmanager

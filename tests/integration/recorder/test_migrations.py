@@ -16,6 +16,7 @@ from recorder.export_runs import export_runs
 from recorder.migrations import upgrade_database
 from recorder.settings import RecorderSettings
 from support.events import CANARY, sensitive_event
+from support.original_system import make_original
 from support.recorders import logged, make_recorder, queued
 
 
@@ -24,55 +25,9 @@ def engine(empty_url: str) -> Engine:
     return create_database_engine(empty_url)
 
 
-# The tables as the original system makes them on PostgreSQL, and their like on SQLite.
-ORIGINAL = {
-    "postgresql": [
-        """CREATE TABLE event_logs (
-            id bigserial PRIMARY KEY, name text NOT NULL, url text NOT NULL, user_id integer NOT NULL,
-            anonymous_user_id text NOT NULL, source text NOT NULL, argument jsonb NOT NULL, version text NOT NULL,
-            timestamp timestamptz NOT NULL, feature_flags jsonb, cohort_id date,
-            public_argument jsonb DEFAULT '{}'::jsonb NOT NULL, first_source_url text, last_source_url text,
-            referrer text, device_id text, insert_id text, billing_product_category text, billing_event_id text,
-            legacy_extra text,
-            CONSTRAINT event_logs_check_name_not_empty CHECK (name <> '')
-        )""",
-        "CREATE INDEX event_logs_name_timestamp ON event_logs (name, timestamp DESC)",
-        """CREATE TABLE telemetry_events_export_queue (
-            id text PRIMARY KEY, timestamp timestamptz NOT NULL, payload_pb bytea NOT NULL,
-            exported_at timestamptz DEFAULT NULL
-        )""",
-    ],
-    "sqlite": [
-        """CREATE TABLE event_logs (
-            id INTEGER PRIMARY KEY, name text NOT NULL, url text NOT NULL, user_id integer NOT NULL,
-            anonymous_user_id text NOT NULL, source text NOT NULL, argument JSON NOT NULL, version text NOT NULL,
-            timestamp DATETIME NOT NULL, legacy_extra text
-        )""",
-        """CREATE TABLE telemetry_events_export_queue (
-            id text PRIMARY KEY, timestamp DATETIME NOT NULL, payload_pb BLOB NOT NULL, exported_at DATETIME
-        )""",
-    ],
-}
 DEMANDING_QUEUE = """CREATE TABLE telemetry_events_export_queue (
     id text PRIMARY KEY, timestamp TIMESTAMP, payload_pb text, exported_at TIMESTAMP, tenant text NOT NULL
 )"""
-OLD_ROW = "INSERT INTO event_logs (name, url, user_id, anonymous_user_id, source, argument, version, timestamp) VALUES "
-
-
-def make_original(engine: Engine, payload: bytes, event_id: str) -> None:
-    kind = engine.dialect.name
-    place = "?" if kind == "sqlite" else "%s"
-    with engine.begin() as connection:
-        for statement in ORIGINAL[kind]:
-            connection.exec_driver_sql(statement)
-        # The last one breaks a check that is added: it is taken as it is.
-        for name in ("OldEvent", "OlderEvent"):
-            connection.exec_driver_sql(f"{OLD_ROW} ('{name}', '', 0, '', 'WEB', '{{}}', '1', '2020-01-01 00:00:00')")
-        connection.exec_driver_sql(
-            "INSERT INTO telemetry_events_export_queue (id, timestamp, payload_pb) "
-            f"VALUES ({place}, '2020-01-01 00:00:00.000000', {place})",
-            (event_id, payload),
-        )
 
 
 def test_the_migrations_make_just_the_tables_of_the_code(engine: Engine) -> None:

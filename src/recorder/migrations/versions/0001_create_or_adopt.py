@@ -13,6 +13,7 @@ from sqlalchemy.engine.interfaces import ReflectedColumn
 
 from recorder.errors import SchemaVersionError
 from recorder.migrations.online import online_changes
+from recorder.migrations.retyping import Retyping
 
 revision = "0001"
 down_revision = None
@@ -41,6 +42,7 @@ _CHECKS = {
 }
 _INDEXED = ("name", "source", "user_id", "anonymous_user_id", "timestamp")
 _QUEUE = "telemetry_events_export_queue"
+_UUID = "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
 _QUEUE_INDEXES = (
     (f"{_QUEUE}_unexported", ["timestamp", "id"], "exported_at IS NULL AND dead_at IS NULL"),
     (f"{_QUEUE}_exported", ["exported_at"], "exported_at IS NOT NULL"),
@@ -54,10 +56,14 @@ def upgrade() -> None:
     # First, in the transaction that is open: where it raises, not even the table of versions stays.
     _check_adoptable()
     online.change("make the tables", _create_missing)
-    online.change("columns of event_logs", _adopt_event_logs)
-    online.change("cohorts of event_logs", _widen_cohorts)
+    online.change("columns of event_logs", _add_columns)
     online.change("columns of the queue", _adopt_queue)
-    online.change("ids of the queue", _narrow_ids)
+    if not online.is_sqlite:
+        # Cohorts were dates once; on the wire they are any text. The queue's ids were UUIDs as text.
+        Retyping(online, "event_logs", "cohort_id", "text").run()
+        Retyping(online, _QUEUE, "id", "uuid").run()
+        # Afterwards: it updates rows, and those that break a check that they are older than could not be.
+        online.change("checks of event_logs", _add_checks)
     for column in _not_indexed():
         online.index(f"event_logs_{column}", "event_logs", [column])
     for name, columns, where in _QUEUE_INDEXES:
@@ -76,6 +82,8 @@ def _check_adoptable() -> None:
         ours = _QUEUE_REQUIRED | {column.name for column in _queue_state()}
         _require(_QUEUE, set(columns), _QUEUE_REQUIRED)
         _refuse_demands_of_others(_QUEUE, columns.values(), ours)
+        if _on_postgresql() and not isinstance(columns["id"]["type"], sa.Uuid):
+            _refuse_ids_of_others()
 
 
 def _create_missing() -> None:
@@ -144,27 +152,22 @@ def _create_event_logs() -> None:
         op.create_index(f"event_logs_{column}", "event_logs", [column])
 
 
-def _adopt_event_logs() -> None:
+def _add_columns() -> None:
     columns = _columns("event_logs")
     for column in _event_logs_optional():
         if column.name not in columns:
             op.add_column("event_logs", column)
-    # SQLite cannot add a check to a table that exists; what the recorder writes satisfies it anyway.
-    if not _on_postgresql():
-        return
-    if columns["argument"].get("default") is None:
+    if _on_postgresql() and columns["argument"].get("default") is None:
         op.alter_column("event_logs", "argument", server_default=_EMPTY_OBJECT)
+
+
+def _add_checks() -> None:
+    # SQLite cannot add a check to a table that exists; what the recorder writes satisfies it anyway.
     present = {check["name"] for check in sa.inspect(op.get_bind()).get_check_constraints("event_logs")}
     for check, condition in _CHECKS.items():
         if check not in present:
             # NOT VALID: rows that are there already are taken as they are.
             op.execute(f"ALTER TABLE event_logs ADD CONSTRAINT {check} CHECK ({condition}) NOT VALID")
-
-
-def _widen_cohorts() -> None:
-    if _on_postgresql() and isinstance(_columns("event_logs")["cohort_id"]["type"], sa.Date):
-        # Cohorts were dates once; on the wire they are any text.
-        op.alter_column("event_logs", "cohort_id", type_=sa.Text, postgresql_using="cohort_id::text")
 
 
 def _not_indexed() -> list[str]:
@@ -212,16 +215,21 @@ def _adopt_queue() -> None:
         op.execute(f"ALTER TABLE {_QUEUE} SET (fillfactor = 80)")
 
 
-def _narrow_ids() -> None:
-    if _on_postgresql() and not isinstance(_columns(_QUEUE)["id"]["type"], sa.Uuid):
-        op.alter_column(_QUEUE, "id", type_=sa.Uuid, postgresql_using="id::uuid")
-
-
 def _require(table: str, present: set[str], required: set[str]) -> None:
     if missing := sorted(required - present):
         raise SchemaVersionError(
             f"a table {table} exists, but lacks {', '.join(missing)}, so it cannot be adopted; "
             "rename it, then upgrade again"
+        )
+
+
+def _refuse_ids_of_others() -> None:
+    statement = sa.text("SELECT count(*) FROM telemetry_events_export_queue WHERE id !~ :uuid")
+    others = op.get_bind().scalar(statement, {"uuid": _UUID})
+    if others:
+        raise SchemaVersionError(
+            f"{others} rows of {_QUEUE} have an id that is no UUID, so no gateway would take them; "
+            f"delete them (WHERE id !~ '{_UUID}'), then upgrade again"
         )
 
 

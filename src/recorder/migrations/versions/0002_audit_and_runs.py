@@ -69,7 +69,6 @@ def upgrade() -> None:
     online.change("tables of export passes and compatibility", _create_tables)
     online.change("columns of the queue", _add_column)
     online.index("event_logs_activity", "event_logs", ["timestamp", "name", "user_id", "anonymous_user_id"])
-    online.tell("counting what is there")
     online.settle()
     counts = op.get_bind().execute(sa.text(_COUNTS.format(marked=_MARKED[op.get_bind().dialect.name]))).one()
     if counts.event_logs or counts.queue:

@@ -1,0 +1,56 @@
+"""`telemetry db current` and `check`, as an operator meets them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from recorder.database import SCHEMA_VERSION, create_database_engine
+from support.programs import Shell
+
+
+@pytest.fixture
+def shell(empty_url: str, tmp_path: Path) -> Shell:
+    return Shell(tmp_path, {"TELEMETRY_DATABASE_URL": empty_url})
+
+
+def test_current_tells_the_version_that_is_there_and_the_one_that_is_needed(shell: Shell) -> None:
+    bare = json.loads(shell.telemetry("db", "current", "--json").out)
+    assert (bare["version"], bare["needed"], bare["oldest_code"]) == (None, SCHEMA_VERSION, None)
+    assert shell.telemetry("db", "upgrade").code == 0
+    made = json.loads(shell.telemetry("db", "current", "--json").out)
+    assert (made["version"], made["needed"], made["oldest_code"]) == (SCHEMA_VERSION, SCHEMA_VERSION, "0001")
+    for_people = shell.telemetry("db", "current")
+    assert for_people.code == 0
+    assert SCHEMA_VERSION in for_people.out
+
+
+def test_check_ends_with_1_and_says_which_command_helps(shell: Shell, empty_url: str) -> None:
+    bare = shell.telemetry("db", "check")
+    assert bare.code == 1
+    assert "has no telemetry tables yet; run: telemetry db upgrade" in bare.out
+    assert shell.telemetry("db", "upgrade").code == 0
+    well = shell.telemetry("db", "check")
+    assert (well.code, well.err) == (0, "")
+    assert f"is as version {SCHEMA_VERSION} of the code needs it" in well.out
+
+    engine = create_database_engine(empty_url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DROP INDEX event_logs_activity")
+    engine.dispose()
+    broken = shell.telemetry("db", "check", "--json")
+    assert broken.code == 1
+    (fault,) = (json.loads(line) for line in broken.out.splitlines())
+    assert fault == {
+        "place": "event_logs_activity",
+        "problem": "does not exist, so queries read all of event_logs; run: telemetry db upgrade",
+    }
+    assert shell.telemetry("db", "upgrade").code == 0
+    assert json.loads(shell.telemetry("db", "current", "--json").out)["version"] == SCHEMA_VERSION
+    assert shell.telemetry("db", "check", "--json").out == ""
+
+
+def test_a_patience_that_makes_no_sense_is_refused(shell: Shell) -> None:
+    refused = shell.telemetry("db", "upgrade", "--patience", "-1")
+    assert refused.code == 2
+    assert "--patience" in refused.err

@@ -1,0 +1,267 @@
+"""Tables are changed while others write to them; what was interrupted, dropped or left half-built is completed."""
+
+import threading
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, event, inspect
+from sqlalchemy.exc import IntegrityError
+
+from recorder import DatabaseBusyError, SchemaVersionError
+from recorder.database import SCHEMA_VERSION, VERSION_TABLE, Database, create_database_engine, schema_version
+from recorder.export_queue import ExportQueue
+from recorder.migrations import SchemaFault, find_schema_faults, upgrade_database
+from support.events import sensitive_event
+from support.original_system import make_original
+from support.recorders import logged, make_recorder, queued
+
+on_postgresql = pytest.mark.parametrize("database_kind", ["postgresql"])
+CHANGES = ("ALTER", "CREATE", "DROP", "INSERT", "UPDATE", "WITH", "LOCK")
+
+
+class Interrupted(BaseException):
+    """The process ended here."""
+
+
+@pytest.fixture
+def engine(empty_url: str) -> Iterator[Engine]:
+    made = create_database_engine(empty_url)
+    yield made
+    made.dispose()
+
+
+@pytest.fixture
+def original(engine: Engine) -> Engine:
+    made = sensitive_event()
+    make_original(engine, made.SerializeToString(), made.id)
+    if engine.dialect.name == "postgresql":
+        execute(engine, "UPDATE event_logs SET cohort_id = '2020-02-03' WHERE name = 'OldEvent'")
+    return engine
+
+
+def execute(engine: Engine, *statements: str) -> None:
+    with engine.begin() as connection:
+        for statement in statements:
+            connection.exec_driver_sql(statement)
+
+
+def test_an_upgrade_that_is_interrupted_anywhere_is_completed_by_the_next_one(original: Engine) -> None:
+    allowed = 0
+    made = 0
+
+    def interrupt(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        nonlocal made
+        if statement.lstrip().startswith(CHANGES):
+            made += 1
+            if made > allowed:
+                raise Interrupted
+
+    event.listen(original, "before_cursor_execute", interrupt)
+    while True:
+        made = 0
+        try:
+            upgrade_database(original)
+        except Interrupted:
+            original.dispose()
+            allowed += 1
+        else:
+            break
+    event.remove(original, "before_cursor_execute", interrupt)
+    assert allowed > 10
+    database = Database(original)
+    assert find_schema_faults(database) == []
+    assert [row["name"] for row in logged(database)] == ["OldEvent", "OlderEvent"]
+    if not database.is_sqlite:
+        assert [row["cohort_id"] for row in logged(database)] == ["2020-02-03", None]
+    assert len(queued(database)) == ExportQueue(database).counts().pending == 1
+    assert make_recorder(database).record("search", "submit") in queued(database)
+    database.close()
+
+
+@on_postgresql
+def test_no_trace_of_the_change_of_types_is_left(original: Engine) -> None:
+    upgrade_database(original)
+    inspector = inspect(original)
+    for table in ("event_logs", "telemetry_events_export_queue"):
+        assert not [column["name"] for column in inspector.get_columns(table) if "telemetry_new" in column["name"]]
+    assert inspector.get_pk_constraint("telemetry_events_export_queue") == {
+        "constrained_columns": ["id"],
+        "name": "telemetry_events_export_queue_pkey",
+        "comment": None,
+        "dialect_options": {"postgresql_include": []},
+    }
+    with original.connect() as connection:
+        left = connection.exec_driver_sql("SELECT proname FROM pg_proc WHERE proname LIKE '%%telemetry_new%%'").all()
+        triggers = connection.exec_driver_sql("SELECT tgname FROM pg_trigger WHERE NOT tgisinternal").all()
+    assert (left, triggers) == ([], [])
+
+
+@on_postgresql
+def test_an_id_that_is_no_uuid_is_told_before_anything_is_changed(original: Engine) -> None:
+    execute(
+        original,
+        "INSERT INTO telemetry_events_export_queue (id, timestamp, payload_pb) VALUES ('my own', now(), '')",
+    )
+    before = sorted(inspect(original).get_table_names())
+    with pytest.raises(SchemaVersionError, match="1 rows of telemetry_events_export_queue have an id that is no UUID"):
+        upgrade_database(original)
+    assert sorted(inspect(original).get_table_names()) == before
+
+
+def assert_is_mended(engine: Engine, problem: str) -> None:
+    database = Database(engine)
+    assert find_schema_faults(database) == [SchemaFault("event_logs_activity", f"{problem}; run: telemetry db upgrade")]
+    told: list[str] = []
+    upgrade_database(engine, tell=told.append)
+    assert told == ["index event_logs_activity"]
+    assert find_schema_faults(database) == []
+    database.close()
+
+
+def test_an_index_that_is_missing_is_told_and_built(engine: Engine) -> None:
+    upgrade_database(engine)
+    execute(engine, "DROP INDEX event_logs_activity")
+    assert_is_mended(engine, "does not exist, so queries read all of event_logs")
+
+
+@on_postgresql
+def test_an_index_whose_build_was_interrupted_is_told_and_built_anew(engine: Engine) -> None:
+    upgrade_database(engine)
+    execute(
+        engine,
+        "DROP INDEX event_logs_activity",
+        "INSERT INTO event_logs (name, url, user_id, anonymous_user_id, source, version, timestamp) "
+        "SELECT 'a.b', '', 1, '', 'x', '1', '2020-01-01' FROM generate_series(1, 2)",
+    )
+    with (
+        engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection,
+        pytest.raises(IntegrityError, match="could not create unique index"),
+    ):
+        connection.exec_driver_sql("CREATE UNIQUE INDEX CONCURRENTLY event_logs_activity ON event_logs (timestamp)")
+    assert_is_mended(engine, "was not built to its end, so it is written to and never used")
+
+
+def in_thread(work: Callable[[], object]) -> tuple[threading.Thread, list[object]]:
+    ended: list[object] = []
+
+    def run() -> None:
+        try:
+            ended.append(work())
+        except Exception as error:  # noqa: BLE001 - the test looks at it
+            ended.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread, ended
+
+
+@on_postgresql
+def test_an_upgrade_waits_for_a_long_transaction_and_nobody_waits_behind_it(original: Engine) -> None:
+    asked = threading.Event()
+
+    def tell(text: str) -> None:
+        if "another transaction holds the table" in text:
+            asked.set()
+
+    insert = (
+        "INSERT INTO event_logs (name, url, user_id, anonymous_user_id, source, argument, version, timestamp) "
+        "VALUES ('LongEvent', '', 1, '', 'WEB', '{}', '1', now())"
+    )
+    with original.connect() as host:
+        host.exec_driver_sql(insert)  # and no commit
+        thread, ended = in_thread(lambda: upgrade_database(original, tell=tell))
+        assert asked.wait(60)
+        for _ in range(5):
+            execute(original, insert.replace("LongEvent", "OtherEvent"))  # would wait for ever behind a waiting ALTER
+        assert thread.is_alive()
+        host.commit()
+    thread.join(60)
+    assert ended == [SCHEMA_VERSION]
+    database = Database(original)
+    assert len(logged(database)) == 8
+    database.close()
+
+
+@on_postgresql
+def test_an_upgrade_whose_patience_ends_says_what_to_do(original: Engine) -> None:
+    with original.connect() as host:
+        host.exec_driver_sql("LOCK TABLE event_logs IN ROW EXCLUSIVE MODE")
+        with pytest.raises(DatabaseBusyError) as caught:
+            upgrade_database(original, patience=timedelta(seconds=1))
+    assert str(caught.value).startswith("columns of event_logs: another transaction has held the table for ")
+    assert "see pg_stat_activity" in str(caught.value)
+    assert upgrade_database(original) == SCHEMA_VERSION
+
+
+def test_upgrades_at_once_build_an_index_once_and_do_not_wait_for_each_other_for_ever(engine: Engine) -> None:
+    upgrade_database(engine)
+    execute(engine, "DROP INDEX event_logs_activity", f"UPDATE {VERSION_TABLE} SET version_num = '0001'")
+    both = [in_thread(lambda: upgrade_database(engine)) for _ in range(3)]
+    for thread, _ in both:
+        thread.join(100)
+    assert [ended for _, ended in both] == [[SCHEMA_VERSION]] * 3
+    database = Database(engine)
+    assert find_schema_faults(database) == []
+    database.close()
+
+
+def newer(engine: Engine, oldest_code: str) -> None:
+    upgrade_database(engine)
+    execute(
+        engine,
+        f"UPDATE {VERSION_TABLE} SET version_num = '9000'",
+        f"UPDATE telemetry_schema_compatibility SET oldest_code = '{oldest_code}'",
+    )
+
+
+def test_a_newer_database_that_still_serves_this_code_is_used_and_left_alone(engine: Engine) -> None:
+    newer(engine, SCHEMA_VERSION)
+    database = Database(engine)
+    assert make_recorder(database).record("search", "submit") in queued(database)
+    assert upgrade_database(engine) == "9000"
+    assert schema_version(database) == "9000"
+    assert find_schema_faults(database) == []
+    database.close()
+
+
+def test_a_newer_database_that_does_not_is_not_upgraded(engine: Engine) -> None:
+    newer(engine, "9000")
+    with pytest.raises(SchemaVersionError, match="serves code of version 9000 and later"):
+        upgrade_database(engine)
+
+
+def test_what_others_did_to_the_tables_is_told(engine: Engine) -> None:
+    database = Database(engine)
+    assert [fault.place for fault in find_schema_faults(database)] == ["the database"]
+    upgrade_database(engine)
+    execute(
+        engine,
+        "DROP TABLE telemetry_export_runs",
+        "ALTER TABLE event_logs DROP COLUMN insert_id",
+        f"UPDATE {VERSION_TABLE} SET version_num = '0001'",
+    )
+    expected = ["event_logs.insert_id", "telemetry_export_runs", "the database"]
+    if not database.is_sqlite:
+        execute(engine, "ALTER TABLE event_logs ALTER COLUMN referrer TYPE integer USING NULL")
+        expected.append("event_logs.referrer")
+    found = find_schema_faults(database)
+    assert sorted(fault.place for fault in found) == sorted(expected)
+    assert all("telemetry db upgrade" in fault.problem for fault in found)
+    database.close()
+
+
+def test_what_others_added_is_no_fault(original: Engine) -> None:
+    upgrade_database(original)
+    execute(
+        original,
+        "CREATE TABLE theirs (id integer)",
+        "ALTER TABLE event_logs ADD COLUMN theirs integer",
+        "CREATE INDEX theirs_url ON event_logs (url)",
+        "DROP INDEX event_logs_source",
+        "CREATE INDEX theirs_source ON event_logs (source, url)",
+    )
+    database = Database(original)
+    assert find_schema_faults(database) == []
+    database.close()
