@@ -1,25 +1,16 @@
-"""The fixtures, and the switch that keeps tests from writing to a real queue."""
+"""The fixtures, and the mark that lets a test write to a real queue."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack
 
 import pytest
 
 from pytest_telemetry.plugin import ALLOWLIST_FILE, DATABASE
 from recorder import Recorder, divert_events
 from telemetry import Allowlist, Redactor, parse_allowlist
-from telemetry_testing.capture import Capture, NoStore, Nowhere
+from telemetry_testing.capture import Capture, NoStore
 from telemetry_testing.fault_proxy import FaultProxy
 from telemetry_testing.scripted_gateway import ScriptedGateway, scripted_gateway
 from telemetry_testing.telemetry_events import TelemetryEvents
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Lets recorders write nowhere: while tests are collected, in fixtures of any scope, and in threads that go on."""
-    if not config.getini(DATABASE):
-        diverting = ExitStack()
-        diverting.enter_context(divert_events(Nowhere()))
-        config.add_cleanup(diverting.close)
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,7 @@
 """The pytest plugin, as those who test their services meet it."""
 
 import importlib.metadata
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -100,9 +101,14 @@ def test_rules_hold_as_ever(run_tests: RunTests) -> None:
 
 
 def test_nothing_is_written_anywhere_unless_a_test_opts_in(
-    database: Database, migrated_url: str, run_tests: RunTests, monkeypatch: pytest.MonkeyPatch
+    database: Database,
+    migrated_url: str,
+    run_tests: RunTests,
+    pytester: pytest.Pytester,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("SERVICE_DATABASE_URL", migrated_url)
+    pytester.makeconftest(f"{PRELUDE}Recorder.from_url(URL, service_version='1').record('in', 'conftest')\n")
     monkeypatch.setenv("TELEMETRY_EXPORT_MODE", "all")
     result = run_tests("""
         recorder = Recorder.from_url(URL, service_version="1")
@@ -386,6 +392,16 @@ def test_pytest_finds_the_plugin_by_itself_and_naming_it_once_more_does_no_harm(
         assert "1 passed" in done.stdout, done.stdout + done.stderr
 
 
+def test_a_conftest_may_name_the_plugin_where_it_is_not_found(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(f"pytest_plugins = [{plugin.__name__!r}]\n")
+    pytester.makepyfile(f"{PRELUDE}def test_it(telemetry_events): telemetry_events.none()")
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"]
+    environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert "recorders write nowhere" in done.stdout
+    assert "1 passed" in done.stdout
+
+
 def test_the_plugin_can_be_switched_off(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test_it(telemetry_events): pass")
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", f"no:{plugin.__name__}"]
@@ -394,9 +410,19 @@ def test_the_plugin_can_be_switched_off(pytester: pytest.Pytester) -> None:
 
 
 def test_the_plugin_imports_nothing_of_the_project_at_its_start() -> None:
-    """Otherwise the coverage of a project that measures its own imports would miss them."""
     code = "import sys, pytest_telemetry.plugin; print(sorted({'recorder', 'telemetry', 'grpc'} & set(sys.modules)))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
+
+
+def test_coverage_has_begun_when_the_plugin_imports_the_project(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("def test_it(): pass")
+    command = [sys.executable, "-m", "pytest", "-p", plugin.__name__, "--cov=recorder.diversion", "--cov-report=term"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "1 passed" in done.stdout
+    assert "was never imported" not in done.stdout + done.stderr
+    assert "previously imported" not in done.stdout + done.stderr
+    (line,) = (line for line in done.stdout.splitlines() if "diversion.py" in line)
+    assert int(line.split()[-1].removesuffix("%")) >= 80  # its definitions, at the import
 
 
 def test_the_wheel_says_where_the_plugin_is() -> None:
