@@ -22,7 +22,7 @@ class Load:
         self.left = requests
         self.statuses: Counter[int] = Counter()
         self.seconds: list[float] = []
-        self.idle: list[Connection] = []
+        self.idle: deque[Connection] = deque()
         self.done = asyncio.Event()
 
     def answered(self, status: int, seconds: float) -> None:
@@ -108,7 +108,7 @@ async def send_at(load: Load, rate: float) -> int:
             if not load.idle:
                 missed += 1
                 break
-            load.idle.pop().send(load.waiting.popleft())
+            load.idle.popleft().send(load.waiting.popleft())
             sent += 1
         await asyncio.sleep(0.001)
     return missed
