@@ -1,4 +1,4 @@
-"""Pings over HTTP, each answered when it is in the database: against an application that only answers."""
+"""Pings over HTTP, each answered when it is in the database: against what is wanted, and what only answers."""
 
 import json
 import os
@@ -18,8 +18,7 @@ from stores import Stores
 from paths.drain import HERE
 from recorder.database import Database, create_database_engine
 
-GOAL = 0.5
-RATE = 2_000
+RATE = 2_000  # so many a second are wanted
 CONNECTIONS = 64
 PACKAGES = """
 [[package]]
@@ -48,11 +47,12 @@ def measure(stores: Stores, *, full: bool) -> Iterator[Comparison]:
                     taken += facts["statuses"]["204"] if address == ours else 0
                     return requests / float(facts["seconds"])
 
-                figures = interleave({"ours": lambda: rate(ours), "floor": lambda: rate(floor)}, rounds)
+                figures = interleave({"ours": lambda: rate(ours), "only answers": lambda: rate(floor)}, rounds)
+                figures["floor"] = RATE
                 notes = [f"{taken:,} answered 204, {rows(url):,} rows"]
                 assert taken == rows(url), notes
                 yield Comparison(
-                    f"pings, as many as it takes, {kind}", "pings/s", figures, GOAL, higher_is_better=True, notes=notes
+                    f"pings, as many as it takes, {kind}", "pings/s", figures, 1, higher_is_better=True, notes=notes
                 )
                 before = rows(url)
                 ours_at_rate, floor_at_rate = (load(address, RATE * seconds, RATE) for address in (ours, floor))
