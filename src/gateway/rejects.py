@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 import orjson
 from google.protobuf.message import DecodeError
@@ -15,6 +16,8 @@ from google.protobuf.message import DecodeError
 from gateway.directories import sync_directory
 from gateway.errors import RejectsError
 from telemetry.v1 import telemetrygateway_pb2 as pb
+
+_BLOCK_BYTES: Final = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +60,10 @@ class RejectsFile:
         Raises:
             RejectsError: They cannot be written.
         """
-        data = b"".join(_encode(reject) for reject in rejects)
         try:
             with self._lock:
-                self._append(data)
+                for block in _blocks(rejects):
+                    self._append(block)
         except OSError as error:
             problem = error.strerror
         else:
@@ -155,6 +158,23 @@ def read_rejects(path: Path) -> Iterator[Reject]:
             yield from (reject for line in lines if (reject := _decode(line)) is not None)
             continue
         raise RejectsError(f"{file} cannot be read: {problem}")
+
+
+def _blocks(rejects: Iterable[Reject]) -> Iterator[bytes]:
+    """Yields their lines in blocks.
+
+    Each repeats its stream's metadata: all at once may be a thousand times as large as the message that they came in.
+    """
+    lines: list[bytes] = []
+    size = 0
+    for reject in rejects:
+        lines.append(_encode(reject))
+        size += len(lines[-1])
+        if size >= _BLOCK_BYTES:
+            yield b"".join(lines)
+            lines, size = [], 0
+    if lines:
+        yield b"".join(lines)
 
 
 def _encode(reject: Reject) -> bytes:

@@ -25,6 +25,9 @@ from telemetry.v1 import telemetrygateway_pb2 as pb
 SERVICE_NAME: Final = pb.DESCRIPTOR.services_by_name["TelemeteryGatewayService"].full_name
 
 _LOGGED_REQUEST_ID: Final = 64
+# No message of 4 MiB has room for so many that could be accepted; empty ones are two bytes each, and each becomes an
+# object, an answer and a line among the rejects.
+_MAX_EVENTS: Final = 100_000
 _log = structlog.get_logger("gateway.service")
 
 Timer: TypeAlias = Callable[[], float]
@@ -168,6 +171,8 @@ class TelemetryGatewayService:
         elif payload == "events":
             if call.maker is None or call.publisher is None:
                 raise InvalidStreamError("events", "were sent before metadata")
+            if len(request.events.events) > _MAX_EVENTS:
+                raise InvalidStreamError("events", f"are more than {_MAX_EVENTS} in one message")
             if request.events.events:
                 batch = await self._take(call, call.maker, request.events.events, request.ByteSize())
                 return batch.response(call.publisher)

@@ -34,7 +34,7 @@ class RunningGateway:
 
     def published(self) -> list[dict[str, Any]]:
         """Returns the lines of the sink's file: `{"attributes": ..., "message": ...}` each."""
-        return [json.loads(line) for line in self.sink_file.read_text(encoding="utf-8").splitlines()]
+        return [json.loads(line) for line in self.sink_file.read_bytes().splitlines()]
 
     def published_ids(self) -> list[str]:
         """Returns the ids of what was published, in order."""

@@ -1,0 +1,166 @@
+"""Whatever bytes come: each event is published once or rejected for a reason, and others are served."""
+
+import contextlib
+import os
+import random
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf.message import DecodeError
+from prometheus_client import CollectorRegistry
+from sqlalchemy import insert
+
+from export import Exporter, ExporterSettings, ExportMetrics, GatewayClient, Outcome, PassSettings
+from gateway import read_rejects
+from recorder.database import Database, create_database_engine
+from recorder.export_queue import ExportQueue, export_queue
+from recorder.migrations import upgrade_database
+from recorder.queue_reading import QueueReading
+from support.databases import ManualClock
+from support.gateway_client import TIMEOUT, event, metadata, send
+from support.gateway_server import RunningGateway, running_gateway
+from support.raw_messages import RawMessages, field
+from support.recorders import EXPORT_ALL
+from telemetry import Redactor
+from telemetry.event import new_event_id
+from telemetry.v1 import telemetrygateway_pb2 as pb
+
+EVENTS = int(os.environ.get("TELEMETRY_TEST_HOSTILE", "300"))
+"""How many messages are generated; `make faults` sets more."""
+STREAM = 25
+RECORD_EVENTS = "/telemetrygateway.v1.TelemeteryGatewayService/RecordEvents"
+
+
+@pytest.fixture
+def gateway(tmp_path: Path) -> Iterator[RunningGateway]:
+    with running_gateway(tmp_path) as running:
+        yield running
+        with running.channel() as channel:  # whatever was sent, others are served
+            last = event()
+            assert send(channel, [last]).succeeded == [last.id]
+
+
+def _stream(channel: grpc.Channel, messages: list[bytes]) -> tuple[list[pb.RecordEventsResponse], grpc.StatusCode]:
+    method: Any = channel.stream_stream(RECORD_EVENTS, response_deserializer=pb.RecordEventsResponse.FromString)
+    call = method(iter([metadata().SerializeToString(), *messages]), timeout=TIMEOUT)
+    answers: list[pb.RecordEventsResponse] = []
+    with contextlib.suppress(grpc.RpcError):
+        answers.extend(call)
+    code: grpc.StatusCode = call.code()
+    return answers, code
+
+
+def _parsed(message: bytes) -> pb.RecordEventsRequest | None:
+    try:
+        return pb.RecordEventsRequest.FromString(message)
+    except DecodeError:
+        return None
+
+
+@pytest.mark.timeout(120 + EVENTS // 50)
+def test_generated_messages(gateway: RunningGateway, tmp_path: Path) -> None:
+    make = RawMessages(seed=EVENTS)
+    verdicts: Counter[str] = Counter()
+    published: set[str] = set()
+    rejected: set[str] = set()
+    with gateway.channel() as channel:
+        waiting = [make.message() for _ in range(EVENTS)]
+        while waiting:
+            messages = waiting[:STREAM]
+            answers, code = _stream(channel, messages)
+            readable = 0
+            expected: list[pb.RecordEventsRequest] = []
+            for message in messages:
+                request = _parsed(message)
+                if request is None or request.HasField("metadata"):
+                    break  # no message, or metadata for the second time
+                readable += 1
+                if request.events.events:
+                    expected.append(request)
+            assert code is (grpc.StatusCode.OK if readable == len(messages) else grpc.StatusCode.INVALID_ARGUMENT)
+            assert len(answers) == len(expected)
+            for request, answer in zip(expected, answers, strict=True):
+                ids = {one.id for one in request.events.events}
+                reasons = {one.event_id: one.reason for one in answer.rejected_events}
+                assert all(reasons.values())
+                assert set(answer.succeeded_events) | set(reasons) == ids
+                published |= ids - set(reasons)
+                rejected |= set(reasons)
+                verdicts.update(reasons.values())
+                verdicts["published"] += len(ids) - len(reasons)
+            verdicts["streams refused"] += readable < len(messages)
+            del waiting[: readable + (readable < len(messages))]
+    told = {" ".join(reason.split()[:4]) for reason in verdicts}
+    print(f"{EVENTS} messages: {sum(verdicts.values())} verdicts, {len(told)} kinds")
+    lines = gateway.published_ids()
+    assert len(lines) == len(set(lines))
+    assert set(lines) == published
+    assert rejected <= {reject.event.id for reject in read_rejects(tmp_path / "rejects.jsonl")}
+    assert verdicts["published"] > EVENTS / 10
+    assert len(told) > 4
+
+
+def test_a_message_of_empty_events_costs_no_multiple_of_its_size(gateway: RunningGateway) -> None:
+    with gateway.channel() as channel:
+        answers, code = _stream(channel, [field(2, b"\x0a\x00" * 100_001)])
+        assert (len(answers), code) == (0, grpc.StatusCode.INVALID_ARGUMENT)
+        answers, code = _stream(channel, [field(2, b"\x0a\x00" * 5_000)])
+        assert (len(answers[0].rejected_events), code) == (5_000, grpc.StatusCode.OK)
+
+
+@pytest.mark.timeout(120 + EVENTS // 20)
+def test_rows_of_an_adopted_queue_that_hold_anything(gateway: RunningGateway, postgres: Any, tmp_path: Path) -> None:
+    make = RawMessages(seed=EVENTS + 1)
+    rows = {}
+    for _ in range(EVENTS):
+        event_id = new_event_id()
+        rows[event_id] = make.event(event_id)
+    large = _larger_than_a_message()
+    rows[large.id] = large.SerializeToString()
+    sqlite = f"sqlite:///{tmp_path / 'telemetry.db'}"
+    engine = create_database_engine(sqlite)
+    upgrade_database(engine)
+    engine.dispose()
+    with postgres.fresh_database(migrated=True) as postgresql:
+        verdicts = [_export(url, name, rows, gateway) for name, url in (("one", sqlite), ("two", postgresql))]
+    assert verdicts[0] == verdicts[1]
+    kinds = Counter(reason.partition(":")[0] if reason else "exported" for reason in verdicts[0].values())
+    print(f"{len(rows)} rows: {dict(kinds)}")
+    assert {"exported", "unreadable", "rejected", "too_large"} <= set(kinds)
+
+
+def _larger_than_a_message() -> pb.Event:
+    large = event()
+    large.feature_flags.flags["x"] = "x" * 5_000_000
+    return large
+
+
+def _export(url: str, name: str, rows: dict[str, bytes], gateway: RunningGateway) -> dict[str, str]:
+    """Returns what became of rows: nothing for one that was exported, else why it is a dead letter."""
+    database = Database(create_database_engine(url))
+    clock = ManualClock()
+    queue = ExportQueue(database, clock=clock)
+    with database.engine.begin() as connection:
+        values = [{"id": each, "timestamp": clock.now, "payload_pb": payload} for each, payload in rows.items()]
+        connection.execute(insert(export_queue), values)
+    client = GatewayClient.from_settings(
+        ExporterSettings.load(export_addr=f"http://{gateway.address}", instance_id=name)
+    )
+    exporter = Exporter(
+        queue, client, load_redactor=lambda: Redactor(first_party=True), policy=EXPORT_ALL, settings=PassSettings(),
+        metrics=ExportMetrics(CollectorRegistry()), random=random.Random(1),
+    )  # fmt: skip
+    for _ in range(8):
+        report = exporter.run_pass()
+        assert report.outcome is Outcome.DRAINED, report
+        clock.advance(hours=1)
+    assert queue.counts().pending == 0
+    dead = {letter.id: letter.reason for letter in QueueReading(database).dead_letters(len(rows))}
+    assert queue.counts().exported == len(rows) - len(dead)
+    client.close()
+    database.close()
+    return {each: dead.get(each, "") for each in rows}
