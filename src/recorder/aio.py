@@ -12,6 +12,7 @@ from recorder.forks import Forkable
 from recorder.recorder import Recorder, record_span
 from recorder.shared_writes import SharedWrites
 from recorder.tee import event_logs_skipped
+from recorder.tracebacks import forget_locals
 from telemetry import EventParameters, NewEvent
 from telemetry.v1 import telemetrygateway_pb2 as pb
 
@@ -86,13 +87,19 @@ class AsyncRecorder(Forkable):
         without_event_logs: bool = False,
     ) -> list[str]:
         """Stores many events, all or none, and returns their ids in order."""
-        built = self.build(events)
-        if connection is not None:
-            await connection.run_sync(
-                lambda joined: self._recorder.store(built, connection=joined, without_event_logs=without_event_logs)
-            )
-        else:
-            await self.store(built, without_event_logs=without_event_logs)
+        built: Sequence[pb.Event] = ()
+        try:
+            built = self.build(events)
+            if connection is not None:
+                await connection.run_sync(
+                    lambda joined: self._recorder.store(built, connection=joined, without_event_logs=without_event_logs)
+                )
+            else:
+                await self.store(built, without_event_logs=without_event_logs)
+        except Exception as error:
+            built, events = (), ()  # SECURITY: this call, too, is shown in a traceback
+            forget_locals(error)
+            raise
         return [event.id for event in built]
 
     def build(self, events: Iterable[NewEvent]) -> list[pb.Event]:

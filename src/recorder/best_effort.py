@@ -80,7 +80,12 @@ class BestEffortRecorder:
 
 def log_failure(event: NewEvent, error: BaseException) -> None:
     """Logs that an event was not recorded: its names, its parameters' version, the error."""
+    if not isinstance(event, NewEvent):  # what a caller put among the events may be anything
+        log_not_recorded("", "", None, error)
+        return
     version = event.parameters.version if isinstance(event.parameters, EventParameters) else None
+    if not isinstance(version, int):  # SECURITY: one that breaks the rule may be anything
+        version = None
     log_not_recorded(event.feature, event.action, version, error)
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 from recorder.database import Database, create_database_engine
 from recorder.diversion import current_diversion
 from recorder.tee import TeeStore
+from recorder.tracebacks import forget_locals
 from recorder.transaction import CallersConnection
 from telemetry import Catalog, EventBuilder, EventParameters, ExportPolicy, NewEvent, Redactor, TelemetryMode
 from telemetry.event import DEFAULT_MAX_EVENT_BYTES, Clock, IdFactory, new_event_id, now_utc
@@ -98,7 +99,12 @@ class Recorder:
             UnsupportedDatabaseError: The URL is none that the recorder can write to.
         """
         settings = settings or _settings_from_environment()
-        engine = create_database_engine(url or settings.database_url, timeout=settings.record_timeout)
+        try:
+            engine = create_database_engine(url or settings.database_url, timeout=settings.record_timeout)
+        except Exception as error:
+            url = None  # SECURITY: it may hold a password, and a traceback may show it
+            forget_locals(error)
+            raise
         return cls.from_engine(engine, service_version=service_version, settings=settings, export_switch=export_switch)
 
     @classmethod
@@ -195,8 +201,14 @@ class Recorder:
 
         Args and errors are those of `record`.
         """
-        built = self.build(events)
-        self.store(built, connection=connection, without_event_logs=without_event_logs)
+        built: Sequence[pb.Event] = ()
+        try:
+            built = self.build(events)
+            self.store(built, connection=connection, without_event_logs=without_event_logs)
+        except Exception as error:
+            built, events = (), ()  # SECURITY: this call, too, is shown in a traceback
+            forget_locals(error)
+            raise
         return [event.id for event in built]
 
     def build(self, events: Iterable[NewEvent]) -> list[pb.Event]:

@@ -3,15 +3,21 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, LiteralString, TypeAlias
 
 import uuid6
 
 from telemetry.catalog import Catalog
 from telemetry.context import EventContext, current_context, current_trace_id
-from telemetry.errors import EventTooLargeError, InvalidIdError, InvalidInputError, InvalidTimestampError
-from telemetry.names import check_name
+from telemetry.errors import (
+    EventTooLargeError,
+    InvalidContextError,
+    InvalidIdError,
+    InvalidInputError,
+    InvalidTimestampError,
+)
+from telemetry.names import check_name, is_valid_name
 from telemetry.parameters import EventParameters, write_parameters
 from telemetry.text import check_text
 from telemetry.v1 import telemetrygateway_pb2 as pb
@@ -31,7 +37,7 @@ _MAX_SECONDS = 253_402_300_799
 _UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class NewEvent:
     """An event to be recorded, for `batch_record`.
 
@@ -50,6 +56,12 @@ class NewEvent:
     id: str | None = None
     timestamp: datetime | None = None
     context: EventContext | None = None
+
+    def __repr__(self) -> str:
+        # SECURITY: tracebacks show it, and what breaks a rule may hold anything.
+        if is_valid_name(self.feature) and is_valid_name(self.action):
+            return f"NewEvent({self.feature!r}, {self.action!r}, ...)"
+        return "NewEvent(...)"
 
     @classmethod
     def with_run_time_names(
@@ -118,12 +130,17 @@ class EventBuilder:
             EventTooLargeError: The serialized event is over the limit.
             UnknownEventError: The catalogue does not know it.
         """
+        if not isinstance(new, NewEvent):
+            raise InvalidInputError("event", f"must be a NewEvent, not {type(new).__name__}")
         check_name("feature", new.feature)
         check_name("action", new.action)
         event = pb.Event(
             id=self.new_id() if new.id is None else check_id(new.id), feature=new.feature, action=new.action
         )
-        event.MergeFrom((new.context or current_context()).template)
+        context = current_context() if new.context is None else new.context
+        if not isinstance(context, EventContext):
+            raise InvalidContextError("context", f"must be an EventContext, not {type(context).__name__}")
+        event.MergeFrom(context.template)
         if trace_id := current_trace_id():
             event.interaction.trace_id = trace_id
         event.source.server.version = self._service_version
@@ -155,9 +172,15 @@ def check_id(event_id: object) -> str:
 def _write_timestamp(timestamp: datetime, event: pb.Event) -> None:
     if not isinstance(timestamp, datetime):
         raise InvalidTimestampError("timestamp", f"must be a datetime, not {type(timestamp).__name__}")
-    if timestamp.utcoffset() is None:
-        raise InvalidTimestampError("timestamp", "must have a time zone, for example datetime.now(UTC)")
-    since_epoch = timestamp - _EPOCH
+    since_epoch: timedelta | None = None
+    try:
+        since_epoch = None if timestamp.utcoffset() is None else timestamp - _EPOCH
+    except Exception as error:  # noqa: BLE001 - a time zone is the caller's code
+        problem = f"has a time zone that cannot be used ({type(error).__name__})"
+    else:
+        problem = "must have a time zone, for example datetime.now(UTC)"
+    if since_epoch is None:
+        raise InvalidTimestampError("timestamp", problem)
     seconds = since_epoch.days * 86_400 + since_epoch.seconds
     if not _MIN_SECONDS <= seconds <= _MAX_SECONDS:
         raise InvalidTimestampError("timestamp", "must lie in the years 1 to 9999 in UTC, protobuf's range")

@@ -2,7 +2,6 @@
 
 import os
 import random
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 from support.crash_at import POINTS
 from support.killable_postgres import KillablePostgres
 from support.ledger import Pipeline
+from support.ports import free_port
 
 KILLS = int(os.environ.get("TELEMETRY_TEST_KILLS", "3"))
 """For each kind of process and each database; `make faults` sets more."""
@@ -20,13 +20,6 @@ EACH = ("recorder", "exporter", "gateway")
 # Each kind of process alone, so often, is for the long run; a short one mixes them.
 ALONE = tuple((victim,) for victim in EACH) if KILLS >= 20 else ()
 DATABASE_ALONE = (("database",),) if KILLS >= 20 else ()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 def seed_of(request: pytest.FixtureRequest) -> int:

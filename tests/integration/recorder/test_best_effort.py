@@ -42,6 +42,19 @@ def test_a_failure_is_one_line_without_a_value(database: Database, recorder: Bes
     assert stored_names(database) == ([], [])
 
 
+def test_what_is_no_event_at_all_is_logged_too(database: Database, recorder: BestEffortRecorder) -> None:
+    anything: list[Any] = [NewEvent("search", "submit"), CANARY, None]
+    with capture_logs() as logs:
+        assert recorder.batch_record(anything) is None
+    assert [(line["feature"], line["error"]) for line in logs] == [
+        ("search", "InvalidInputError"),
+        ("(invalid)", "InvalidInputError"),
+        ("(invalid)", "InvalidInputError"),
+    ]
+    assert CANARY not in str(logs)
+    assert stored_names(database) == ([], [])
+
+
 def test_a_name_that_breaks_the_rule_is_not_repeated(recorder: BestEffortRecorder) -> None:
     with capture_logs() as logs:
         assert recorder.batch_record([NewEvent.with_run_time_names(CANARY, CANARY)]) is None

@@ -15,6 +15,7 @@ from telemetry import (
     InvalidMetadataError,
     InvalidParametersError,
     InvalidPrivateMetadataError,
+    NewEvent,
 )
 from telemetry.parameters import write_parameters
 from telemetry.v1 import telemetrygateway_pb2 as pb
@@ -212,4 +213,7 @@ def test_billing_metadata_is_stored() -> None:
 
 
 def test_private_values_are_not_shown_by_repr() -> None:
-    assert CANARY not in repr(EventParameters(private_metadata={"a": CANARY}))
+    broken: Any = EventParameters(version=CANARY, metadata={CANARY: CANARY}, private_metadata={"a": CANARY})  # type: ignore[arg-type,dict-item]
+    assert CANARY not in repr(broken)
+    assert CANARY not in repr(NewEvent.with_run_time_names("search", CANARY, broken, id=CANARY))
+    assert repr(NewEvent("search", "submit", broken)) == "NewEvent('search', 'submit', ...)"

@@ -1,0 +1,229 @@
+"""A secret in every private place: found in `event_logs`, and nowhere else."""
+
+import contextlib
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from sqlalchemy import make_url
+
+from recorder.database import Database, create_database_engine
+from support.canaries import decoded_rejects, found, found_in_files
+from support.canary_recording import bad, good
+from support.gateway_certificates import CertificateAuthority
+from support.ledger import until
+from support.ports import free_port
+from support.recorders import make_recorder
+from support.recording_proxy import RecordingProxy
+from telemetry import TelemetryError
+
+CANARIES = int(os.environ.get("TELEMETRY_TEST_CANARIES", "1000"))
+"""How many at least, for each database; `make faults` sets more."""
+PER_EVENT = 25
+HERE = Path(__file__).parents[2] / "support"
+
+# As the command line, but every library tells all it has to tell.
+TALKATIVE = "import logging; logging.basicConfig(level=logging.DEBUG); from telemetry_cli.main import main; main()"
+LICENSE = "CANARY-license-000001"
+TOKEN = "CANARY-token-000001"
+WRONG_TOKEN = "CANARY-token-000002"
+ALLOWLIST = """
+[[event]]
+feature = "assistant.chat"
+action = "submit"
+keys = { allowed = "to see that the search finds what is there" }
+approved_by = "privacy"
+approved_on = 2026-01-31
+"""
+
+
+class Scene:
+    """A folder, an environment, and programs that run in it."""
+
+    def __init__(self, folder: Path, url: str) -> None:
+        self.folder = folder
+        (folder / "allowlist.toml").write_text(ALLOWLIST)
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("TELEMETRY_")}
+        self.environment = {
+            **kept,
+            "PYTHONPATH": str(HERE.parent),
+            "GRPC_VERBOSITY": "DEBUG",
+            "COLUMNS": "300",
+            "TELEMETRY_DATABASE_URL": url,
+            "TELEMETRY_EXPORT_MODE": "all",
+            "TELEMETRY_ALLOWLIST_FILE": "allowlist.toml",
+            "TELEMETRY_GATEWAY_SINK_FILE": "published.jsonl",
+            "TELEMETRY_GATEWAY_DEDUPLICATION_FILE": "window.db",
+            "TELEMETRY_GATEWAY_REJECTS_FILE": "rejects.jsonl",
+        }
+
+    def run(self, name: str, *command: str, environment: dict[str, str] | None = None, expect: int = 0) -> str:
+        """Runs a program, keeps what it says in `<name>.log`, and returns it."""
+        done = subprocess.run(
+            [sys.executable, *command], cwd=self.folder, env={**self.environment, **(environment or {})}, timeout=600,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+        )  # fmt: skip
+        (self.folder / f"{name}.log").write_bytes(done.stdout)
+        assert done.returncode == expect, done.stdout[-3_000:].decode()
+        return done.stdout.decode()
+
+    def export(self, name: str, address: str, environment: dict[str, str], *, expect: int = 0) -> str:
+        command = ("-c", TALKATIVE, "export", "once", "--addr", address)
+        return self.run(name, *command, environment=environment, expect=expect)
+
+    @contextmanager
+    def gateway(self, **environment: str) -> Iterator[str]:
+        """Runs a gateway while the block runs; yields its address."""
+        log = self.folder / "gateway.log"
+        with log.open("wb") as file:
+            process = subprocess.Popen(
+                [sys.executable, "-c", TALKATIVE, "gateway", "serve", "--listen", "127.0.0.1:0"],
+                cwd=self.folder, env={**self.environment, **environment}, stdout=file, stderr=file,
+            )  # fmt: skip
+        try:
+            until(lambda: b"listening on" in log.read_bytes(), 60, lambda: "the gateway does not start")
+            yield re.findall(r"listening on (\S+)", log.read_text())[0]
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(60) == 0
+        finally:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture
+def scene(migrated_url: str, tmp_path: Path) -> Scene:
+    url = make_url(migrated_url)
+    if url.get_backend_name() == "postgresql":  # a server that trusts this machine reads no password
+        url = url.set(password="CANARY-password-000000")
+    return Scene(tmp_path, url.render_as_string(hide_password=False))
+
+
+@pytest.mark.timeout(240 + CANARIES // 20)
+def test_nothing_private_is_anywhere_else(scene: Scene, database: Database) -> None:
+    metrics_at = f"127.0.0.1:{free_port()}"
+    with scene.gateway(
+        TELEMETRY_GATEWAY_SINK_ROTATE_BYTES="200000", TELEMETRY_GATEWAY_METRICS_ADDR=metrics_at
+    ) as address:
+        proxy = RecordingProxy(int(address.rpartition(":")[2]))
+        recording = (str(HERE / "canary_recording.py"), scene.environment["TELEMETRY_DATABASE_URL"])
+        told = scene.run("recorder", *recording, str(CANARIES // PER_EVENT), "False")
+        made = int(told.splitlines()[-1].split()[1])
+        instance = {"TELEMETRY_LICENSE_KEY": LICENSE, "TELEMETRY_INSTANCE_ID": "i"}
+        assert "drained" in scene.export("exporter", f"http://{proxy.address}", instance)
+        metrics = httpx2.get(f"http://{metrics_at}/metrics", timeout=30).text
+        scene.run("operator", "-c", TALKATIVE, "queue", "status")
+        scene.run("operator2", "-c", TALKATIVE, "exported", "list", "--json")
+    proxy.close()
+
+    kept = _rows(database, "event_logs")
+    assert made >= CANARIES
+    assert {"private", "key", "marketing", "allowed"} <= set(kept)  # the search finds what is there
+    assert "telemetry_gateway_events_total" in metrics
+    leaks = {
+        "queue": _rows(database, "telemetry_events_export_queue"),
+        "wire": found(proxy.kept()),
+        "metrics": found(metrics),
+        **found_in_files(file for file in scene.folder.iterdir() if not file.name.startswith("telemetry.db")),
+    }
+    rejected, streams = decoded_rejects(scene.folder / "rejects.jsonl")
+    leaks["rejected events"] = found(rejected)
+    print(f"{made} canaries, {sum(kept.values())} in event_logs; elsewhere: {leaks}")
+    # By the wire contract a gateway is told the license key, and passes it on; the allowlist lets one key out.
+    assert found(streams) == {"license": 1}
+    for place in ("wire", *(name for name in leaks if name.startswith("published"))):
+        leaks[place].pop("license", None)
+    assert leaks.pop("wire") == {"allowed": 1}
+    assert leaks.pop("queue") == {"allowed": 1}
+    assert leaks.pop("operator2.log") == {"allowed": 1}  # the list of what has left
+    assert sum((leaks.pop(name) for name in list(leaks) if name.startswith("published")), Counter()) == {"allowed": 1}
+    assert {place: canaries for place, canaries in leaks.items() if canaries} == {}
+
+
+@pytest.mark.timeout(240 + CANARIES // 20)
+@pytest.mark.parametrize("database_kind", ["sqlite"])
+def test_the_bytes_of_a_database_without_event_logs(scene: Scene) -> None:
+    recording = (str(HERE / "canary_recording.py"), scene.environment["TELEMETRY_DATABASE_URL"])
+    reader = sqlite3.connect(scene.folder / "telemetry.db", isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM event_logs").fetchone()  # keeps the log from being folded into the file
+    scene.run("recorder", *recording, str(CANARIES // PER_EVENT), "True")
+    files = [file for file in scene.folder.iterdir() if file.name.startswith("telemetry.db")]
+    assert {file.name for file in files} == {"telemetry.db", "telemetry.db-wal", "telemetry.db-shm"}
+    assert any(b"search.results" in file.read_bytes() for file in files)
+    leaks = sum(found_in_files(files).values(), Counter[str]())
+    reader.close()
+    assert set(leaks) == {"allowed"}
+
+
+def test_tokens_are_told_by_nobody(scene: Scene) -> None:
+    authority = CertificateAuthority(scene.folder)
+    certificate, key = authority.issue("gateway")
+    (scene.folder / "tokens.toml").write_text(f'billing = "{TOKEN}"\n')
+    tls = {"TELEMETRY_GATEWAY_TLS_CERT_FILE": str(certificate), "TELEMETRY_GATEWAY_TLS_KEY_FILE": str(key)}
+    with scene.gateway(TELEMETRY_GATEWAY_SERVICE_TOKENS_FILE="tokens.toml", **tls) as at:
+        recording = (str(HERE / "canary_recording.py"), scene.environment["TELEMETRY_DATABASE_URL"])
+        scene.run("recorder", *recording, "1", "False")
+        service = {"TELEMETRY_SERVICE_ID": "billing", "TELEMETRY_GATEWAY_EXPORTER_TLS_CA_FILE": str(authority.file)}
+        token = "TELEMETRY_GATEWAY_EXPORTER_BEARER_TOKEN"
+        refused = scene.export("refused", f"https://{at}", {**service, token: WRONG_TOKEN}, expect=1)
+        assert "refused" in refused
+        assert "drained" in scene.export("exporter", f"https://{at}", {**service, token: TOKEN})
+        # A token is refused where it would travel in plain text, and is not repeated there.
+        scene.export("plain", "http://127.0.0.1:1", {**service, token: TOKEN}, expect=2)
+    (scene.folder / "tokens.toml").unlink()
+    leaks: dict[str, Any] = found_in_files(file for file in scene.folder.iterdir() if file.suffix in (".log", ".jsonl"))
+    window = found_in_files(scene.folder.glob("window.db*"))
+    allowed = {"published.jsonl": {"allowed": 1}}
+    assert {**leaks, **window} == allowed
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_trace_tells_of_no_event(database: Database) -> None:
+    spans = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(spans))
+    tracer = provider.get_tracer("service")
+    recorder = make_recorder(database)
+    for event in (good(), *bad()):
+        with contextlib.suppress(TelemetryError), tracer.start_as_current_span("request"):
+            recorder.record_event(event)
+    recorder.close()
+    finished = spans.get_finished_spans()
+    assert sum(span.status.is_ok is False for span in finished) > 5  # each with its error's text and its traceback
+    assert "exception.stacktrace" in finished[-1].to_json()
+    assert sum((found(span.to_json()) for span in finished), Counter[str]()) == {}
+    assert set(_rows(database, "event_logs")) == {"private", "key", "marketing"}
+
+
+def test_the_search_can_fail(tmp_path: Path) -> None:
+    (tmp_path / "some.log").write_text('{"error": "CANARY-private-000007"}')
+    assert found_in_files(tmp_path.iterdir()) == {"some.log": {"private": 1}}
+
+
+def _rows(database: Database, table: str) -> Counter[str]:
+    rows = database.read(lambda connection: connection.exec_driver_sql(f"SELECT * FROM {table}").all())
+    every = Counter[str]()
+    for row in rows:
+        for value in row:
+            every += found(bytes(value) if isinstance(value, bytes | memoryview) else str(value))
+    return every
+
+
+@pytest.fixture
+def database(scene: Scene) -> Iterator[Database]:
+    opened = Database(create_database_engine(scene.environment["TELEMETRY_DATABASE_URL"]))
+    yield opened
+    opened.close()
