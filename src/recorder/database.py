@@ -35,6 +35,10 @@ VERSION_TABLE: Final = "telemetry_alembic_version"
 """Keeps our version apart from that of a host that uses Alembic in the same database."""
 
 BUSY_TIMEOUT_SECONDS: Final = 10
+
+WAL_BYTES: Final = 16 * 1024 * 1024
+"""SQLite's write-ahead log shrinks to this; in daily use it has 4 MiB."""
+
 _OLDEST_SQLITE: Final = (3, 35, 0)
 
 _PATIENCE: Final = {
@@ -170,6 +174,8 @@ def _set_up_sqlite(dbapi_connection: Any, _record: object) -> None:
     cursor = dbapi_connection.cursor()
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=FULL")
+    # What a long reader made the log grow to is given back once the reader is gone.
+    cursor.execute(f"PRAGMA journal_size_limit={WAL_BYTES}")
     cursor.close()
 
 
