@@ -71,7 +71,13 @@ class SharedWrites(Generic[T]):
             self._writing += begin
         if begin:
             self._begin()
-        await caller.outcome
+        try:
+            await caller.outcome
+        except asyncio.CancelledError:
+            # Cancelled between the moment that it was told and the moment that it would have heard of it.
+            if caller.outcome.done() and not caller.outcome.cancelled():
+                self._report_failures([(caller, caller.outcome.exception())])
+            raise
 
     def _begin(self) -> None:
         try:
@@ -133,7 +139,7 @@ class SharedWrites(Generic[T]):
                 caller.outcome.set_exception(error)
         self._report_failures(gone)
 
-    def _report_failures(self, outcomes: Sequence[tuple[_Waiting[T], Exception | None]]) -> None:
+    def _report_failures(self, outcomes: Sequence[tuple[_Waiting[T], BaseException | None]]) -> None:
         for caller, error in outcomes:
-            if error is not None:
+            if isinstance(error, Exception):
                 self._report(caller.items, error)

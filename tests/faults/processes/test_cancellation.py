@@ -1,0 +1,117 @@
+"""A coroutine that records is cancelled at its first step, its second, and so on: the event is whole, or reported."""
+
+import asyncio
+import contextlib
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+from sqlalchemy.ext.asyncio import create_async_engine
+from structlog.testing import capture_logs
+
+from recorder import AsyncRecorder
+from recorder.database import Database
+from support.recorders import make_recorder, stored_names
+from telemetry import EventParameters, NewEvent
+
+MOST_STEPS = 200
+
+
+async def cancelled_after(steps: int, work: Coroutine[Any, Any, object]) -> bool:
+    """Cancels a task when the loop has gone round so often; returns whether it was over before."""
+    task = asyncio.ensure_future(work)
+    for _ in range(steps):
+        if task.done():
+            break
+        await asyncio.sleep(0.0005 if steps > 5 else 0)  # else the loop would spin while a thread writes
+    over = task.done()
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+    return over
+
+
+@pytest.mark.parametrize("events", [1, 3])
+def test_at_every_step(database: Database, events: int) -> None:
+    batch = [NewEvent("search", "submit", EventParameters(private_metadata={"a": 1}))] * events
+
+    async def service() -> int:
+        recorder = AsyncRecorder(make_recorder(database))
+        steps = 0
+        # Each begins anew with a connection to be opened only for the first; the later ones find it open.
+        while not await cancelled_after(steps, recorder.batch_record(batch)):
+            steps += 1
+            assert steps < MOST_STEPS
+        await recorder.close()
+        return steps
+
+    with capture_logs() as logs:
+        steps = asyncio.run(service())
+    event_logs, queue = stored_names(database)
+    assert event_logs == queue
+    assert len(queue) % events == 0  # all of a batch, or none
+    assert events <= len(queue) <= events * (steps + 1)
+    assert logs == []  # nothing failed, so nothing is reported
+
+
+@pytest.mark.parametrize("events", [1, 3])
+def test_of_a_write_that_fails(database: Database, events: int) -> None:
+    """Who was cancelled is not told of the failure, so it is in the log; who was not, is told."""
+    batch = [NewEvent("search", "submit")] * events
+
+    async def service() -> tuple[int, int]:
+        recorder = AsyncRecorder(make_recorder(database))
+        ids = await recorder.batch_record(batch)
+        twice = [NewEvent("search", "submit", id=event_id) for event_id in ids]
+        steps = raised = 0
+        over = False
+        while not over:
+            try:
+                over = await cancelled_after(steps, recorder.batch_record(twice))
+            except ValueError:
+                raised += 1
+                over = True
+            steps += 1
+            assert steps < MOST_STEPS
+        await recorder.close()
+        return steps, raised
+
+    with capture_logs() as logs:
+        steps, raised = asyncio.run(service())
+    assert raised == 1
+    # The first was cancelled before it began to run; each later one is reported, an event a line.
+    assert len([line for line in logs if line["event"] == "event not recorded"]) == events * (steps - 2)
+    assert len(stored_names(database)[1]) == events
+
+
+@pytest.mark.parametrize("events", [1, 3])
+def test_in_the_callers_transaction(database: Database, migrated_url: str, events: int) -> None:
+    """The caller catches the cancellation and commits all the same: there is the whole batch, or nothing of it."""
+    batch = [NewEvent("search", "submit")] * events
+    engine = create_async_engine(migrated_url.replace("sqlite://", "sqlite+aiosqlite://"))
+
+    async def caller(recorder: AsyncRecorder) -> None:
+        async with engine.connect() as connection:
+            await connection.begin()
+            try:
+                await recorder.batch_record(batch, connection=connection)
+            finally:
+                with contextlib.suppress(Exception):  # a connection may be spoilt by a cancellation, and says so
+                    await connection.commit()
+
+    async def service() -> int:
+        recorder = AsyncRecorder(make_recorder(database))
+        steps = 0
+        while not await cancelled_after(steps, caller(recorder)):
+            steps += 1
+            assert steps < MOST_STEPS
+        await recorder.close()
+        await engine.dispose()
+        return steps
+
+    with capture_logs():
+        steps = asyncio.run(service())
+    event_logs, queue = stored_names(database)
+    assert event_logs == queue
+    assert len(queue) % events == 0
+    assert events <= len(queue) <= events * (steps + 1)
