@@ -10,7 +10,7 @@ from recorder.settings import RecorderSettings
 from telemetry.allowlist import render_allowlist
 from telemetry_cli.generated import write_or_check
 from telemetry_cli.options import AsJson
-from telemetry_cli.output import out, print_json_lines, print_rows
+from telemetry_cli.output import print_json, print_json_lines, print_rows, print_text
 
 app = typer.Typer(help="The reviewed list of private metadata that may leave.", no_args_is_help=True)
 
@@ -21,20 +21,33 @@ File = Annotated[
 
 
 @app.command()
-def check(file: File = None) -> None:
-    """Check the file's format and say how many entries hold; for CI."""
-    allowlist = RecorderSettings.load(allowlist_file=file).allowlist()
+def check(
+    file: File = None,
+    strict: Annotated[bool, typer.Option("--strict", help="End with 1 where an entry has expired.")] = False,  # noqa: FBT002 - an option
+    as_json: AsJson = False,  # noqa: FBT002 - an option
+) -> None:
+    """Check the file's format and say how many entries hold; for CI.
+
+    An entry that has expired lets nothing out any more, and so do events that it was made for.
+    """
+    entries = RecorderSettings.load(allowlist_file=file).allowlist().entries
     today = datetime.now(UTC).date()
-    expired = [entry for entry in allowlist.entries if not entry.holds_on(today)]
-    for entry in expired:
-        out.print(f"{entry.origin}: expired on {entry.expires_on}", highlight=False, soft_wrap=True)
-    out.print(f"{len(allowlist) - len(expired)} entries hold, {len(expired)} expired", highlight=False)
+    expired = [entry for entry in entries if not entry.holds_on(today)]
+    if as_json:
+        print_json({"hold": len(entries) - len(expired), "expired": [entry.origin for entry in expired]})
+    else:
+        for entry in expired:
+            print_text(f"{entry.origin}: expired on {entry.expires_on}")
+        print_text(f"{len(entries) - len(expired)} entries hold, {len(expired)} expired")
+    if strict and expired:
+        raise typer.Exit(1)
 
 
 @app.command("list")
 def list_(file: File = None, as_json: AsJson = False) -> None:  # noqa: FBT002 - an option
     """List the entries, those from the environment included."""
     entries = RecorderSettings.load(allowlist_file=file).allowlist().entries
+    today = datetime.now(UTC).date()
     if as_json:
         print_json_lines(
             {
@@ -44,6 +57,7 @@ def list_(file: File = None, as_json: AsJson = False) -> None:  # noqa: FBT002 -
                 "approved_by": entry.approved_by,
                 "approved_on": entry.approved_on,
                 "expires_on": entry.expires_on,
+                "holds": entry.holds_on(today),
                 "origin": entry.origin,
             }
             for entry in entries
@@ -51,9 +65,16 @@ def list_(file: File = None, as_json: AsJson = False) -> None:  # noqa: FBT002 -
         return
     print_rows(
         "Private metadata that may leave",
-        ("feature", "action", "keys", "approved by", "expires"),
+        ("feature", "action", "keys", "approved by", "expires", "from"),
         (
-            (entry.feature, entry.action or "all", ", ".join(entry.keys), entry.approved_by, entry.expires_on)
+            (
+                entry.feature,
+                entry.action or "all",
+                ", ".join(entry.keys),
+                entry.approved_by,
+                entry.expires_on if entry.holds_on(today) else f"expired on {entry.expires_on}",
+                entry.origin,
+            )
             for entry in entries
         ),
     )

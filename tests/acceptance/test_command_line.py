@@ -271,6 +271,20 @@ def test_the_allowlist_is_checked_listed_and_written_as_a_page(bare_shell: Shell
     assert "| `assistant.chat` | `submit` | `language` |" in (bare_shell.folder / "page.md").read_text()
 
 
+def test_expired_entries_are_told_and_fail_a_strict_check(bare_shell: Shell) -> None:
+    bare_shell.folder.joinpath("list.toml").write_text(
+        '[[event]]\nfeature = "search"\nkeys = { a = "b" }\napproved_by = "me"\n'
+        "approved_on = 2020-01-31\nexpires_on = 2020-02-29\n"
+    )
+    file = ("--file", "list.toml")
+    lax = bare_shell.telemetry("allowlist", "check", *file)
+    assert (lax.code, lax.out.splitlines()[0]) == (0, "list.toml, line 1: expired on 2020-02-29")
+    strict = bare_shell.telemetry("allowlist", "check", "--strict", "--json", *file)
+    assert (strict.code, json.loads(strict.out)) == (1, {"hold": 0, "expired": ["list.toml, line 1"]})
+    assert "expired on 2020-02-29" in " ".join(bare_shell.telemetry("allowlist", "list", *file).out.split())
+    assert json.loads(bare_shell.telemetry("allowlist", "list", "--json", *file).out)["holds"] is False
+
+
 def test_a_broken_allowlist_is_refused_with_the_line(bare_shell: Shell) -> None:
     (bare_shell.folder / "list.toml").write_text('[[event]]\nfeature = "search"\nkyes = {}\n')
     result = bare_shell.telemetry("allowlist", "check", "--file", "list.toml")
@@ -283,7 +297,8 @@ def test_a_broken_allowlist_is_refused_with_the_line(bare_shell: Shell) -> None:
     [
         (), ("record",), ("db", "upgrade"), ("export", "once"), ("export", "run"), ("export", "preview"),
         ("queue", "status"), ("dead", "list"), ("dead", "requeue"), ("exported", "list"), ("allowlist", "check"),
-        ("allowlist", "list"), ("allowlist", "docs"), ("gateway", "serve"),
+        ("allowlist", "list"), ("allowlist", "docs"), ("gateway", "serve"), ("queue", "list"), ("queue", "retry"),
+        ("dead", "drop"), ("audit",), ("cleanup",), ("doctor",), ("mode", "off"), ("config", "show"),
     ],
 )  # fmt: skip
 def test_every_verb_has_help(run: Run, verb: tuple[str, ...]) -> None:

@@ -1,0 +1,181 @@
+"""Audit, doctor and cleanup as real processes; long work at a terminal; Ctrl-C."""
+
+import json
+import threading
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from recorder.database import Database
+from recorder.export_queue import ExportQueue
+from support.programs import Shell
+from support.recorders import make_recorder
+from support.terminals import at_terminal
+from telemetry import NewEvent
+from telemetry_testing import delay, scripted_gateway
+
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture
+def shell(tmp_path: Path, migrated_url: str) -> Shell:
+    return Shell(
+        tmp_path,
+        {"TELEMETRY_DATABASE_URL": migrated_url, "TELEMETRY_EXPORT_MODE": "all", "TELEMETRY_INSTANCE_ID": "me"},
+    )
+
+
+def by_hand(database: Database, statement: str) -> None:
+    with database.engine.begin() as connection:
+        connection.exec_driver_sql(statement)
+
+
+def test_an_audit_adds_up_or_says_where_it_does_not(shell: Shell, database: Database) -> None:
+    recorder = make_recorder(database)
+    recorder.batch_record([NewEvent("search", "submit", timestamp=datetime(2026, 1, 31, 12, tzinfo=UTC))] * 3)
+    fine = shell.telemetry("audit")
+    assert (fine.code, "Everything adds up." in fine.out) == (0, True)
+    (event_id, *_) = [event.id for event in ExportQueue(database).lease(1, MINUTE).events]
+    by_hand(database, f"DELETE FROM telemetry_events_export_queue WHERE id = '{event_id}'")
+    missing = shell.telemetry("audit")
+    assert missing.code == 1
+    assert "2026-01-31" in missing.out
+    assert "search.submit" in missing.out
+    assert "1 events are missing from the queue, 0 from event_logs" in missing.err
+    facts = json.loads(shell.telemetry("audit", "--json").out)
+    assert (facts["balanced"], facts["missing_from_queue"]) == (False, 1)
+    assert [(place["day"], place["name"], place["missing_from_queue"]) for place in facts["places"]] == [
+        ("2026-01-31", "search.submit", 1)
+    ]
+    unanswered = shell.telemetry("audit", "--accept")
+    assert unanswered.code == 1
+    accepted = shell.telemetry("audit", "--accept", "--yes")
+    assert (accepted.code, "Accepted" in accepted.out) == (0, True)
+    assert shell.telemetry("audit").code == 0
+
+
+def test_cleanup_deletes_what_is_past_its_retention(shell: Shell, database: Database) -> None:
+    queue = ExportQueue(database)
+    queue.mark_exported(make_recorder(database).batch_record([NewEvent("search", "submit")] * 3))
+    make_recorder(database).record("search", "submit")
+    assert json.loads(shell.telemetry("cleanup", "--json").out) == {"exported": 0, "event_logs": 0}
+    at_once = {"TELEMETRY_GATEWAY_EXPORTER_EXPORTED_EVENTS_RETENTION": "0"}
+    done = shell.telemetry("cleanup", environment=at_once)
+    assert done.code == 0, done.err
+    assert "kept for ever" in done.out
+    counts = queue.counts()
+    assert (counts.cleaned, counts.exported, counts.pending) == (3, 0, 1)
+    assert shell.telemetry("audit").code == 0
+
+
+def test_the_doctor_tells_what_is_red_and_what_to_do(shell: Shell) -> None:
+    with shell.gateway() as address:
+        well = shell.telemetry("doctor", "--addr", address)
+        assert well.code == 0, well.out
+        assert not [line for line in well.out.splitlines() if not line.startswith("ok")]
+    away = shell.telemetry("doctor", "--addr", "http://127.0.0.1:9")
+    assert away.code == 1
+    (red,) = [line for line in away.out.splitlines() if line.startswith("fail")]
+    assert "cannot be reached: Connection refused -> see the address, the firewall and the gateway" in red
+    levels = [json.loads(line)["level"] for line in shell.telemetry("doctor", "--json").out.splitlines()]
+    assert set(levels) == {"ok", "warn"}
+    misspelt = shell.telemetry("doctor", environment={"TELEMETRY_EXPORT_MOD": "all"})
+    assert "is TELEMETRY_EXPORT_MODE meant?" in misspelt.out
+    wrong = shell.telemetry("doctor", environment={"TELEMETRY_EXPORT_MODE": "Search"})
+    assert wrong.code == 1
+    assert wrong.out.startswith("fail settings")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("queue", "status"), ("queue", "list"), ("queue", "retry"), ("dead", "list"), ("dead", "drop", "--all"),
+        ("exported", "list"), ("export", "preview"), ("audit",), ("cleanup",),
+    ],
+    ids=" ".join,
+)  # fmt: skip
+@pytest.mark.parametrize(
+    ("url", "code", "says"),
+    [
+        ("nonsense", 1, "the database URL is not of the form sqlite:///FILE or postgresql://HOST/NAME"),
+        ("sqlite:///missing/telemetry.db", 1, "the database file cannot be opened; check that its folder exists"),
+        ("sqlite:///empty.db", 1, "the database has no telemetry tables yet; run: telemetry db upgrade"),
+        ("sqlite:///garbage.db", 1, "the file is no SQLite database"),
+    ],
+)
+def test_every_mistake_about_the_database_is_told_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: tuple[str, ...], url: str, code: int, says: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    from telemetry_cli.main import main  # noqa: PLC0415 - what it prints to is made at import
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "garbage.db").write_text("nonsense " * 1_000)
+    with pytest.raises(SystemExit) as ended:
+        main([*command, "--database-url", url])
+    out, err = capsys.readouterr()
+    assert ended.value.code == code
+    assert says in " ".join(err.split())
+    assert len(err.strip().splitlines()) == 1
+    assert (out, "Traceback" in err) == ("", False)
+
+
+def test_an_audit_shows_progress_at_a_terminal_only(shell: Shell, database: Database) -> None:
+    make_recorder(database).batch_record([NewEvent("search", "submit")] * 30)
+    seen = at_terminal(shell, "audit")
+    assert seen.code == 0
+    assert "rows" in seen.screen
+    assert "60/60" in seen.screen
+    assert "Everything adds up." in seen.screen
+    assert shell.telemetry("audit").err == ""
+
+
+def test_ctrl_c_ends_a_command_that_waits_and_leaves_nothing_half_done(shell: Shell, database: Database) -> None:
+    queue = ExportQueue(database)
+    ids = make_recorder(database).batch_record([NewEvent("search", "submit")] * 3)
+    queue.fail(queue.lease(3, MINUTE), ids, datetime.now(UTC) + MINUTE * 60)
+    holder = database.engine.connect()  # somebody else holds what the command has to write
+    holder.begin()
+    if not database.is_sqlite:
+        holder.exec_driver_sql("LOCK TABLE telemetry_events_export_queue IN SHARE MODE")
+
+    def waits(screen: str) -> bool:
+        if "0/3" not in screen:
+            return False
+        # SQLite waits where Python cannot be interrupted, until it gets the lock.
+        threading.Timer(2, holder.rollback).start()
+        return True
+
+    seen = at_terminal(shell, "queue", "retry", when=waits)
+    assert (seen.code, "Traceback" in seen.screen) == (130, False)
+    holder.close()
+    assert queue.counts().delayed == 3
+    assert shell.telemetry("queue", "retry").out.strip() == "3 due now"
+
+
+def test_ctrl_c_ends_an_export_and_gives_its_leases_back(shell: Shell, database: Database) -> None:
+    ids = make_recorder(database).batch_record([NewEvent("search", "submit")] * 3)
+    with scripted_gateway(delay(10)) as gateway:
+        shell.environment["TELEMETRY_GATEWAY_EXPORTER_SHUTDOWN_TIMEOUT"] = "0.5s"
+        seen = at_terminal(
+            shell, "export", "once", "--addr", gateway.address, when=lambda _screen: bool(gateway.received)
+        )
+    assert (seen.code, "Traceback" in seen.screen) == (130, False)
+    counts = ExportQueue(database).counts()
+    assert (counts.pending, counts.leased) == (len(ids), 0)
+    assert shell.telemetry("audit").code == 0
+
+
+def test_ctrl_c_at_a_question_changes_nothing(shell: Shell, database: Database) -> None:
+    queue = ExportQueue(database)
+    (event_id,) = make_recorder(database).batch_record([NewEvent("search", "submit")])
+    queue.set_aside(queue.lease(1, MINUTE), {event_id: "x: y"})
+    seen = at_terminal(shell, "dead", "drop", "--all", when=lambda screen: "[y/N]" in screen)
+    assert seen.code in (1, 130)
+    assert queue.counts().dead == 1
+    no = at_terminal(shell, "dead", "drop", "--all", when=lambda screen: "[y/N]" in screen, answer="n\n")
+    assert (no.code, queue.counts().dead) == (1, 1)
+    yes = at_terminal(shell, "dead", "drop", "--all", when=lambda screen: "[y/N]" in screen, answer="y\n")
+    assert (yes.code, queue.counts().dropped) == (0, 1)
+    assert "1 dropped" in yes.screen
