@@ -81,8 +81,8 @@ def fail(name: str, found: str, advice: str) -> Check:
 
 
 def free_bytes(folder: Path) -> int:
-    """Returns how much room is left on the disk of a folder."""
-    return shutil.disk_usage(folder).free
+    """Returns how much room is left on the disk of a folder, or where it would be."""
+    return shutil.disk_usage(next(place for place in (folder, *folder.parents) if place.exists())).free
 
 
 def check_instance(
@@ -248,7 +248,7 @@ def _queue(database: Database, settings: ExporterSettings, policy: ExportPolicy,
         return
     run = runs[0]
     found = f"{run.outcome}, {_ago(clock() - run.last_at)} ago"
-    if run.outcome in (Outcome.DRAINED.value, Outcome.STOPPED.value, Outcome.OFF.value):
+    if run.outcome in {outcome.value for outcome in Outcome if outcome.is_well}:
         yield ok("last export", found)
     else:
         yield warn("last export", f"{found}: {run.problem}", "see docs/how-to/operate.md")

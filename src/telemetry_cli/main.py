@@ -33,7 +33,7 @@ app = typer.Typer(
     name="telemetry",
     help="Record telemetry events, export them to a gateway, and see what leaves.",
     epilog="Exit codes: 0 done; 1 it did not work (a database or gateway failed, events are left); "
-    "2 wrong use (arguments, settings, an event that breaks a rule).",
+    "2 wrong use (arguments, settings, an event that breaks a rule); 130 ended by Ctrl-C.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import make_url
 
 from export import ExporterSettings
-from export.checks import Check, Level, check_instance
+from export.checks import Check, Level, check_instance, free_bytes
 from recorder.database import Database
 from recorder.export_queue import ExportQueue
 from recorder.export_runs import ExportRun, ExportRuns
@@ -214,6 +214,10 @@ def test_a_database_that_is_away_is_told(tmp_path: Path) -> None:
         assert found["database"].level is Level.FAIL
         assert "tables" not in found
         assert "gateway" in found  # the rest is looked at all the same
+
+
+def test_room_is_told_of_a_folder_that_is_still_to_be_made(tmp_path: Path) -> None:
+    assert free_bytes(tmp_path / "missing" / "below") == pytest.approx(free_bytes(tmp_path), rel=0.5)
 
 
 @pytest.mark.parametrize(("free", "level"), [(10 * GIB, Level.OK), (GIB // 2, Level.WARN), (50 * 1024**2, Level.FAIL)])
