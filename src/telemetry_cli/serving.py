@@ -18,6 +18,7 @@ from telemetry.asgi import App
 from telemetry.listening import join_listen_address, split_listen_address
 from telemetry_cli.http_protocol import forgiving_protocol
 from telemetry_cli.output import err
+from telemetry_cli.timed_http import timed_protocol
 
 _STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 _log = structlog.get_logger("telemetry_cli.serving")
@@ -33,12 +34,14 @@ class Serving:
 
     Attributes:
         drain_timeout: How long a signal waits for requests to end.
+        head_timeout: How long a request's line and headers may take.
         max_connections: Connections past this number are answered 503; None: any number.
         certificate: PEM files of the certificate's chain and of its key; None: plain text.
         trusted_proxies: Addresses whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
     """
 
     drain_timeout: timedelta = timedelta(seconds=10)
+    head_timeout: timedelta = timedelta(seconds=10)
     max_connections: int | None = None
     certificate: tuple[Path, Path] | None = None
     trusted_proxies: Sequence[str] = ()
@@ -91,7 +94,7 @@ def _config(app: App, serving: Serving) -> uvicorn.Config:
     certificate, key = serving.certificate or (None, None)
     return uvicorn.Config(
         app,  # pyright: ignore[reportArgumentType]
-        http=forgiving_protocol(),
+        http=timed_protocol(forgiving_protocol(), serving.head_timeout),
         loop="auto",
         ws="none",
         lifespan="on",

@@ -42,11 +42,12 @@ def main() -> int:
     routes = [Route("/slow", slow), Route("/broken", broken), Route("/address", address)]
     lifespan = (lambda _app: FailingLifespan()) if mode == "fails" else None
     proxies = ("127.0.0.1",) if mode == "proxied" else ()
+    head_timeout = timedelta(seconds=0.5 if mode == "hasty" else 30)
     try:
         serve_app(
             Starlette(routes=routes, lifespan=lifespan),
             listen_addr,
-            Serving(drain_timeout=timedelta(seconds=20), trusted_proxies=proxies),
+            Serving(drain_timeout=timedelta(seconds=20), head_timeout=head_timeout, trusted_proxies=proxies),
         )
     except TelemetryError as error:
         print_error(str(error))

@@ -1,9 +1,11 @@
 """What is no HTTP, and what comes behind a request that is."""
 
 import asyncio
+import contextlib
 import socket
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 import uvicorn
@@ -12,6 +14,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from telemetry.asgi import Receive, Scope, Send
 from telemetry_cli.http_protocol import forgiving_protocol
+from telemetry_cli.timed_http import timed_protocol
 
 
 async def slow(scope: Scope, receive: Receive, send: Send) -> None:
@@ -25,7 +28,12 @@ async def slow(scope: Scope, receive: Receive, send: Send) -> None:
 @pytest.fixture(params=[H11Protocol, HttpToolsProtocol], ids=["h11", "httptools"])
 def address(request: pytest.FixtureRequest) -> Iterator[tuple[str, int]]:
     config = uvicorn.Config(
-        slow, http=forgiving_protocol(request.param), lifespan="off", ws="none", log_config=None, access_log=False
+        slow,
+        http=timed_protocol(forgiving_protocol(request.param), timedelta(seconds=30)),
+        lifespan="off",
+        ws="none",
+        log_config=None,
+        access_log=False,
     )
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listening:
@@ -66,3 +74,30 @@ def test_what_is_no_http_is_refused_without_a_word(address: tuple[str, int], tex
     head, _, body = say(address, text).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 400 ")
     assert body == b""
+
+
+def test_a_head_without_an_end_is_not_kept(address: tuple[str, int]) -> None:
+    header = b"X-Header: " + b"x" * 990 + b"\r\n"
+    sent = 0
+    with socket.create_connection(address, timeout=30) as connection, contextlib.suppress(ConnectionError):
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: h\r\n")
+        while sent < 1024 and not connection_ended(connection):
+            connection.sendall(header)
+            sent += 1
+    assert sent < 1024
+
+
+def connection_ended(connection: socket.socket) -> bool:
+    connection.setblocking(False)
+    try:
+        return connection.recv(4096) == b""
+    except BlockingIOError:
+        return False
+    finally:
+        connection.settimeout(30)
+
+
+def test_a_large_body_is_no_head(address: tuple[str, int]) -> None:
+    body = b"x" * 300_000
+    head = b"POST /x HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body)
+    assert say(address, head + body).startswith(b"HTTP/1.1 204 ")

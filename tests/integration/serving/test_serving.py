@@ -87,6 +87,41 @@ def test_a_forwarded_address_is_believed_of_named_proxies_alone(mode: str, seen:
         assert httpx2.get(f"http://{address}/address", headers=headers, timeout=60).text == seen
 
 
+REQUEST = b"GET /address HTTP/1.1\r\nhost: x\r\n"
+
+
+@pytest.mark.parametrize("sent", [b"", b"G", REQUEST], ids=["nothing", "a letter", "half a head"])
+def test_a_head_that_does_not_come_is_not_waited_for(sent: bytes) -> None:
+    with program("hasty") as process:
+        host, _, port = wait_for_line(process, r"listening on (\S+)").rpartition(":")
+        with socket.create_connection((host, int(port)), timeout=60) as connection:
+            connection.sendall(sent)
+            assert closed(connection)
+        with socket.create_connection((host, int(port)), timeout=60) as kept:
+            kept.sendall(REQUEST + b"\r\n")
+            await_text(kept, b"127.0.0.1")
+            kept.sendall(b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n")  # takes longer to answer than a head may take
+            await_text(kept, b"done")
+            kept.sendall(REQUEST)  # and of the next request, half
+            assert closed(kept)
+
+
+def await_text(connection: socket.socket, text: bytes) -> None:
+    answer = b""
+    while text not in answer:
+        received = connection.recv(4096)
+        assert received
+        answer += received
+
+
+def closed(connection: socket.socket) -> bool:
+    """Waits for the other side to close, or raises."""
+    try:
+        return connection.recv(4096) == b""
+    except ConnectionResetError:
+        return True
+
+
 def test_ipv6_addresses_stand_in_brackets() -> None:
     with program(listen_addr="[::1]:0") as process:
         address = wait_for_line(process, r"listening on (\S+)")
