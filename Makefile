@@ -28,8 +28,15 @@ test: $(VENV)/.dev ## All tests, with coverage; PostgreSQL comes with them.
 	$(BIN)/python -m pytest --cov --cov-report=term
 
 KILLS ?= 200
-faults: $(VENV)/.dev ## The long run of tests/faults: kills, power cuts, a bad network.
+HOSTILE ?= 100000
+CANARIES ?= 10000
+SOAK_MINUTES ?= 30
+STORM_EXPORTERS ?= 8
+STORM_EVENTS ?= 100000
+faults: $(VENV)/.dev ## The long run of tests/faults: kills, power cuts, a bad network, hostile input, full disks, a soak.
 	TELEMETRY_TEST_KILLS=$(KILLS) TELEMETRY_TEST_FAULTS=500 TELEMETRY_TEST_CUTS=1000 \
+	TELEMETRY_TEST_HOSTILE=$(HOSTILE) TELEMETRY_TEST_CANARIES=$(CANARIES) TELEMETRY_TEST_SOAK_MINUTES=$(SOAK_MINUTES) \
+	TELEMETRY_TEST_STORM_EXPORTERS=$(STORM_EXPORTERS) TELEMETRY_TEST_STORM_EVENTS=$(STORM_EVENTS) \
 		$(BIN)/python -m pytest tests/faults -s
 
 ROWS ?= 1000000
