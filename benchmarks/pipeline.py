@@ -24,7 +24,7 @@ from report import markdown, write_report
 from rich.console import Console
 from stores import Stores, stores
 
-PATHS = ("single", "threads", "batch", "felt", "drain", "backlog", "gateway", "pings", "imports")
+PATHS = ("single", "threads", "batch", "felt", "drain", "backlog", "panels", "gateway", "pings", "imports")
 
 
 def main() -> None:

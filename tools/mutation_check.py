@@ -139,6 +139,31 @@ MUTATIONS = (
         "a JWT needs the scope",
         "src/gateway/jwts.py", "        check_scope(claims)\n", "", "tests/integration/gateway/test_tokens.py",
     ),
+    Mutation(
+        "a form from another origin is refused",
+        "src/admin/gate.py", "return bool(origin) and urlsplit(origin).netloc == request.headers.get(\"host\", \"\")", "return True",
+        "tests/integration/admin/test_access.py",
+    ),
+    Mutation(
+        "a form must hold what its session was given",
+        "src/admin/forms.py", "if has_token and not request.state.by_bearer and", "if False and", "tests/integration/admin/test_access.py",
+    ),
+    Mutation(
+        "a name that leads here is not enough to be let in",
+        "src/admin/gate.py", "        if not self._host_is_known(request):\n", "        if False:\n", "tests/integration/admin/test_access.py",
+    ),
+    Mutation(
+        "a session ends",
+        "src/admin/access.py", "return self._clock() < expires", "return True", "tests/unit/admin/test_access.py",
+    ),
+    Mutation(
+        "a page shows what a row holds as text",
+        "src/admin/rendering.py", "autoescape=True", "autoescape=False", "tests/integration/admin/test_pages.py",
+    ),
+    Mutation(
+        "the viewer redacts what it shows",
+        "src/admin/viewer.py", "MessageToDict(explanation.redacted,", "MessageToDict(event,", "tests/integration/admin/test_pages.py",
+    ),
 )  # fmt: skip
 
 

@@ -4,4 +4,9 @@ from admin.access import Access
 from admin.app import admin_app, app_from_settings
 from admin.settings import AdminSettings
 
-__all__ = ["Access", "AdminSettings", "admin_app", "app_from_settings"]
+__all__ = [
+    "Access",
+    "AdminSettings",
+    "admin_app",
+    "app_from_settings",
+]

@@ -60,7 +60,8 @@ class Gate:
                 headers = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
                     headers[name] = value
-                headers.setdefault("Cache-Control", "no-store")
+                # Files of the package are asked about again each time, and seldom sent again.
+                headers.setdefault("Cache-Control", "no-cache" if "etag" in headers else "no-store")
                 if cookie is not None:
                     headers.append("Set-Cookie", cookie)
             await send(message)

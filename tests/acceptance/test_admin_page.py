@@ -285,3 +285,31 @@ def test_a_page_from_elsewhere_can_neither_post_nor_frame(served: Served) -> Non
             page.get_by_role("button", name="Win").click()
         assert answer.value.status == 403
         server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "line"),
+    [
+        (
+            ["--listen", "0.0.0.0:0"],
+            {},
+            "TELEMETRY_ADMIN_TOKEN: is missing; without a token the page is served on loopback",
+        ),
+        (["--listen", "here"], {}, "TELEMETRY_ADMIN_LISTEN_ADDR: must be host:port"),
+        (
+            [],
+            {"TELEMETRY_ADMIN_TOKEN": "short"},
+            "TELEMETRY_ADMIN_TOKEN: must be at least 16 printable ASCII characters",
+        ),
+        (["--database-url", "mysql://x/y"], {}, "mysql is not supported; use SQLite or PostgreSQL"),
+    ],
+)
+def test_a_mistake_is_told_before_anything_is_served(
+    tmp_path: Path, arguments: list[str], environment: dict[str, str], line: str
+) -> None:
+    result = Shell(tmp_path, {}).telemetry("admin", "serve", *arguments, environment=environment)
+
+    assert result.code in (1, 2)
+    assert line in result.err
+    assert "Traceback" not in result.err
+    assert "short" not in result.err
