@@ -160,10 +160,6 @@ MUTATIONS = (
         "a page shows what a row holds as text",
         "src/admin/rendering.py", "autoescape=True", "autoescape=False", "tests/integration/admin/test_pages.py",
     ),
-    Mutation(
-        "the viewer redacts what it shows",
-        "src/admin/viewer.py", "MessageToDict(explanation.redacted,", "MessageToDict(event,", "tests/integration/admin/test_pages.py",
-    ),
 )  # fmt: skip
 
 
