@@ -19,6 +19,7 @@ from alembic import op
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
+from recorder.database import VERSION_TABLE
 from recorder.errors import DatabaseBusyError
 
 T = TypeVar("T")
@@ -31,7 +32,12 @@ _LONGEST_PAUSE: Final = 5.0
 _TRY_AGAIN: Final = frozenset({"55P03", "40P01"})
 """The lock was not granted in time; a deadlock was ended."""
 
+_VERSIONS: Final = sa.text(f"SELECT count(*) FROM {VERSION_TABLE}")  # noqa: S608 - a name of ours
 _INDEX_STATE: Final = sa.text("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:name)")
+
+
+class OvertakenError(Exception):
+    """Another process upgrades the same SQLite database, and is ahead: begin again from where it is."""
 
 
 class OnlineChanges:
@@ -130,9 +136,17 @@ class OnlineChanges:
             self.connection.execution_options(isolation_level=usual)
 
     def settle(self) -> None:
-        """Commits what Alembic wrote since the last change: which version was reached."""
-        if self.connection.in_transaction():
-            self.connection.commit()
+        """Commits what Alembic wrote since the last change: which version was reached.
+
+        Raises:
+            OvertakenError: Another process noted a later version meanwhile; nothing is committed.
+        """
+        if not self.connection.in_transaction():
+            return
+        if self.is_sqlite and self.connection.execute(_VERSIONS).scalar_one() > 1:
+            self.connection.rollback()
+            raise OvertakenError
+        self.connection.commit()
 
     def _repeat(self, what: str, attempt: Callable[[int], T]) -> T:
         waited, pause = 0.0, _FIRST_PAUSE

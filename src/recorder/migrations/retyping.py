@@ -87,15 +87,19 @@ class Retyping:
 
     def _fill_batch(self, last: Any) -> Any:
         """Fills rows whose key is larger than `last`; returns the largest key of them, None at the end."""
-        after = "" if last is None else "WHERE id > :last"
-        # The update's own trigger fills the column; what has no value needs none.
+        after = "" if last is None else "id > :last AND"
+        # By a range of the key, which no planner joins the whole table for. The update's own trigger fills the
+        # column; what has no value needs none.
         statement = sa.text(f"""
-            WITH batch AS (SELECT id FROM {self._table} {after} ORDER BY id LIMIT {_ROWS_AT_A_TIME}),
-            filled AS (
-                UPDATE {self._table} AS rows SET {self._new} = NULL FROM batch
-                WHERE rows.id = batch.id AND rows.{self._column} IS NOT NULL AND rows.{self._new} IS NULL
+            WITH batch AS (
+                SELECT max(id) AS last FROM (
+                    SELECT id FROM {self._table} WHERE {after} true ORDER BY id LIMIT {_ROWS_AT_A_TIME}
+                ) AS rows
+            ), filled AS (
+                UPDATE {self._table} SET {self._new} = NULL
+                WHERE {after} id <= (SELECT last FROM batch) AND {self._column} IS NOT NULL AND {self._new} IS NULL
             )
-            SELECT max(id) FROM batch
+            SELECT last FROM batch
         """)  # noqa: S608 - names of our own tables
         return op.get_bind().scalar(statement, {} if last is None else {"last": last})
 

@@ -16,7 +16,7 @@ from sqlalchemy.exc import IntegrityError
 
 from recorder.database import SCHEMA_VERSION, Database, check_schema_version, schema_version
 from recorder.migrations.check import condition_of, missing_indexes
-from recorder.migrations.online import OnlineChanges
+from recorder.migrations.online import OnlineChanges, OvertakenError
 
 # Any number will do that no other user of advisory locks in the same database takes.
 _UPGRADE_LOCK: Final = 7_352_019_846_120_334
@@ -69,7 +69,7 @@ def _upgrade(engine: Engine, patience: timedelta, tell: Callable[[str], None]) -
         while True:
             try:
                 command.upgrade(_config(changes), SCHEMA_VERSION)
-            except (IntegrityError, CommandError):
+            except (IntegrityError, CommandError, OvertakenError):
                 # On SQLite others may upgrade at the same time. Each step is made by whoever comes
                 # first; who comes second to note that a version is reached begins again from there.
                 connection.rollback()

@@ -1,5 +1,6 @@
 """Tables are changed while others write to them; what was interrupted, dropped or left half-built is completed."""
 
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -13,8 +14,10 @@ from recorder import DatabaseBusyError, SchemaVersionError
 from recorder.database import SCHEMA_VERSION, VERSION_TABLE, Database, create_database_engine, schema_version
 from recorder.export_queue import ExportQueue
 from recorder.migrations import SchemaFault, find_schema_faults, upgrade_database
+from recorder.migrations.upgrade import _UPGRADE_LOCK
 from support.events import sensitive_event
 from support.original_system import make_original
+from support.programs import PROGRAM
 from support.recorders import logged, make_recorder, queued
 
 on_postgresql = pytest.mark.parametrize("database_kind", ["postgresql"])
@@ -205,6 +208,48 @@ def test_upgrades_at_once_build_an_index_once_and_do_not_wait_for_each_other_for
     database = Database(engine)
     assert find_schema_faults(database) == []
     database.close()
+
+
+@pytest.mark.parametrize("database_kind", ["sqlite"])
+def test_who_comes_second_to_note_a_version_begins_again_from_there(engine: Engine) -> None:
+    begun: list[str] = []
+
+    def overtake(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement == "BEGIN IMMEDIATE":
+            begun.append(statement)
+            if len(begun) == 2:  # which version there is was read in the first
+                url = engine.url.render_as_string(hide_password=False)
+                subprocess.run([*PROGRAM, "db", "upgrade", "--database-url", url], check=True, timeout=60)
+
+    event.listen(engine, "before_cursor_execute", overtake)
+    assert upgrade_database(engine) == SCHEMA_VERSION
+    event.remove(engine, "before_cursor_execute", overtake)
+    database = Database(engine)
+    assert schema_version(database) == SCHEMA_VERSION
+    assert find_schema_faults(database) == []
+    database.close()
+
+
+@on_postgresql
+def test_an_upgrade_waits_for_another_ones_session(engine: Engine) -> None:
+    asked: list[str] = []
+    twice = threading.Event()
+
+    def watch(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if "pg_try_advisory_lock" in statement:
+            asked.append(statement)
+            if len(asked) == 2:
+                twice.set()
+
+    event.listen(engine, "before_cursor_execute", watch)
+    with engine.connect() as other:
+        other.exec_driver_sql(f"SELECT pg_advisory_lock({_UPGRADE_LOCK})")
+        thread, ended = in_thread(lambda: upgrade_database(engine))
+        assert twice.wait(60)
+        assert inspect(other).get_table_names() == []
+        other.exec_driver_sql(f"SELECT pg_advisory_unlock({_UPGRADE_LOCK})")
+    thread.join(60)
+    assert ended == [SCHEMA_VERSION]
 
 
 def newer(engine: Engine, oldest_code: str) -> None:
