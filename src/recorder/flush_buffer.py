@@ -133,6 +133,8 @@ class FlushBuffer(Forkable):
             self._in_hand = 0
         self._say_what_was_lost()
         atexit.unregister(self.close)
+        if signals := sys.modules.get("celery.signals"):
+            signals.worker_process_shutdown.disconnect(self._close_in_celery)
 
     def after_fork_in_child(self) -> None:
         """Begins anew, empty."""

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import grpc
 
 from gateway import Authenticator, GatewayServer, GatewaySettings, LicenseCheck, Sink
+from support.gateway_client import event, send
 
 T = TypeVar("T")
 
@@ -90,3 +91,13 @@ def running_gateway(
         thread.join(_PATIENCE)
         loop.run_until_complete(loop.shutdown_default_executor())
         loop.close()
+
+
+@contextmanager
+def surviving_gateway(directory: Path) -> Iterator[RunningGateway]:
+    """Runs a gateway that, whatever the block sends it, serves others in the end."""
+    with running_gateway(directory) as running:
+        yield running
+        with running.channel() as channel:
+            last = event()
+            assert send(channel, [last]).succeeded == [last.id]

@@ -12,7 +12,7 @@ import pytest
 from google.protobuf.struct_pb2 import Struct
 
 from support.gateway_client import TIMEOUT, batch, event, metadata, send, stream
-from support.gateway_server import RunningGateway, running_gateway
+from support.gateway_server import RunningGateway, surviving_gateway
 from telemetry.v1 import telemetrygateway_pb2 as pb
 
 RECORD_EVENTS = "/telemetrygateway.v1.TelemeteryGatewayService/RecordEvents"
@@ -20,11 +20,8 @@ RECORD_EVENTS = "/telemetrygateway.v1.TelemeteryGatewayService/RecordEvents"
 
 @pytest.fixture
 def gateway(tmp_path: Path) -> Iterator[RunningGateway]:
-    with running_gateway(tmp_path) as running:
+    with surviving_gateway(tmp_path) as running:
         yield running
-        with running.channel() as channel:  # whatever was sent, others are served
-            last = event()
-            assert send(channel, [last]).succeeded == [last.id]
 
 
 @pytest.fixture

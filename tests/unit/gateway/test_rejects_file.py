@@ -2,6 +2,7 @@
 
 import resource
 import signal
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -55,6 +56,22 @@ def test_a_line_that_a_kill_tore_costs_none_of_the_rejects_that_come_after(tmp_p
     RejectsFile(path, 1_000_000).add([reject("b")])
     RejectsFile(path, 1_000_000).add([reject("c")])
     assert kept(path) == ["a", "b", "c"]
+
+
+def test_many_rejects_of_a_stream_with_much_to_say_of_itself_are_not_held_in_memory_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "rejects.jsonl"
+    metadata = pb.RecordEventsRequestMetadata(request_id="x" * 16_000)
+    tracemalloc.start()
+    try:
+        RejectsFile(path, 1_000_000_000).add(
+            Reject(NOW, "why", "unlicensed:i", metadata, pb.Event(id=str(number))) for number in range(1_000)
+        )
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert path.stat().st_size > 20_000_000
+    assert most < 5_000_000
+    assert len(kept(path)) == 1_000
 
 
 def test_past_its_size_it_is_put_aside_whole(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from celery.signals import worker_process_shutdown  # type: ignore[import-untyped]
 from structlog.testing import capture_logs
 
 from recorder import flush_buffer
@@ -75,6 +76,14 @@ def make(store: Store, reported: list[tuple[str, Exception]], monkeypatch: pytes
     store.gate.set()
     for each in made:
         each.close()
+
+
+def test_the_end_of_a_process_of_celerys_pool_stores_what_waits(make: Any, store: Store) -> None:
+    buffer = make(interval=LONG)
+    buffer.put(waiting("a", "b"))
+    worker_process_shutdown.send(sender=None, pid=1, exitcode=0)
+    assert store.ids == ["a", "b"]
+    assert not worker_process_shutdown.has_listeners()  # it is let go of
 
 
 def test_no_thread_runs_before_the_first_event(make: Any) -> None:
