@@ -19,6 +19,8 @@ import yaml
 from export import ExporterSettings
 from gateway import GatewaySettings
 from gateway.service import SERVICE_NAME
+from ingest import IngestSettings
+from ingest.health import LIVENESS_PATH, READINESS_PATH
 from recorder.database import SCHEMA_VERSION
 from recorder.settings import RecorderSettings
 from support.programs import PROGRAM
@@ -36,7 +38,7 @@ DEFAULT_PORT = split_listen_address(GatewaySettings.model_fields["listen_addr"].
 
 
 def variables() -> set[str]:
-    kinds = (RecorderSettings, ExporterSettings, GatewaySettings)
+    kinds = (RecorderSettings, ExporterSettings, GatewaySettings, IngestSettings)
     return {kind.variable_of(field) for kind in kinds for field in kind.model_fields}
 
 
@@ -73,8 +75,9 @@ def test_a_service_runs_a_command_that_exists_and_may_do_little(file: Path, caps
     assert (service["ProtectSystem"], service["User"], service["UMask"]) == ("strict", "telemetry", "0077")
     assert Path(service["WorkingDirectory"]) == Path("/var/lib") / service["StateDirectory"]
     if service["Type"] == "exec":
-        drain = GatewaySettings.model_fields["drain_timeout"].default.total_seconds()
-        assert int(service["TimeoutStopSec"]) > drain
+        for settings in (GatewaySettings, IngestSettings):
+            drain = settings.model_fields["drain_timeout"].default.total_seconds()
+            assert int(service["TimeoutStopSec"]) > drain
 
 
 def test_the_timer_starts_a_service_that_is_there() -> None:
@@ -155,6 +158,32 @@ def test_the_gateways_probes_and_ports_fit() -> None:
     assert GatewaySettings.load(**settings).sink.value == "nats"
 
 
+def test_the_ingest_services_probes_and_ports_fit(tmp_path: Path) -> None:
+    (container,) = pods()["telemetry-ingest"]["containers"]
+    config = next(
+        each["data"] for each in documents() if each["kind"] == "ConfigMap" and "ingest" in each["metadata"]["name"]
+    )
+    (mount,) = container["volumeMounts"]
+    tokens = Path(config["TELEMETRY_INGEST_TOKENS_FILE"])
+    assert tokens.parent == Path(mount["mountPath"])
+    (tmp_path / tokens.name).touch()
+    given = {
+        field: config[variable]
+        for field in IngestSettings.model_fields
+        if (variable := IngestSettings.variable_of(field)) in config
+    }
+    settings = IngestSettings.load(**{**given, "tokens_file": tmp_path / tokens.name})
+    assert settings.metrics_addr is not None
+    listening, metrics = (split_listen_address(each)[1] for each in (settings.listen_addr, settings.metrics_addr))
+    assert listening == split_listen_address(IngestSettings.model_fields["listen_addr"].default)[1]
+    assert {port["name"]: port["containerPort"] for port in container["ports"]} == {
+        "http": listening,
+        "metrics": metrics,
+    }
+    assert container["readinessProbe"]["httpGet"] == {"port": "http", "path": READINESS_PATH}
+    assert container["livenessProbe"]["httpGet"] == {"port": "http", "path": LIVENESS_PATH}
+
+
 def instructions() -> list[tuple[str, str]]:
     lines = [line for line in CONTAINERFILE.read_text().splitlines() if line and not line.startswith("#")]
     return [(line.partition(" ")[0], line.partition(" ")[2]) for line in lines]
@@ -194,6 +223,7 @@ def test_the_wheel_that_the_image_installs_is_whole(tmp_path: Path) -> None:
         "recorder/migrations/versions/0002_audit_and_runs.py",
         "telemetry/py.typed",
         "gateway/py.typed",
+        "ingest/graphql/schema.graphql",
     ):
         assert needed in names
     run(*pip, "install", "--no-deps", "--target", str(tmp_path / "installed"), str(wheel))
