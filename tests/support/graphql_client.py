@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 
 from ingest import Authenticator, Caller, IngestSettings, InvalidCredentialsError, create_app
+from recorder import AsyncRecorder
 from recorder.database import Database
 
 RECORD = (
@@ -98,12 +99,22 @@ class IngestClient:
 
 @contextmanager
 def ingest_client(
-    database: Database, *, authenticator: Authenticator | None = None, **settings: Any
+    database: Database,
+    *,
+    authenticator: Authenticator | None = None,
+    recorder: AsyncRecorder | None = None,
+    **settings: Any,
 ) -> Iterator[IngestClient]:
     """Runs an ingest service on a database, with its lifespan; anonymous callers may record, everything may leave."""
     registry = CollectorRegistry()
     given: dict[str, Any] = {"anonymous": True, "export_mode": "all"} | settings
-    app = create_app(IngestSettings.load(**given), database=database, authenticator=authenticator, registry=registry)
+    app = create_app(
+        IngestSettings.load(**given),
+        database=database,
+        recorder=recorder,
+        authenticator=authenticator,
+        registry=registry,
+    )
     client = IngestClient(app, registry)
     try:
         yield client

@@ -112,7 +112,7 @@ def _execution_errors(error: GraphQLError) -> list[dict[str, Any]]:
     if isinstance(original, TelemetryError):
         _log.error("request failed", error=type(original).__name__, problem=str(original))
         return [_error("UNAVAILABLE", f"{original}; nothing was recorded", path=path)]
-    if original is None:
+    if original is None or isinstance(original, GraphQLError):
         # SECURITY: said in our words: GraphQL's own quote values.
         return [_error("BAD_REQUEST", "a value does not fit its place", path=path)]
     _log.error("request failed unexpectedly", error=type(original).__name__)

@@ -31,7 +31,6 @@ MAX_ALIASES: Final = 20
 RECORDING_FIELD: Final = "recordEvents"
 
 _MAX_ERRORS: Final = 5
-_KEPT_DOCUMENTS: Final = 128
 _MAX_KEPT_LENGTH: Final = 4 * 1024
 
 
@@ -62,10 +61,12 @@ class Documents:
 
     Args:
         schema: What queries must fit.
+        most_kept: How many are remembered.
     """
 
-    def __init__(self, schema: GraphQLSchema) -> None:
+    def __init__(self, schema: GraphQLSchema, *, most_kept: int = 128) -> None:
         self._schema = schema
+        self._most_kept = most_kept
         self._kept: OrderedDict[str, DocumentNode] = OrderedDict()
 
     def document(self, query: str) -> DocumentNode:
@@ -84,7 +85,7 @@ class Documents:
             raise InvalidDocumentError(errors)
         if len(query) <= _MAX_KEPT_LENGTH:
             self._kept[query] = document
-            if len(self._kept) > _KEPT_DOCUMENTS:
+            if len(self._kept) > self._most_kept:
                 self._kept.popitem(last=False)
         return document
 

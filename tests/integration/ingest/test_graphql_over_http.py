@@ -7,11 +7,14 @@ from typing import Any
 
 import pytest
 from graphql import build_client_schema, get_introspection_query
+from structlog.testing import capture_logs
 
+from ingest.graphql.documents import Documents
 from ingest.graphql.schema import load_schema
+from recorder import AsyncRecorder
 from recorder.database import Database, create_database_engine
 from support.graphql_client import PATH, RECORD, RECORDED, IngestClient, client_event, ingest_client, messages
-from support.recorders import logged
+from support.recorders import logged, make_recorder
 from telemetry.asgi import App
 
 pytestmark = pytest.mark.parametrize("database_kind", ["sqlite"])
@@ -272,3 +275,68 @@ def test_what_happened_is_counted(client: IngestClient) -> None:
     }
     assert (count("refused_total", code="INVALID_EVENT"), count("refused_total", code="BAD_REQUEST")) == (2, 2)
     assert count("seconds_count") == 4
+
+
+def test_a_value_that_does_not_fit_is_told_without_it_even_while_a_query_runs(client: IngestClient) -> None:
+    query = "query ($first: Int = 5) { telemetry { exportedEvents(first: $first) { totalCount } } }"
+    answer = client.post({"query": query, "variables": {"first": None}})
+    assert answer.json()["errors"][0] == {
+        "message": "a value does not fit its place",
+        "path": ["telemetry", "exportedEvents"],
+        "extensions": {"code": "BAD_REQUEST"},
+    }
+
+
+def test_fragments_are_unfolded(client: IngestClient) -> None:
+    query = "query Q($yes: Boolean = true) { ... @include(if: $yes) { ...F } ... on Query { __typename } }"
+    assert client.query(f"{query} fragment F on Query {{ again: __typename }}")["data"] == {
+        "again": "Query",
+        "__typename": "Query",
+    }
+    assert "unknown fragment" in client.query("{ ...Unknown }")["errors"][0]["message"].lower()
+
+
+class BrokenRecorder(AsyncRecorder):
+    """A host's recorder with a fault of its own."""
+
+    async def store(self, events: Any, *, without_event_logs: bool = False) -> None:
+        raise RuntimeError(SECRET)
+
+
+def test_a_fault_that_nobody_foresaw_is_logged_by_its_class_and_answered_without_its_words(database: Database) -> None:
+    recorder = BrokenRecorder(make_recorder(database))
+    with ingest_client(database, recorder=recorder) as client, capture_logs() as logs:
+        answer = client.post(BODY)
+    assert answer.json() == {
+        "data": {"telemetry": {"recordEvents": None}},
+        "errors": [
+            {
+                "message": "unexpected error; the service's log names it",
+                "path": ["telemetry", "recordEvents"],
+                "extensions": {"code": "INTERNAL"},
+            }
+        ],
+    }
+    assert logs == [{"event": "request failed unexpectedly", "error": "RuntimeError", "log_level": "error"}]
+
+
+def test_the_hosts_recorder_goes_on_after_the_service_ended(database: Database) -> None:
+    recorder = AsyncRecorder(make_recorder(database))
+    for _ in range(2):
+        with ingest_client(database, recorder=recorder) as client:
+            assert client.post(BODY).json() == RECORDED
+    assert len(logged(database)) == 2
+    asyncio.run(recorder.close())
+
+
+def test_documents_are_remembered_up_to_a_number(database_kind: str) -> None:
+    documents = Documents(load_schema(), most_kept=2)
+    first = documents.document("{ __typename }")
+    assert documents.document("{ __typename }") is first
+    documents.document("{ a: __typename }")
+    assert documents.document("{ __typename }") is first
+    documents.document("{ b: __typename }")  # in place of the one that was used longest ago
+    assert documents.document("{ __typename }") is first
+    documents.document("{ a: __typename }")
+    documents.document("{ b: __typename }")
+    assert documents.document("{ __typename }") is not first
