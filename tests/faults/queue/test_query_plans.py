@@ -52,8 +52,9 @@ def test_they_do(long_queue: Database) -> None:
     }  # fmt: skip
 
     assert UNEXPORTED in plan(database, statements["lease"], values)
-    assert UNEXPORTED in plan(database, statements["preview"], values)
-    for name in ("payloads", "mark", "release", "fail"):
+    for name in ("preview", "waiting", "waiting_due"):
+        assert UNEXPORTED in plan(database, statements[name], values), name
+    for name in ("payloads", "mark", "release", "fail", "retry", "drop"):
         found = plan(database, statements[name], values)
         assert any(key in found for key in KEYS), (name, found)
     assert EXPORTED in plan(database, statements["prune"], values)

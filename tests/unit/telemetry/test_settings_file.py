@@ -114,6 +114,9 @@ def test_what_cannot_be_written_is_told_and_leaves_no_second_file(tmp_path: Path
     with pytest.raises(SettingsFileError, match="is no regular file"):
         write_setting(folder, "A", "1")
     assert list(tmp_path.iterdir()) == [folder]
+    with pytest.raises(UnicodeEncodeError):  # in the middle of writing
+        write_setting(tmp_path / "other.env", "A", "\ud800")
+    assert list(tmp_path.iterdir()) == [folder]
 
 
 words = st.from_regex(r"[A-Za-z0-9_\-.]{1,12}", fullmatch=True)
