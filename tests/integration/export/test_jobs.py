@@ -4,17 +4,20 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
+from sqlalchemy import insert
 from structlog.testing import capture_logs
 
 from export import Cleanup, ExportError, ExporterSettings, ExportJobs, ExportMetrics
 from recorder.database import Database
 from recorder.errors import DatabaseBusyError
 from recorder.export_queue import ExportQueue
+from recorder.export_runs import KEPT_RUNS, ExportRun, ExportRuns, export_runs
 from support.databases import ManualClock
 from support.recorders import logged, make_recorder
 from telemetry import NewEvent
@@ -65,10 +68,29 @@ def test_cleanup_deletes_old_event_logs_only_where_a_retention_is_set(
         metrics=ExportMetrics(registry), clock=clock,
     )  # fmt: skip
     assert cleanup.run().event_logs == 3
+    assert sample(registry, "telemetry_event_logs_pruned_total") == 3
     assert queue.counts().pending == 5  # their place in the queue is another matter
     cleanup.stop()
     clock.advance(days=31)
     assert cleanup.run().event_logs == 0
+
+
+def test_cleanup_keeps_the_latest_passes(
+    database: Database, queue: ExportQueue, clock: ManualClock, registry: CollectorRegistry
+) -> None:
+    with database.engine.begin() as connection:
+        connection.execute(
+            insert(export_runs),
+            [
+                asdict(ExportRun(request_id=str(n), started_at=clock.now, last_at=clock.now, outcome="drained"))
+                for n in range(KEPT_RUNS + 5)
+            ],
+        )
+    Cleanup(
+        database, queue, exported_retention=timedelta(), event_logs_retention=None,
+        metrics=ExportMetrics(registry), clock=clock,
+    ).run()  # fmt: skip
+    assert len(ExportRuns(database).latest(2 * KEPT_RUNS)) == KEPT_RUNS
 
 
 def test_what_was_deleted_is_counted_even_if_the_rest_fails(

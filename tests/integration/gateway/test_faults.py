@@ -71,7 +71,9 @@ class TestTheSinkFails:
             failing.set()
             answer = send(channel, [event()])
             after = health.Check(health_pb2.HealthCheckRequest(), timeout=10).status
+            registry = gateway.server.metrics.registry
 
+        assert registry.get_sample_value("telemetry_gateway_sink_broken") == 1
         assert answer.code is grpc.StatusCode.UNAVAILABLE
         assert before == health_pb2.HealthCheckResponse.SERVING
         assert after == health_pb2.HealthCheckResponse.NOT_SERVING

@@ -82,7 +82,15 @@ def test_a_publisher_over_its_limit_is_told_when_to_come_back(
     with running_gateway(tmp_path, **settings) as gateway, gateway.channel() as channel:
         answer = stream(channel, [metadata(), batch(*events), batch(event())])
         other = send(channel, [event()], LICENSED)
+        turned_away = {
+            limit: gateway.server.metrics.registry.get_sample_value(
+                "telemetry_gateway_over_limit_total", {"limit": limit}
+            )
+            for limit in ("events", "bytes", "streams")
+        }
 
+    (limit,) = (name for name in turned_away if f"{name}_per_second" in settings)
+    assert turned_away == {"events": 0, "bytes": 0, "streams": 0} | {limit: 1}
     # The first batch passes, though it is larger than the bucket: it is not stuck for ever.
     assert answer.succeeded == [one.id for one in events]
     assert (answer.code, answer.details) == (grpc.StatusCode.RESOURCE_EXHAUSTED, details)

@@ -9,6 +9,7 @@ from recorder.event_logs import event_logs
 from recorder.export_ledger import ADOPTED_EVENT_LOGS, ADOPTED_QUEUE, export_ledger
 from recorder.export_queue import export_queue
 from recorder.migrations import upgrade_database
+from recorder.statements import insert_statements
 from support.recorders import make_recorder
 from telemetry import ExportMode, ExportPolicy, NewEvent
 
@@ -88,6 +89,13 @@ def test_a_row_whose_public_argument_is_no_json_is_counted_as_not_exportable(
     upgrade_database(engine)
     assert ledger(database) == {ADOPTED_EVENT_LOGS: 0, ADOPTED_QUEUE: 1}
     database.close()
+
+
+@pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
+def test_the_statement_of_the_ordinary_case_says_nothing_of_it(dialect: str) -> None:
+    statements = insert_statements(dialect)
+    assert "in_event_logs" in statements.unlogged
+    assert "in_event_logs" not in f"{statements.both} {statements.export_queue}"
 
 
 def test_a_new_database_has_no_baselines(database: Database) -> None:
