@@ -94,9 +94,9 @@ def running_gateway(
 
 
 @contextmanager
-def surviving_gateway(directory: Path) -> Iterator[RunningGateway]:
+def surviving_gateway(directory: Path, **settings: Any) -> Iterator[RunningGateway]:
     """Runs a gateway that, whatever the block sends it, serves others in the end."""
-    with running_gateway(directory) as running:
+    with running_gateway(directory, **settings) as running:
         yield running
         with running.channel() as channel:
             last = event()

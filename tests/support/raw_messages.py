@@ -136,7 +136,7 @@ class RawMessages:
                 field(2, varint(1 << 3) + varint(2**62)),
                 field(2, varint(2 << 3) + varint(10**9)),
                 field(6, field(1, b"wrong kind")),
-                field(9, field(1, b"x" * chance.choice((10, 100_000, 1_100_000)))),
+                field(9, field(1, b"x" * chance.choice((*(10, 100_000) * 10, 1_100_000)))),
                 field(8, b"".join(field(1, field(1, b"%d" % number)) for number in range(2_000))),
             )
         )

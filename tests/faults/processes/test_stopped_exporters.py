@@ -20,6 +20,7 @@ from telemetry import NewEvent
 EXPORTERS = int(os.environ.get("TELEMETRY_TEST_STORM_EXPORTERS", "3"))
 EVENTS = int(os.environ.get("TELEMETRY_TEST_STORM_EVENTS", "2000"))
 """`make faults` sets more."""
+FROZEN_EVENTS = 2_000
 LONGEST_STOP = 20.0  # 0.5 s for what is on its way, and a slow machine
 
 
@@ -86,13 +87,13 @@ def test_a_storm_of_sigterm(pipeline: Signalled, database: Database) -> None:
 def test_exporters_that_are_frozen_beyond_their_lease(pipeline: Signalled, database: Database) -> None:
     """Another exporter sends their rows meanwhile; their late acknowledgements and marks do no harm."""
     chance = random.Random(EVENTS)
-    pipeline.fill(database, EVENTS)
+    pipeline.fill(database, FROZEN_EVENTS)
 
     def freeze() -> None:
         for number in range(EXPORTERS):
             until(partial(pipeline._is_ready, f"exporter{number}"), 90, lambda: "does not start")
         for _ in range(2):
-            pipeline.fill(database, EVENTS)
+            pipeline.fill(database, FROZEN_EVENTS)
             time.sleep(chance.uniform(0, 0.3))
             pipeline.freeze(f"exporter{chance.randrange(EXPORTERS)}", 3.0)  # the lease is 2 s
 
