@@ -83,11 +83,11 @@ class Endpoint:
     def __init__(self, url: str, *, look_up: LookUp = system_look_up) -> None:
         if not isinstance(url, str) or _PRINTABLE.fullmatch(url) is None:
             raise InvalidEndpointError("the endpoint must be a URL of printable ASCII characters")
-        parts = urlsplit(url)
         try:
+            parts = urlsplit(url)
             port = parts.port
         except ValueError:
-            port = -1
+            parts, port = urlsplit(""), -1
         if parts.scheme not in _PORTS or not parts.hostname or port in (-1, 0) or parts.username is not None:
             raise InvalidEndpointError("the endpoint must be http://host/path or https://host/path")
         self._tls = parts.scheme == "https"

@@ -236,6 +236,15 @@ def test_a_look_up_by_a_daemon_thread_goes_on_while_python_ends() -> None:
         assert numbers(server) == [1]
 
 
+def test_a_ping_that_no_thread_can_be_started_for_is_dropped() -> None:
+    # As from Python 3.12 on, when it ends.
+    with awkward_server(TAKEN) as server:
+        refuse = "import threading\ndef refusing(self): raise RuntimeError('ends')\nthreading.Thread.start = refusing"
+        late = f"{refuse}\nassert logger.flush(60)\nassert not logger.log_event({{'n': 2}})\nassert logger.flush(0)"
+        assert end(server, 60, after=late) == ""
+        assert numbers(server) == [1]
+
+
 def test_no_thread_is_left_when_nothing_is_to_be_sent() -> None:
     with awkward_server(TAKEN) as server:
         logger = BackgroundEventLogger(EventLogger(f"http://{server.address}", 30))

@@ -225,6 +225,7 @@ def test_an_explanation_that_fails_is_no_error() -> None:
         "http://h:99999/",
         "http://h:0/",
         "http://h:x/",
+        "http://[::1/",
         "http://user:secret@h/",
         "http://h/a b",
         "http://h/\r\nX: y",
