@@ -1,10 +1,12 @@
-/* Preloaded, it keeps a log of what a process does to the files of one folder: the writes with their bytes, and the
-   syncs. tests/faults/power/replay.py reads it. A line of the log: kind, path, offset, length, bytes. */
+/* Preloaded, it keeps a log of what a process does to one folder: the writes with their bytes, the names that are made,
+   changed and taken away, and the syncs of files and of the folder. tests/support/power.py reads it.
+   An entry of the log: kind, name, offset, length, bytes. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
+#include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,19 +28,23 @@ static int log_file(void) {
     return file;
 }
 
-/* Returns whether a file is one of the folder's, and its name there. */
-static int name_of(int file, char *name) {
+/* Returns whether a path is one of the folder's, and its name there; the folder's own name is empty. */
+static int name_at(const char *path, char *name) {
     const char *folder = getenv("RECORDED_FOLDER");
-    char link[64], path[PATH_MAX];
     if (!folder || log_file() < 0) return 0;
+    size_t prefix = strlen(folder);
+    if (strncmp(path, folder, prefix) != 0 || (path[prefix] != '/' && path[prefix] != 0)) return 0;
+    strcpy(name, path[prefix] == 0 ? "" : path + prefix + 1);
+    return 1;
+}
+
+static int name_of(int file, char *name) {
+    char link[64], path[PATH_MAX];
     snprintf(link, sizeof link, "/proc/self/fd/%d", file);
     ssize_t length = readlink(link, path, sizeof path - 1);
     if (length <= 0) return 0;
     path[length] = 0;
-    size_t prefix = strlen(folder);
-    if (strncmp(path, folder, prefix) != 0 || path[prefix] != '/') return 0;
-    strcpy(name, path + prefix + 1);
-    return 1;
+    return name_at(path, name);
 }
 
 static void keep(char kind, const char *name, uint64_t offset, const void *data, uint32_t length) {
@@ -49,6 +55,38 @@ static void keep(char kind, const char *name, uint64_t offset, const void *data,
     pthread_mutex_lock(&one_at_a_time);
     syscall(SYS_writev, log_file(), parts, 6);
     pthread_mutex_unlock(&one_at_a_time);
+}
+
+static int opened(int folder, const char *path, int flags, mode_t mode) {
+    char name[PATH_MAX];
+    struct stat status;
+    int is_new = (flags & O_CREAT) && name_at(path, name) && stat(path, &status) != 0;
+    int file = (int)syscall(SYS_openat, folder, path, flags, mode);
+    if (file >= 0 && is_new) keep('c', name, 0, 0, 0);
+    return file;
+}
+
+#define MODE(flags) \
+    mode_t mode = 0; \
+    if ((flags) & O_CREAT) { va_list more; va_start(more, flags); mode = va_arg(more, mode_t); va_end(more); }
+
+int open(const char *path, int flags, ...) { MODE(flags) return opened(AT_FDCWD, path, flags, mode); }
+int open64(const char *path, int flags, ...) { MODE(flags) return opened(AT_FDCWD, path, flags, mode); }
+int openat(int folder, const char *path, int flags, ...) { MODE(flags) return opened(folder, path, flags, mode); }
+int openat64(int folder, const char *path, int flags, ...) { MODE(flags) return opened(folder, path, flags, mode); }
+
+int rename(const char *before, const char *after) {
+    char old[PATH_MAX], new[PATH_MAX];
+    int done = (int)syscall(SYS_renameat2, AT_FDCWD, before, AT_FDCWD, after, 0);
+    if (done == 0 && name_at(before, old) && name_at(after, new)) keep('r', old, 0, new, (uint32_t)strlen(new));
+    return done;
+}
+
+int unlink(const char *path) {
+    char name[PATH_MAX];
+    int done = (int)syscall(SYS_unlinkat, AT_FDCWD, path, 0);
+    if (done == 0 && name_at(path, name)) keep('u', name, 0, 0, 0);
+    return done;
 }
 
 ssize_t pwrite64(int file, const void *data, size_t length, off64_t offset) {

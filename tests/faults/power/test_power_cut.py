@@ -1,6 +1,5 @@
 """The power goes: what was promised is there, and nothing is damaged."""
 
-import json
 import os
 import random
 import shutil
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway import JsonlSink
+from gateway import JsonlSink, Rotation, read_rejects
 from recorder.database import create_database_engine
 from recorder.migrations import upgrade_database
 from support.power import LEDGER, Disk, build_shim, read_calls
@@ -39,17 +38,39 @@ os._exit(0)
 PUBLISHING = """
 import os, sys
 from pathlib import Path
-from gateway import JsonlSink, Message
+from gateway import JsonlSink, Message, Rotation
 from telemetry.event import new_event_id
 folder, count = sys.argv[1], int(sys.argv[2])
 ledger = os.open(f"{folder}/ledger", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-sink = JsonlSink(Path(folder) / "published.jsonl", 1024 * 1024)
+path = Path(folder) / "published.jsonl"
+path.touch()  # an earlier process made it, and was killed before it came to anything else
+sink = JsonlSink(path, 1024 * 1024, rotation=Rotation(max_bytes=20_000, compress=True))
 for number in range(count):
     ids = [new_event_id() for _ in range(1 + number % 7)]
-    sink.publish([Message("p", each, {}, b'{"metadata":{},"event":{"id":"%s"}}' % each.encode()) for each in ids])
+    key = b'{"metadata":{"identifier":{"unlicensedInstance":{"instanceId":"p"}}},"event":{"id":"%s"}}'
+    sink.publish([Message("unlicensed:p", each, {}, key % each.encode()) for each in ids])
     os.write(ledger, "".join(f"{each}\\n" for each in ids).encode())
 os._exit(0)
 """
+REJECTING = """
+import os, sys
+from datetime import UTC, datetime
+from pathlib import Path
+from gateway import Reject
+from gateway.rejects import RejectsFile
+from telemetry.event import new_event_id
+from telemetry.v1 import telemetrygateway_pb2 as pb
+folder, count = sys.argv[1], int(sys.argv[2])
+ledger = os.open(f"{folder}/ledger", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+file = RejectsFile(Path(folder) / "rejects.jsonl", 1_000_000_000)
+for number in range(count):
+    ids = [new_event_id() for _ in range(1 + number % 7)]
+    metadata = pb.RecordEventsRequestMetadata()
+    file.add(Reject(datetime.now(UTC), "why", "p", metadata, pb.Event(id=each)) for each in ids)
+    os.write(ledger, "".join(f"{each}\\n" for each in ids).encode())
+os._exit(0)
+"""
+ROTATION = Rotation(max_bytes=20_000, compress=True)
 
 
 def record_calls(folder: Path, program: str, count: int) -> Path:
@@ -86,7 +107,7 @@ def test_of_a_recorder_on_sqlite(tmp_path: Path) -> None:
     engine = create_database_engine(f"sqlite:///{file}")
     upgrade_database(engine)
     engine.dispose()
-    disk = Disk({"telemetry.db": bytearray(file.read_bytes())})
+    disk = Disk({"telemetry.db": file.read_bytes()})
     log = record_calls(folder, RECORDING, 400)
     names = {call.name for call in read_calls(log)}
     assert {"telemetry.db", "telemetry.db-wal", LEDGER} <= names  # checkpoints are among what is cut
@@ -112,16 +133,31 @@ def test_of_a_gateway_with_a_jsonl_sink(tmp_path: Path) -> None:
     folder = tmp_path / "publishing"
     folder.mkdir()
     log = record_calls(folder, PUBLISHING, 400)
+    kinds = {call.kind for call in read_calls(log)}
+    assert kinds >= {"w", "s", "c", "r", "u"}  # closing, compressing and deleting files are among what is cut
     checked = 0
     for promised in cuts(Disk(), log, tmp_path / "after"):
         file = tmp_path / "after" / "published.jsonl"
-        sink = JsonlSink(file, 1024 * 1024)  # as the gateway does at its next start
+        sink = JsonlSink(file, 1024 * 1024, rotation=ROTATION)  # as the gateway does at its next start
+        found = [event_id for _, event_id in sink.published_since("", 0)]
         sink.close()
-        lines = file.read_text().splitlines()
-        published = [json.loads(line)["message"]["event"]["id"] for line in lines]
-        assert promised <= set(published)
-        assert len(published) == len(set(published))
+        assert promised <= set(found)
+        assert len(found) == len(set(found))
         checked += 1
     shutil.rmtree(tmp_path / "after")
     print(f"{checked} power cuts of a gateway, {len(promised)} events promised at the last")
+    assert checked >= min(CUTS, 50)
+
+
+@pytest.mark.timeout(120 + CUTS)
+def test_of_a_gateway_that_keeps_rejects(tmp_path: Path) -> None:
+    folder = tmp_path / "rejecting"
+    folder.mkdir()
+    log = record_calls(folder, REJECTING, 400)
+    checked = 0
+    for promised in cuts(Disk(), log, tmp_path / "after"):
+        kept = [reject.event.id for reject in read_rejects(tmp_path / "after" / "rejects.jsonl")]
+        assert promised <= set(kept)
+        checked += 1
+    print(f"{checked} power cuts of a gateway, {len(promised)} events rejected at the last")
     assert checked >= min(CUTS, 50)
