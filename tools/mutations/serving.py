@@ -1,0 +1,44 @@
+"""Who gets in over HTTP, and what they are shown."""
+# ruff: noqa: E501 - code as it stands elsewhere
+
+from mutations.mutation import Mutation
+
+_ACCESS = "tests/integration/admin/test_access.py"
+
+SERVING = (
+    Mutation(
+        "a form from another origin is refused",
+        "admin/gate.py",
+        'return bool(origin) and urlsplit(origin).netloc == request.headers.get("host", "")',
+        "return True",
+        _ACCESS,
+    ),
+    Mutation(
+        "a form must hold what its session was given",
+        "admin/forms.py",
+        "if has_token and not request.state.by_bearer and",
+        "if False and",
+        _ACCESS,
+    ),
+    Mutation(
+        "a name that leads here is not enough to be let in",
+        "admin/gate.py",
+        "        if not self._host_is_known(request):\n",
+        "        if False:\n",
+        _ACCESS,
+    ),
+    Mutation(
+        "a session ends",
+        "admin/access.py",
+        "return self._clock() < expires",
+        "return True",
+        "tests/unit/admin/test_access.py",
+    ),
+    Mutation(
+        "a page shows what a row holds as text",
+        "admin/rendering.py",
+        "autoescape=True",
+        "autoescape=False",
+        "tests/integration/admin/test_pages.py",
+    ),
+)
