@@ -27,24 +27,29 @@ run: $(VENV)/.runtime ## The main job: record, export, show what left and what s
 test: $(VENV)/.dev ## All tests, with coverage; PostgreSQL comes with them.
 	$(BIN)/python -m pytest --cov --cov-report=term
 
+# How much of each kind of fault `make faults` does.
 KILLS ?= 200
+CUTS ?= 1000
+FAULTS ?= 500
+SEQUENCES ?= 10000
 HOSTILE ?= 100000
 CANARIES ?= 10000
 SOAK_MINUTES ?= 30
 STORM_EXPORTERS ?= 8
 STORM_EVENTS ?= 100000
-faults: $(VENV)/.dev ## The long run of tests/faults: kills, power cuts, a bad network, hostile input, full disks, a soak.
-	TELEMETRY_TEST_KILLS=$(KILLS) TELEMETRY_TEST_FAULTS=500 TELEMETRY_TEST_CUTS=1000 \
-	TELEMETRY_TEST_HOSTILE=$(HOSTILE) TELEMETRY_TEST_CANARIES=$(CANARIES) TELEMETRY_TEST_SOAK_MINUTES=$(SOAK_MINUTES) \
-	TELEMETRY_TEST_STORM_EXPORTERS=$(STORM_EXPORTERS) TELEMETRY_TEST_STORM_EVENTS=$(STORM_EVENTS) \
-		$(BIN)/python -m pytest tests/faults -s
-
 ROWS ?= 1000000
+EFFORT = TELEMETRY_TEST_KILLS=$(KILLS) TELEMETRY_TEST_CUTS=$(CUTS) TELEMETRY_TEST_FAULTS=$(FAULTS) \
+	TELEMETRY_TEST_SEQUENCES=$(SEQUENCES) TELEMETRY_TEST_ROWS=$(ROWS) \
+	TELEMETRY_TEST_HOSTILE=$(HOSTILE) TELEMETRY_TEST_CANARIES=$(CANARIES) TELEMETRY_TEST_SOAK_MINUTES=$(SOAK_MINUTES) \
+	TELEMETRY_TEST_STORM_EXPORTERS=$(STORM_EXPORTERS) TELEMETRY_TEST_STORM_EVENTS=$(STORM_EVENTS)
+faults: $(VENV)/.dev ## The long run of tests/faults; ARGS=tests/faults/power for a part of it.
+	$(EFFORT) $(BIN)/python -m pytest -s $(or $(ARGS),tests/faults)
+
 upgrade-load: $(VENV)/.dev ## Upgrades a database of the original system with a million events, while a process writes to it.
 	TELEMETRY_TEST_ROWS=$(ROWS) $(BIN)/python -m pytest tests/faults/upgrade -s
 
 mutations: $(VENV)/.dev ## Breaks each promise in turn, and shows that some test notices.
-	$(BIN)/python tools/mutation_check.py
+	$(BIN)/python tools/mutation_check.py $(ARGS)
 
 lint: $(VENV)/.dev ## Style and import rules.
 	$(BIN)/ruff check

@@ -31,7 +31,11 @@ EVENTS = (
         _EVENT,
     ),
     Mutation(
-        "a timestamp has a time zone", "telemetry/event.py", "if timestamp.utcoffset() is None:", "if False:", _EVENT
+        "a timestamp has a time zone",
+        "telemetry/event.py",
+        "since_epoch = None if timestamp.utcoffset() is None else timestamp - _EPOCH",
+        "since_epoch = timestamp.replace(tzinfo=timestamp.tzinfo or UTC) - _EPOCH",
+        _EVENT,
     ),
     Mutation(
         "a timestamp lies in protobuf's range",

@@ -1,5 +1,5 @@
 """Who gets in over HTTP, and what they are shown."""
-# ruff: noqa: E501 - code as it stands elsewhere
+
 
 from mutations.mutation import Mutation
 
