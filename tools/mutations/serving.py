@@ -1,6 +1,5 @@
 """Who gets in over HTTP, and what they are shown."""
 
-
 from mutations.mutation import Mutation
 
 _ACCESS = "tests/integration/admin/test_access.py"
