@@ -21,6 +21,7 @@ from sqlalchemy.exc import DBAPIError
 
 from recorder.database import VERSION_TABLE
 from recorder.errors import DatabaseBusyError
+from recorder.migrations.build_progress import build_progress
 
 T = TypeVar("T")
 
@@ -112,7 +113,8 @@ class OnlineChanges:
             self.tell(f"index {name}")
             if valid is False:
                 self.connection.exec_driver_sql(f'DROP INDEX CONCURRENTLY IF EXISTS "{name}"')
-            self.connection.execute(create)
+            with build_progress(self.connection, f"index {name}", self.tell):
+                self.connection.execute(create)
 
         self._repeat(f"index {name}", lambda _attempt: self._in_autocommit(build))
 

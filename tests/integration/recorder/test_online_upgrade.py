@@ -14,6 +14,7 @@ from recorder import DatabaseBusyError, SchemaVersionError
 from recorder.database import SCHEMA_VERSION, VERSION_TABLE, Database, create_database_engine, schema_version
 from recorder.export_queue import ExportQueue
 from recorder.migrations import SchemaFault, find_schema_faults, upgrade_database
+from recorder.migrations.build_progress import _in_words
 from recorder.migrations.upgrade import _UPGRADE_LOCK
 from support.events import sensitive_event
 from support.original_system import make_original
@@ -144,6 +145,44 @@ def test_an_index_whose_build_was_interrupted_is_told_and_built_anew(engine: Eng
     ):
         connection.exec_driver_sql("CREATE UNIQUE INDEX CONCURRENTLY event_logs_activity ON event_logs (timestamp)")
     assert_is_mended(engine, "was not built to its end, so it is written to and never used")
+
+
+@on_postgresql
+def test_an_index_that_waits_for_a_transaction_says_for_which(engine: Engine) -> None:
+    upgrade_database(engine)
+    execute(engine, "DROP INDEX event_logs_activity")
+    waits = threading.Event()
+    told: list[str] = []
+
+    def tell(text: str) -> None:
+        told.append(text)
+        if "for the transaction of process" in text:
+            waits.set()
+
+    with engine.connect() as host:
+        pid = host.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
+        host.exec_driver_sql("LOCK TABLE event_logs IN ROW EXCLUSIVE MODE")
+        thread, ended = in_thread(lambda: upgrade_database(engine, tell=tell))
+        assert waits.wait(60)
+        host.commit()
+    thread.join(60)
+    assert ended == [SCHEMA_VERSION]
+    assert any(
+        text == f"index event_logs_activity: waiting for writers before build, for the transaction of process {pid}"
+        for text in told
+    )
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        (("building index: scanning table", 25, 200, 0), "building index: scanning table, 12 %"),
+        (("building index: scanning table", None, 200, None), "building index: scanning table, 0 %"),
+        (("initializing", None, None, None), "initializing"),
+    ],
+)
+def test_how_far_a_build_is_is_told_in_percent(row: Any, words: str) -> None:
+    assert _in_words(*row) == words
 
 
 def in_thread(work: Callable[[], object]) -> tuple[threading.Thread, list[object]]:
