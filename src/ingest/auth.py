@@ -39,6 +39,7 @@ class Authenticator(Protocol):
 
         Raises:
             InvalidCredentialsError: There are credentials, and they are not good.
+            NotPermittedError: They are good, and their bearer may not record.
             AuthenticatorUnavailableError: That cannot be found out now.
         """
         ...

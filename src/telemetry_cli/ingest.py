@@ -108,7 +108,10 @@ def serve(
 
 @app.command()
 def token(
-    user_id: Annotated[int | None, typer.Option(help="The user whom events recorded with it belong to.")] = None,
+    user_id: Annotated[
+        int | None,
+        typer.Option(min=-(2**63), max=2**63 - 1, help="The user whom events recorded with it belong to."),
+    ] = None,
     site_admin: Annotated[bool, typer.Option("--site-admin", help="May see what was exported.")] = False,  # noqa: FBT002 - an option
     note: Annotated[str, typer.Option(help="What it is for.")] = "",
 ) -> None:

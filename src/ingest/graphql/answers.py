@@ -34,6 +34,7 @@ _REFUSALS: Final[Mapping[type[TelemetryError], tuple[HTTPStatus, str, Mapping[st
     BodyTooLargeError: (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "TOO_LARGE", _CLOSE),
     BodyTooSlowError: (HTTPStatus.REQUEST_TIMEOUT, "TOO_SLOW", _CLOSE),
     InvalidCredentialsError: (HTTPStatus.UNAUTHORIZED, "UNAUTHENTICATED", {"www-authenticate": "Bearer", **_CLOSE}),
+    NotPermittedError: (HTTPStatus.FORBIDDEN, "FORBIDDEN", _CLOSE),
     AuthenticatorUnavailableError: (
         HTTPStatus.SERVICE_UNAVAILABLE,
         "UNAVAILABLE",
@@ -68,9 +69,11 @@ def refusal(error: TelemetryError) -> Answer:
     if isinstance(error, InvalidDocumentError):
         return Answer(HTTPStatus.BAD_REQUEST, {"errors": [_document_error(each) for each in error.errors]})
     if isinstance(error, InvalidVariablesError):
-        found = [_error("INVALID_VARIABLE", str(fault), {"place": fault.place}) for fault in error.faults]
-        return Answer(HTTPStatus.BAD_REQUEST, {"errors": found})
-    status, code, headers = _REFUSALS.get(type(error), (HTTPStatus.BAD_REQUEST, "BAD_REQUEST", {}))
+        errors = [_error("INVALID_VARIABLE", str(fault), {"place": fault.place}) for fault in error.faults]
+        return Answer(HTTPStatus.BAD_REQUEST, {"errors": errors})
+    # By the class or one above it: a host's hook may have leaves of its own.
+    found = next((_REFUSALS[kind] for kind in type(error).__mro__ if kind in _REFUSALS), None)
+    status, code, headers = found or (HTTPStatus.BAD_REQUEST, "BAD_REQUEST", {})
     if isinstance(error, TooManyRequestsError):
         headers = {**headers, "retry-after": str(max(1, round(error.retry_after)))}
     if isinstance(error, AuthenticatorUnavailableError):

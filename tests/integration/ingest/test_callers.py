@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from starlette.requests import HTTPConnection
 
-from ingest import AuthenticatorUnavailableError, Caller
+from ingest import AuthenticatorUnavailableError, Caller, InvalidCredentialsError, NotPermittedError
 from ingest.tokens import tokens_entry
 from recorder.database import Database
 from support.graphql_client import RECORDED, IngestClient, KnownTokens, client_event, ingest_client, messages
@@ -121,4 +121,26 @@ def test_a_hook_that_cannot_tell_lets_nobody_in_and_says_when_to_come_back(datab
         answer = client.record(client_event(), headers={"authorization": "token x"})
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
     assert messages(answer) == ["the directory cannot be reached"]
+    assert logged(database) == []
+
+
+class ExpiredError(InvalidCredentialsError):
+    """A host's own leaf."""
+
+
+class Picky:
+    async def authenticate(self, token: str | None, request: HTTPConnection) -> Caller | None:
+        if token == "expired":
+            raise ExpiredError("the token has expired")
+        raise NotPermittedError("this account may not record")
+
+
+def test_a_hook_may_have_errors_of_its_own(database: Database) -> None:
+    with ingest_client(database, authenticator=Picky()) as client:
+        for token, status, said in (
+            ("expired", 401, "the token has expired"),
+            ("other", 403, "this account may not record"),
+        ):
+            answer = client.record(client_event(), headers={"authorization": f"token {token}"})
+            assert (answer.status_code, messages(answer)) == (status, [said])
     assert logged(database) == []

@@ -1,0 +1,72 @@
+"""Who records over HTTP, and what of it is believed."""
+
+from mutations.mutation import Mutation
+
+_CALLERS = "tests/integration/ingest/test_callers.py"
+_HTTP = "tests/integration/ingest/test_graphql_over_http.py"
+
+INGESTING = (
+    Mutation(
+        "who is signed in is the hook's word alone",
+        "ingest/graphql/endpoint.py",
+        "user_id=None if caller is None else caller.user_id,",
+        "user_id=known.user_id,",
+        _CALLERS,
+    ),
+    Mutation(
+        "without credentials nobody gets in unless an operator said so",
+        "ingest/graphql/endpoint.py",
+        "if caller is None and not self._limits.anonymous:",
+        "if False:",
+        _CALLERS,
+    ),
+    Mutation(
+        "a token that is not known is refused",
+        "ingest/tokens.py",
+        "hmac.compare_digest(known.sha256, given)",
+        "known.sha256",
+        _CALLERS,
+    ),
+    Mutation(
+        "what has left is for site administrators",
+        "ingest/graphql/schema.py",
+        "if context.caller is None or not context.caller.site_admin:",
+        "if context.caller is None:",
+        "tests/integration/ingest/test_exported_events.py",
+    ),
+    Mutation(
+        "one wrong event refuses its batch",
+        "ingest/graphql/schema.py",
+        "    if faults:\n        raise InvalidBatchError(faults)\n",
+        "",
+        "tests/integration/ingest/test_record_events.py",
+    ),
+    Mutation(
+        "a value in a query is never quoted",
+        "ingest/graphql/documents.py",
+        "_ValuesOfCorrectType if rule is ValuesOfCorrectTypeRule else rule",
+        "rule",
+        _HTTP,
+    ),
+    Mutation(
+        "browsers are asked before a page of another origin may send",
+        "ingest/graphql/endpoint.py",
+        'if media_type != "application/json" or',
+        "if",
+        _HTTP,
+    ),
+    Mutation(
+        "addresses are kept under a salt",
+        "ingest/limits.py",
+        "salt=self._salt",
+        "salt=b''",
+        "tests/unit/ingest/test_limits.py",
+    ),
+    Mutation(
+        "a page of what has left begins where the one before ended",
+        "recorder/queue_reading.py",
+        "(exported_at, id) < ({at}, {id})",
+        "exported_at < {at}",
+        "tests/integration/recorder/test_queue_reading.py",
+    ),
+)
