@@ -1,7 +1,7 @@
 """Gathers what the first page shows."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -111,7 +111,7 @@ class OverviewReader:
         people_spans = time_range.spans(now, time_range.people_step)
         found: dict[str, Any] = {}
 
-        async def read(name: str, function: Any, *arguments: Any) -> None:
+        async def read(name: str, function: Callable[..., object], *arguments: object) -> None:
             found[name] = await anyio.to_thread.run_sync(function, *arguments)
 
         try:
@@ -121,9 +121,9 @@ class OverviewReader:
                 group.start_soon(read, "people", self._panels.people, people_spans, feature)
                 group.start_soon(read, "counts", self._queue.counts)
                 group.start_soon(read, "runs", self._runs.latest, RUNS)
-        except BaseExceptionGroup as errors:
+        except ExceptionGroup as errors:
             # All of them have the same cause, and a page says one line.
-            first: BaseException = errors.exceptions[0]
+            first = errors.exceptions[0]
         else:
             return _overview(found, spans, people_spans, feature)
         raise first
@@ -145,7 +145,7 @@ def _overview(found: Mapping[str, Any], spans: Sequence[Span], people_spans: Seq
     )
 
 
-def _series(counts: Sequence[SpanCounts], group_of: Any) -> list[tuple[str, list[int]]]:
+def _series(counts: Sequence[SpanCounts], group_of: Callable[[str], str]) -> list[tuple[str, list[int]]]:
     """Returns the counts of each group over the spans, the largest group first."""
     groups: dict[str, list[int]] = {}
     for place, span in enumerate(counts):

@@ -164,7 +164,11 @@ class Pages:
 
     def _redactor(self) -> Redactor:
         # Read anew for each page, as exporters do for each pass.
-        return self._privacy.redactor()
+        try:
+            return self._privacy.redactor()
+        except ValueError as error:
+            problem = str(error)
+        raise HTTPException(503, f"The rules about leaving cannot be read, so exporters send nothing: {problem}")
 
     async def login_form(self, request: Request) -> Response:
         """Asks for the token."""

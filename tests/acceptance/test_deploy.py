@@ -16,6 +16,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from admin import AdminSettings
 from export import ExporterSettings
 from gateway import GatewaySettings
 from gateway.service import SERVICE_NAME
@@ -38,7 +39,7 @@ DEFAULT_PORT = split_listen_address(GatewaySettings.model_fields["listen_addr"].
 
 
 def variables() -> set[str]:
-    kinds = (RecorderSettings, ExporterSettings, GatewaySettings, IngestSettings)
+    kinds = (RecorderSettings, ExporterSettings, GatewaySettings, IngestSettings, AdminSettings)
     return {kind.variable_of(field) for kind in kinds for field in kind.model_fields}
 
 

@@ -297,6 +297,11 @@ def test_the_allowlist_is_shown_with_reasons_and_expiry(database: Database, cloc
     answer = client.get("/allowlist")
     assert answer.status_code == 503
     assert "is no TOML" in text_of(answer.text)
+    file.unlink()
+    answer = client.get("/allowlist")
+    assert answer.status_code == 503
+    assert "so exporters send nothing: the allowlist file" in text_of(answer.text)
+    assert "cannot be read: No such file or directory" in text_of(answer.text)
 
 
 def test_a_first_party_instance_is_told_as_such(database: Database) -> None:
