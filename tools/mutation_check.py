@@ -23,12 +23,13 @@ from mutations.events import EVENTS
 from mutations.exporting import EXPORTING
 from mutations.ingesting import INGESTING
 from mutations.mutation import Mutation
+from mutations.pinging import PINGING
 from mutations.receiving import RECEIVING
 from mutations.recording import RECORDING
 from mutations.serving import SERVING
 
 ROOT = Path(__file__).resolve().parent.parent
-MUTATIONS = (*EVENTS, *RECORDING, *EXPORTING, *RECEIVING, *INGESTING, *SERVING)
+MUTATIONS = (*EVENTS, *RECORDING, *EXPORTING, *RECEIVING, *INGESTING, *PINGING, *SERVING)
 AT_ONCE = 2
 _LONGEST_SECONDS = 240
 _POSTGRES = "TELEMETRY_TEST_POSTGRES_URL"

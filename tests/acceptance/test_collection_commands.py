@@ -75,9 +75,8 @@ def test_a_file_that_breaks_the_format_is_told_with_its_line(shell: Shell) -> No
 
 def test_a_ping_can_be_tried_without_being_sent(shell: Shell) -> None:
     body = '{"os": "linux", "who": "me", "cut": '
-    tried = shell.telemetry(
-        "ingest", "packages", "try", "https://x.test/tool/1%2F2?a=1", "--body", body, "--json"
-    )  # fmt: skip
+    url = "https://x.test/tool/1%2F2?a=1"
+    tried = shell.telemetry("ingest", "packages", "try", url, "--body", body, "--json")
     assert json.loads(tried.out) == {
         "package": "tool",
         "feature": "tool",

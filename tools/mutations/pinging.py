@@ -1,0 +1,41 @@
+"""What is kept of a ping, and when one is sent."""
+
+from mutations.mutation import Mutation
+
+PINGING = (
+    Mutation(
+        "what no package declares is not kept",
+        "ingest/collection/variables.py",
+        "            if name in self._declared:\n                found[name] = value\n",
+        "            if name:\n                found[name] = value\n",
+        "tests/unit/ingest/test_collection_variables.py",
+    ),
+    Mutation(
+        "a ping that could not be stored is not answered 204",
+        "ingest/collection/endpoint.py",
+        "return HTTPStatus.SERVICE_UNAVAILABLE",
+        "return HTTPStatus.NO_CONTENT",
+        "tests/unit/ingest/test_collection_endpoint.py",
+    ),
+    Mutation(
+        "of a shared write an item that fails fails its own caller alone",
+        "recorder/shared_writes.py",
+        "return [self._attempt(caller.items) for caller in group]",
+        "return [error] * len(group)",
+        "tests/unit/recorder/test_shared_writes.py",
+    ),
+    Mutation(
+        "a user's no is asked for before each attempt",
+        "pings/event_logger.py",
+        "        if self.opted_out():\n            return Outcome.REFUSED\n",
+        "",
+        "tests/integration/pings/test_background.py",
+    ),
+    Mutation(
+        "a ping has one deadline for all of it",
+        "pings/delivery.py",
+        "        connection.settimeout(deadline.remaining())\n        received",
+        "        received",
+        "tests/integration/pings/test_event_logger.py",
+    ),
+)
