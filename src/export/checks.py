@@ -168,7 +168,9 @@ def _server(database: Database, clock: Clock) -> Iterator[Check]:
 
 def _sqlite(database: Database) -> Iterator[Check]:
     def look(connection: Connection) -> tuple[str, str]:
-        # The transaction began with BEGIN IMMEDIATE, so the file can be written.
+        # Writes what is there already, and is rolled back: a file that may not be written refuses even that.
+        stamp = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
+        connection.exec_driver_sql(f"PRAGMA user_version = {stamp:d}")
         version = connection.exec_driver_sql("SELECT sqlite_version()").scalar_one()
         return str(version), str(connection.exec_driver_sql("PRAGMA journal_mode").scalar_one())
 
@@ -272,9 +274,12 @@ def _ago(age: timedelta) -> str:
 
 
 def _connected(database: Database, work: Callable[[Connection], Any]) -> Any:
-    # Before the tables are checked, so not by `Database.read`.
-    with database.engine.begin() as connection:
-        return work(connection)
+    # Before the tables are checked, so not by `Database.read`; and nothing is kept of it.
+    with database.engine.connect() as connection, connection.begin() as transaction:
+        try:
+            return work(connection)
+        finally:
+            transaction.rollback()
 
 
 def _gateway(settings: ExporterSettings, policy: ExportPolicy, clock: Clock) -> Iterator[Check]:

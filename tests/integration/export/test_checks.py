@@ -138,6 +138,10 @@ def test_clocks_are_compared(migrated_url: str, database_kind: str) -> None:
 def test_what_a_crash_could_lose_is_told_of_postgresql(migrated_url: str, database_kind: str) -> None:
     if database_kind == "sqlite":
         assert "journal mode wal, can be written" in look(migrated_url)["database"].found
+        file = migrated_url.removeprefix("sqlite:///")
+        read_only_file = look(f"sqlite:///file:{file}?mode=ro&uri=true")["database"]
+        assert read_only_file.level is Level.FAIL
+        assert "may not be written" in read_only_file.found
         return
     url = make_url(migrated_url)
 
