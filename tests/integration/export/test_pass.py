@@ -325,18 +325,20 @@ def test_no_stream_is_opened_when_the_lease_has_ended(
     assert report.leased > 8  # the lease of five minutes ended twice on the way
 
 
+@pytest.mark.parametrize("count", [3, 300])  # so few that each was tried alone; so many that not all were
 def test_a_gateway_that_breaks_every_stream_is_an_outage_and_no_events_fault(
-    database: Database, queue: ExportQueue, exporter: Exporter, gateway: ScriptedGateway
+    database: Database, queue: ExportQueue, exporter: Exporter, gateway: ScriptedGateway, count: int
 ) -> None:
-    fill(database, 300)
+    fill(database, count)
 
     def broken(batch: Batch) -> None:
         raise Refuse(INTERNAL, "out of order")
 
     gateway.script = broken
     report = exporter.run_pass()
-    assert (report.outcome, report.left, report.dead) == (Outcome.OUTAGE, 300, 0)
-    assert {event.attempts for event in queue.lease(300, timedelta(minutes=1)).events} == {0}
+    assert (report.outcome, report.left, report.dead) == (Outcome.OUTAGE, count, 0)
+    leased = queue.lease(count, timedelta(minutes=1)).events
+    assert [event.attempts for event in leased] == [0] * count
     assert gateway.streams <= 5 * 64
 
 

@@ -80,6 +80,10 @@ def _trailing_newline(sent: pb.Event) -> None:
     sent.feature = "search\n"
 
 
+def _no_id(sent: pb.Event) -> None:
+    sent.ClearField("id")
+
+
 def _long_id(sent: pb.Event) -> None:
     sent.id = "x" * 257
 
@@ -99,6 +103,7 @@ def _nul_in_id(sent: pb.Event) -> None:
         (_infinite, "metadata holds a number that is not finite"),
         (_not_a_number, "metadata holds a number that is not finite"),
         (_trailing_newline, "feature breaks the rule for names"),
+        (_no_id, "id is missing"),
         (_long_id, "id has more than 256 characters"),
         (_nul_in_id, "id holds characters that cannot be printed"),
     ],

@@ -45,6 +45,17 @@ def test_after_the_time_that_was_told_it_passes() -> None:
     limits.take("p", 1, 1)
 
 
+@pytest.mark.parametrize("batch", [(20, 1), (1, 2_000)])
+def test_a_long_silence_saves_up_a_burst_and_no_more(batch: tuple[int, int]) -> None:
+    clock = Clock()
+    limits = PublisherLimits(10, 1000, burst_seconds=2, clock=clock)
+    limits.take("p", 1, 1)
+    clock.now += 3_600
+    limits.take("p", *batch)
+    with pytest.raises(OverLimitError):
+        limits.take("p", 1, 1)
+
+
 def test_many_publishers_are_forgotten_the_oldest_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.limits._MAX_PUBLISHERS", 2)
     limits = PublisherLimits(1, None, burst_seconds=1, clock=Clock())
