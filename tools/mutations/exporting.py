@@ -42,8 +42,8 @@ EXPORTING = (
         "a request has its largest size",
         "export/chunks.py",
         "if chunk_ids and chunk_bytes + size > self._room:",
-        "if chunk_ids and chunk_bytes + size > self._room + 3:",
-        f"{_PRIVACY} -k to_size",
+        "if chunk_ids and chunk_bytes + size > self._room + 1:",
+        f"{_PRIVACY} -k to_the_byte",
     ),
     Mutation(
         "consent is asked before anything is sent",

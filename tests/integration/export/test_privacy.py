@@ -255,6 +255,24 @@ def test_requests_are_cut_to_size_exactly(parameters: list[Any], chunk_bytes: in
     assert (outgoing.sent, outgoing.bytes) == (set(payloads), sizes)
 
 
+@pytest.mark.parametrize(("spare", "first"), [(1, 3), (0, 3), (-1, 2)])
+def test_a_request_takes_what_fits_to_the_byte(spare: int, first: int) -> None:
+    events = {event.id: event.SerializeToString() for event in (sensitive_event() for _ in range(6))}
+    three = pb.RecordEventsRequest()
+    for payload in list(events.values())[:3]:
+        event = three.events.events.add()
+        event.ParseFromString(payload)
+        Redactor().redact(event)
+    chunks = ChunkMaker(
+        lambda ids: {event_id: events[event_id] for event_id in ids},
+        redactor=Redactor(),
+        policy=EXPORT_ALL,
+        chunk_bytes=three.ByteSize() + spare,
+    )
+    request = next(chunks.requests(list(events), Outgoing()))
+    assert len(request.events.events) == first
+
+
 def test_rows_that_vanished_meanwhile_are_passed_over() -> None:
     chunks = ChunkMaker(lambda ids: {}, redactor=Redactor(), policy=EXPORT_ALL, chunk_bytes=1_000)
     outgoing = Outgoing()
