@@ -26,7 +26,6 @@ from support.crash_at import POINTS
 from support.programs import PROGRAM
 from support.recording_process import SECRET
 
-_STARTING_SECONDS = 1.0
 _HERE = Path(__file__).parent
 _LONGEST_WAIT = 300.0
 _READY = {"exporter": b"export jobs started", "gateway": b"listening on"}
@@ -91,6 +90,7 @@ class Pipeline:
     running: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
     started: dict[str, float] = field(default_factory=dict)
     log_sizes: dict[str, int] = field(default_factory=dict)
+    begun_at: dict[str, int] = field(default_factory=dict)
 
     def run(self, kills: int, victims: tuple[str, ...]) -> Findings:
         """Kills processes at random moments, lets the rest drain, and compares."""
@@ -121,8 +121,8 @@ class Pipeline:
             if name == "database":
                 self._kill_database(chance)
                 continue
-            # Old enough to be at work; then at any moment of it.
-            time.sleep(max(0.0, self.started[name] + _STARTING_SECONDS - time.monotonic()))
+            # At work, however slow the machine is; then at any moment of it.
+            until(partial(self._is_at_work, name), _LONGEST_WAIT, partial("{} does not begin".format, name))
             time.sleep(chance.uniform(0, 0.4))
             self.running[name].kill()
             self.running[name].wait()
@@ -144,8 +144,11 @@ class Pipeline:
         assert [name for name, process in self.running.items() if process.poll() is not None] == []
 
     def _ledger_sizes(self) -> list[int]:
-        files = [self.folder / f"ledger{number}" for number in range(self.recorders)]
-        return [file.stat().st_size if file.exists() else 0 for file in files]
+        return [self._ledger_size(f"recorder{number}") for number in range(self.recorders)]
+
+    def _ledger_size(self, recorder: str) -> int:
+        file = self.folder / recorder.replace("recorder", "ledger")
+        return file.stat().st_size if file.exists() else 0
 
     def _kill_at_points(self, rounds: int, chance: random.Random) -> None:
         plans = {
@@ -212,6 +215,7 @@ class Pipeline:
         with (self.folder / f"{name}.log").open("ab") as log:
             self.log_sizes[name] = log.tell()
             self.started[name] = time.monotonic()
+            self.begun_at[name] = self._ledger_size(name)
             self.running[name] = subprocess.Popen(
                 [sys.executable, *crashing, *self._commands()[name]],
                 env=environment,
@@ -237,6 +241,11 @@ class Pipeline:
             process.send_signal(signal.SIGTERM)
             code = process.wait(60)
             assert code == 0, f"{name} ended with {code}"
+
+    def _is_at_work(self, name: str) -> bool:
+        if _kind(name) == "recorder":
+            return self._ledger_size(name) > self.begun_at[name]
+        return self._is_ready(name)
 
     def _is_ready(self, name: str) -> bool:
         return _READY[_kind(name)] in (self.folder / f"{name}.log").read_bytes()[self.log_sizes[name] :]
