@@ -1,7 +1,6 @@
 """Addresses within the page, wherever a host has mounted it."""
 
 from typing import Any
-from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.routing import Router
@@ -18,7 +17,6 @@ def path_within(request: Request, target: str) -> str:
 
     Only a path of our own: no scheme, no host, and nothing that a browser would take for one.
     """
-    parts = urlsplit(target)
     # SECURITY: else a link to the login form could send people elsewhere once they are in.
-    ours = target.startswith("/") and not target.startswith(("//", "/\\")) and not parts.netloc and target.isprintable()
+    ours = target.startswith("/") and not target.startswith(("//", "/\\")) and target.isprintable()
     return f"{request.scope.get('root_path', '')}{target}" if ours else path_to(request, "overview")

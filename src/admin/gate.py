@@ -145,8 +145,11 @@ def session_cookie(request: Request, session: str, access: Access) -> str:
 
 
 def _is_of_our_origin(request: Request) -> bool:
-    origin = request.headers.get("origin", "")
-    return bool(origin) and urlsplit(origin).netloc == request.headers.get("host", "")
+    try:
+        origin = urlsplit(request.headers.get("origin", "")).netloc
+    except ValueError:
+        return False
+    return bool(origin) and origin == request.headers.get("host", "")
 
 
 def _path_below(request: Request) -> str:

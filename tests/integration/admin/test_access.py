@@ -1,13 +1,18 @@
 """Who gets in, and which forms are taken."""
 
+import asyncio
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.routing import Mount
 from starlette.testclient import TestClient
 
 from admin import Access, admin_app
+from admin.forms import read_form
 from admin.gate import CONTENT_SECURITY_POLICY
 from recorder.database import Database
 from recorder.export_queue import ExportQueue
@@ -68,7 +73,15 @@ def test_logging_in_leads_back_to_where_one_wanted_to_go(database: Database) -> 
 
 @pytest.mark.parametrize(
     "target",
-    ["https://elsewhere.example/", "//elsewhere.example", "/\\elsewhere.example", "javascript:alert(1)", "/\n/x"],
+    [
+        "https://elsewhere.example/",
+        "//elsewhere.example",
+        "/\\elsewhere.example",
+        "javascript:alert(1)",
+        "/\n/x",
+        "//[",
+        "http://[",
+    ],
 )
 def test_logging_in_never_leads_elsewhere(database: Database, target: str) -> None:
     client = admin_client(database, token=TOKEN)
@@ -201,7 +214,14 @@ def test_any_name_can_be_allowed(database: Database) -> None:
 @pytest.mark.parametrize("token", [None, TOKEN])
 @pytest.mark.parametrize(
     "origin",
-    [None, "null", "https://attacker.example", "http://127.0.0.1:1", "http://127.0.0.1:10090.attacker.example"],
+    [
+        None,
+        "null",
+        "https://attacker.example",
+        "http://127.0.0.1:1",
+        "http://127.0.0.1:10090.attacker.example",
+        "http://[",
+    ],
 )
 def test_a_form_from_elsewhere_requeues_nothing(
     database: Database, dead: str, token: str | None, origin: str | None
@@ -282,6 +302,29 @@ def test_a_form_that_is_too_large_or_no_text_is_refused(database: Database) -> N
     assert client.post("/theme", content=b"theme=" + b"x" * 70_000).status_code == 413
     assert client.post("/theme", content=b"\xff\xfe").status_code == 400
     assert client.post("/theme", content=b"&".join([b"a=1"] * 1001)).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("rest", "status"), [([], 408), ([{"type": "http.disconnect"}], 400)], ids=["it stops", "the browser goes away"]
+)
+def test_a_form_that_does_not_come_whole_is_not_waited_for(
+    database_kind: str, rest: list[dict[str, Any]], status: int
+) -> None:
+    messages = [{"type": "http.request", "body": b"token=", "more_body": True}, *rest]
+
+    async def receive() -> dict[str, Any]:
+        if not messages:
+            await asyncio.Event().wait()
+        return messages.pop(0)
+
+    async def read() -> None:
+        async with asyncio.timeout(60):
+            request = Request({"type": "http", "method": "POST", "headers": []}, receive)
+            await read_form(request, Access(), has_token=False, within=0.05)
+
+    with pytest.raises(HTTPException) as refused:
+        asyncio.run(read())
+    assert refused.value.status_code == status
 
 
 def test_mounted_in_a_host_all_links_and_forms_stay_below_it(database: Database, dead: str) -> None:

@@ -14,7 +14,7 @@ from recorder.database import Database, create_database_engine
 from recorder.event_logs import event_logs
 from recorder.export_queue import ExportQueue, export_queue
 from recorder.export_runs import ExportRun, ExportRuns
-from support.admin import admin_client, form_token, text_of
+from support.admin import TOKEN, admin_client, form_token, text_of
 from support.databases import ManualClock
 from support.events import CANARY, sensitive_event
 from support.recorders import make_recorder
@@ -322,6 +322,12 @@ def test_the_chosen_colours_are_kept(database: Database) -> None:
     assert 'data-theme="dark"' in client.get("/").text
     client.post("/theme", data={"theme": "auto"})
     assert "data-theme" not in client.get("/").text
+
+
+def test_who_has_not_logged_in_is_offered_nothing_but_that(database: Database) -> None:
+    page = admin_client(database, token=TOKEN).get("/").text
+
+    assert re.findall(r'<form[^>]* action="([^"]*)"', page) == ["/login"]
 
 
 @pytest.mark.parametrize("path", ["/", "/dead-letters", "/left", "/allowlist", "/overview.json"])
