@@ -17,7 +17,7 @@ class Reading:
     Attributes:
         kept: The declared variables, as text.
         undeclared: How many others there were.
-        unstorable: How many declared ones no database could hold.
+        unstorable: How many declared ones no database could hold, or go too deep.
         whole_body: Whether the body was empty, or a whole JSON object.
     """
 
@@ -51,7 +51,7 @@ class KeptVariables:
             query: As it came.
             body: As it came, JSON or not.
         """
-        found: dict[str, str] = {}
+        found: dict[str, str | None] = {}
         undeclared, whole_body = 0, True
         if body:
             document, whole_body = read_object(body)
@@ -63,10 +63,10 @@ class KeptVariables:
             else:
                 undeclared += 1
         found.update(path)
-        kept = {name: value for name, value in found.items() if text_problem(value) is None}
+        kept = {name: value for name, value in found.items() if value is not None and text_problem(value) is None}
         return Reading(kept, undeclared, len(found) - len(kept), whole_body)
 
-    def _read_body(self, body: Mapping[str, Any], above: str, found: dict[str, str]) -> int:
+    def _read_body(self, body: Mapping[str, Any], above: str, found: dict[str, str | None]) -> int:
         """Takes what is declared out of an object; returns how many of its values are not."""
         undeclared = 0
         for key, value in body.items():
@@ -81,6 +81,11 @@ class KeptVariables:
         return undeclared
 
 
-def as_text(value: Any) -> str:
-    """Returns a JSON value as text: text as it is, everything else as its JSON."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+def as_text(value: Any) -> str | None:
+    """Returns a JSON value as text: text as it is, everything else as its JSON; None where that goes too deep."""
+    if isinstance(value, str):
+        return value
+    try:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    except RecursionError:  # JSON's readers go deeper than its writer
+        return None

@@ -49,6 +49,15 @@ def test_values_are_always_text(value: Any, text: str) -> None:
     assert read(["a"], body={"a": value}) == ({"a": text}, 0, 0)
 
 
+@pytest.mark.parametrize("behind", [b"", b"cut"])
+def test_a_value_that_goes_too_deep_is_not_kept_and_costs_the_others_nothing(behind: bytes) -> None:
+    deep = b"[" * 1010 + b"]" * 1010
+
+    found = KeptVariables(["a", "b"]).read({}, "b=1", b'{"a":' + deep + b"}" + behind)
+
+    assert found.kept == {"b": "1"}
+
+
 def test_what_is_inside_another_is_named_with_dots_and_what_nobody_declared_is_counted() -> None:
     declared = ["info.parent.name", "whole", "info.root"]
     body = {"info": {"parent": {"name": "n", "x": 1}, "root": {"y": 2}, "z": 3}, "whole": {"k": 1}, "other": {"a": 1}}
