@@ -70,7 +70,7 @@ class SharedWrites(Generic[T]):
             begin = self._writing < self._writers
             self._writing += begin
         if begin:
-            self._begin()
+            self._begin(caller)
         try:
             await caller.outcome
         except asyncio.CancelledError:
@@ -79,13 +79,15 @@ class SharedWrites(Generic[T]):
                 self._report_failures([(caller, caller.outcome.exception())])
             raise
 
-    def _begin(self) -> None:
+    def _begin(self, caller: _Waiting[T]) -> None:
         try:
             self._executor.submit(self._write_what_waits)
-        except RuntimeError:  # the executor was shut down; what waits is the other writers', and there are none
+        except RuntimeError:  # the executor was shut down; writers that it took before go on
             with self._lock:
                 self._writing -= 1
-                self._waiting.clear()
+                if caller not in self._waiting:
+                    return  # one of them has taken this caller, too
+                self._waiting.remove(caller)
             raise
 
     def _write_what_waits(self) -> None:

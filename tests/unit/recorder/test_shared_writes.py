@@ -1,7 +1,9 @@
 import asyncio
 import threading
+import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -204,3 +206,53 @@ def test_after_the_executor_was_shut_down_callers_are_told(writer: Writer) -> No
         with pytest.raises(RuntimeError, match="shutdown"):
             asyncio.run(writes.submit(["a"]))
     assert writer.groups == []
+
+
+def test_a_caller_who_comes_too_late_takes_nobody_along_who_waits(writer: Writer) -> None:
+    pool = ThreadPoolExecutor(1)
+    writes = shared(writer, pool, writers=3)
+
+    async def service() -> None:
+        writer.hold()
+        early = [asyncio.create_task(writes.submit([item])) for item in "ab"]
+        await writer.begun()
+        pool.shutdown(wait=False)  # the second writer waits for a thread
+        with pytest.raises(RuntimeError, match="shutdown"):
+            await writes.submit(["late"])
+        writer.go_on()
+        async with asyncio.timeout(PATIENCE):
+            await asyncio.gather(*early)
+
+    asyncio.run(service())
+    assert writer.groups == [["a"], ["b"]]
+
+
+def test_a_caller_who_comes_too_late_may_ride_with_a_writer_that_goes_on(
+    writer: Writer, pool: ThreadPoolExecutor
+) -> None:
+    class Overtaken(Executor):
+        """Is shut down after its first writer, who takes what waits just before it says so."""
+
+        calls = 0
+
+        def submit(self, function: Any, /, *_: Any, **__: Any) -> Any:
+            self.calls += 1
+            if self.calls == 1:
+                return pool.submit(function)
+            writer.go_on()
+            until = time.monotonic() + PATIENCE
+            while len(writer.groups) < 2 and time.monotonic() < until:
+                time.sleep(0.001)
+            raise RuntimeError("shutdown")
+
+    writes = SharedWrites(writer.write, writer.report, Overtaken(), writers=2)
+
+    async def service() -> None:
+        writer.hold()
+        early = asyncio.create_task(writes.submit(["early"]))
+        await writer.begun()
+        async with asyncio.timeout(PATIENCE):
+            await asyncio.gather(early, writes.submit(["late"]))
+
+    asyncio.run(service())
+    assert writer.groups == [["early"], ["late"]]
