@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -132,7 +131,7 @@ class Pages:
             "left",
             events=[(event, *event_name(event.payload)) for event in shown],
             later=after is not None,
-            older=f"{shown[-1].exported_at.isoformat()},{shown[-1].id}" if len(exported) > SHOWN else None,
+            older=shown[-1].place if len(exported) > SHOWN else None,
             counts=counts,
             obstacle=self._privacy.export_policy().obstacle,
             dead=counts.dead,
@@ -237,10 +236,9 @@ def _feature(request: Request) -> str:
 
 def _place(given: str) -> ExportedPlace | None:
     """Reads where a page of exported events ends; None where that is no place."""
-    moment, _, event_id = given.partition(",")
     try:
-        return ExportedPlace(datetime.fromisoformat(moment).astimezone(UTC), str(UUID(event_id)))
-    except (ValueError, OverflowError):
+        return ExportedPlace.parse(given)
+    except ValueError:
         return None
 
 

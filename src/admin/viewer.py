@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
-from google.protobuf.json_format import MessageToDict
+from google.protobuf.json_format import MessageToDict, SerializeToJsonError
 from google.protobuf.message import DecodeError
 
 from telemetry import RedactionError, Redactor
@@ -60,7 +60,10 @@ def view_event(payload: bytes, redactor: Redactor) -> ViewedEvent:
         return ViewedEvent("", "", (), (), "its payload is no event")
     except RedactionError:
         return ViewedEvent(event.feature, event.action, (), (), "it cannot be redacted, so nothing of it may leave")
-    lines = list(_nodes(MessageToDict(explanation.redacted, preserving_proto_field_name=True)))
+    try:
+        lines = list(_nodes(MessageToDict(explanation.redacted, preserving_proto_field_name=True)))
+    except SerializeToJsonError:
+        return ViewedEvent(event.feature, event.action, (), (), "it holds a time or a number that cannot be shown")
     for held in explanation.held_back:
         _put(lines, held)
     present = tuple(held for held in explanation.held_back if held.present)

@@ -2,8 +2,9 @@
 
 import enum
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
+from uuid import UUID
 
 from recorder.database import Database
 from recorder.queue_statements import for_postgresql, for_sqlite
@@ -43,9 +44,16 @@ class ExportedEvent:
     exported_at: datetime
     payload: bytes
 
+    @property
+    def place(self) -> "ExportedPlace":
+        """Where it stands in the list."""
+        return ExportedPlace(self.exported_at, self.id)
+
 
 class ExportedPlace(NamedTuple):
     """A place in the list of what has left: that of one event, which need not be there any more.
+
+    As text it is what people and clients turn pages with.
 
     Attributes:
         exported_at: When the event was acknowledged.
@@ -54,6 +62,25 @@ class ExportedPlace(NamedTuple):
 
     exported_at: datetime
     id: str
+
+    def __str__(self) -> str:
+        return f"{self.exported_at.isoformat()},{self.id}"
+
+    @classmethod
+    def parse(cls, text: str) -> "ExportedPlace":
+        """Reads a place.
+
+        Raises:
+            ValueError: The text is none.
+        """
+        moment, _, event_id = text.partition(",")
+        exported_at = datetime.fromisoformat(moment)
+        if exported_at.utcoffset() is None:
+            raise ValueError("a time without a zone")
+        try:
+            return cls(exported_at.astimezone(UTC), str(UUID(event_id)))
+        except OverflowError:
+            raise ValueError("a time out of bounds") from None
 
 
 class QueueState(enum.Enum):

@@ -1,13 +1,11 @@
 """What was exported, page by page, for site administrators."""
 
 import base64
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final
 
-from google.protobuf.json_format import MessageToDict
+from google.protobuf.json_format import MessageToDict, SerializeToJsonError
 from google.protobuf.message import DecodeError
 
 from ingest.errors import InvalidRequestError
@@ -65,20 +63,17 @@ def count(queue: QueueReading) -> int:
 def _payload(serialized: bytes) -> Mapping[str, Any]:
     try:
         return MessageToDict(pb.Event.FromString(serialized))
-    except DecodeError:
+    except (DecodeError, SerializeToJsonError):  # the latter: a time or a number that JSON has no words for
         return {"error": "the row holds no event that can be read"}
 
 
 def _cursor(row: ExportedEvent) -> str:
-    return base64.urlsafe_b64encode(f"{row.exported_at.isoformat()} {row.id}".encode()).decode()
+    return base64.urlsafe_b64encode(str(row.place).encode()).decode()
 
 
 def _place(cursor: str) -> ExportedPlace:
     try:
-        moment, _, event_id = base64.urlsafe_b64decode(cursor.encode("ascii")).decode("ascii").partition(" ")
-        place = ExportedPlace(datetime.fromisoformat(moment), str(uuid.UUID(event_id)))
+        return ExportedPlace.parse(base64.urlsafe_b64decode(cursor.encode("ascii")).decode("ascii"))
     except ValueError:
-        place = None
-    if place is None or place.exported_at.utcoffset() is None:
-        raise InvalidRequestError("after", "must be the endCursor of a page")
-    return place
+        pass
+    raise InvalidRequestError("after", "must be the endCursor of a page")

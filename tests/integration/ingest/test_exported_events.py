@@ -1,9 +1,12 @@
 """Site administrators see what has left, page by page."""
 
+import base64
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from ingest import Caller
 from recorder.database import Database
@@ -13,6 +16,7 @@ from support.events import CANARY
 from support.graphql_client import IngestClient, KnownTokens, ingest_client
 from support.recorders import make_recorder
 from telemetry import EventParameters
+from telemetry.v1 import telemetrygateway_pb2 as pb
 
 QUERY = """
 query Exported($first: Int! = 50, $after: String) {
@@ -89,7 +93,11 @@ def test_nobody_else_sees_it(client: IngestClient, database: Database, queue: Ex
         ({"first": 1001}, "first: must be 1 to 1000"),
         *(
             ({"after": cursor}, "after: must be the endCursor of a page")
-            for cursor in ("", "x", "é", "eA==", "MjAyNi0wMy0wMSB4", "MjAyNi0wMy0wMVQxMjowMDowMCAwMTlj", "=" * 5000)
+            for cursor in (
+                *("", "x", "é", "eA==", "MjAyNi0wMy0wMSB4", "MjAyNi0wMy0wMVQxMjowMDowMCAwMTlj", "=" * 5000),
+                base64.urlsafe_b64encode(f"2026-03-01T12:00:00,{uuid.uuid4()}".encode()).decode(),
+                base64.urlsafe_b64encode(f"0001-01-01T00:00:00+23:59,{uuid.uuid4()}".encode()).decode(),
+            )
         ),
     ],
 )
@@ -100,13 +108,16 @@ def test_what_is_no_page_is_told(client: IngestClient, variables: dict[str, Any]
 
 
 @pytest.mark.parametrize("database_kind", ["sqlite"])
+@pytest.mark.parametrize(
+    "payload", [b"\xff", pb.Event(timestamp=Timestamp(seconds=10**15)).SerializeToString()], ids=["bytes", "time"]
+)
 def test_a_row_that_cannot_be_read_costs_the_page_nothing_else(
-    client: IngestClient, database: Database, queue: ExportQueue
+    client: IngestClient, database: Database, queue: ExportQueue, payload: bytes
 ) -> None:
     ids = [make_recorder(database).record("search", "submit") for _ in range(2)]
     database.write(
         lambda c: c.exec_driver_sql(
-            "UPDATE telemetry_events_export_queue SET payload_pb = ? WHERE id = ?", (b"\xff", ids[0])
+            "UPDATE telemetry_events_export_queue SET payload_pb = ? WHERE id = ?", (payload, ids[0])
         )
     )
     queue.mark_exported(ids)

@@ -1,9 +1,12 @@
 from datetime import date
 
+from google.protobuf.timestamp_pb2 import Timestamp
+
 from admin.viewer import Node, view_event
 from support.events import CANARY, sensitive_event
 from telemetry import Allowlist, AllowlistEntry, Redactor
 from telemetry.explanation import Rule
+from telemetry.v1 import telemetrygateway_pb2 as pb
 
 ENTRY = AllowlistEntry("search.results", "submit", {"count": "why"}, "me", date(2026, 1, 1))
 
@@ -22,6 +25,15 @@ def test_an_event_that_cannot_be_redacted_shows_its_name_alone() -> None:
 
     assert (viewed.feature, viewed.action, viewed.lines) == ("search.results", "submit", ())
     assert viewed.problem == "it cannot be redacted, so nothing of it may leave"
+
+
+def test_an_event_with_a_time_that_has_no_words_shows_its_name_alone() -> None:
+    event = pb.Event(feature="search", action="submit", timestamp=Timestamp(seconds=10**15))
+
+    viewed = view_event(event.SerializeToString(), Redactor())
+
+    assert (viewed.feature, viewed.action, viewed.lines) == ("search", "submit", ())
+    assert viewed.problem == "it holds a time or a number that cannot be shown"
 
 
 def test_a_marker_that_leaves_in_place_of_a_value_is_told_as_held_back() -> None:
