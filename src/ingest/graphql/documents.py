@@ -1,8 +1,8 @@
 """Parses and checks the query of a request: its size, its depth, its validity. No text here quotes it."""
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from graphql import (
@@ -28,6 +28,7 @@ MAX_TOKENS: Final = 2_000
 MAX_DEPTH: Final = 20
 MAX_FIELDS: Final = 500
 MAX_ALIASES: Final = 20
+MAX_PAIRS: Final = 20_000
 RECORDING_FIELD: Final = "recordEvents"
 
 _MAX_ERRORS: Final = 5
@@ -121,9 +122,21 @@ class _Size:
     """How large a selection is, with its fragments unfolded."""
 
     depth: int = 0
-    fields: int = 0
     aliases: int = 0
-    recordings: int = 0
+    names: Counter[str] = field(default_factory=Counter[str])
+
+    @property
+    def fields(self) -> int:
+        return self.names.total()
+
+    @property
+    def recordings(self) -> int:
+        return self.names[RECORDING_FIELD]
+
+    @property
+    def pairs(self) -> int:
+        """How many pairs of fields have one name: so many, at most, does validation compare."""
+        return sum(times * (times - 1) // 2 for times in self.names.values())
 
 
 class _Sizes:
@@ -136,14 +149,14 @@ class _Sizes:
         self._measured: dict[str, _Size | None] = {}
 
     def measure(self, selections: SelectionSetNode | None) -> _Size:
-        depth = fields = aliases = recordings = 0
+        depth = aliases = 0
+        names: Counter[str] = Counter()
         for node in () if selections is None else selections.selections:
             if isinstance(node, FieldNode):
                 inner = self.measure(node.selection_set)
                 depth = max(depth, inner.depth + 1)
-                fields += 1
                 aliases += node.alias is not None
-                recordings += node.name.value == RECORDING_FIELD
+                names[node.name.value] += 1
             elif isinstance(node, InlineFragmentNode):
                 inner = self.measure(node.selection_set)
                 depth = max(depth, inner.depth)
@@ -152,12 +165,9 @@ class _Sizes:
                 depth = max(depth, inner.depth)
             else:
                 continue
-            fields, aliases, recordings = (
-                fields + inner.fields,
-                aliases + inner.aliases,
-                recordings + inner.recordings,
-            )
-        return _Size(depth, fields, aliases, recordings)
+            aliases += inner.aliases
+            names.update(inner.names)
+        return _Size(depth, aliases, names)
 
     def _fragment(self, name: str) -> _Size:
         if name not in self._fragments:
@@ -173,14 +183,18 @@ class _Sizes:
 
 def _check_size(document: DocumentNode) -> None:
     sizes = _Sizes(document)
+    pairs = 0
     for node in document.definitions:
-        if not isinstance(node, OperationDefinitionNode):
+        # SECURITY: fragments, too, that no operation uses: they cost as much to validate.
+        if not isinstance(node, OperationDefinitionNode | FragmentDefinitionNode):
             continue
         size = sizes.measure(node.selection_set)
+        pairs += size.pairs
         for what, found, most in (
             ("levels", size.depth, MAX_DEPTH),
             ("fields", size.fields, MAX_FIELDS),
             ("aliases", size.aliases, MAX_ALIASES),
+            ("pairs of fields with one name", pairs, MAX_PAIRS),
             (f"{RECORDING_FIELD}, so that a request is recorded whole or not at all", size.recordings, 1),
         ):
             if found > most:

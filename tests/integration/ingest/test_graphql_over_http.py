@@ -108,6 +108,16 @@ def fragments(count: int) -> str:
 TOO_MUCH = {
     "deep": (nested(30), "at most 20 levels"),
     "deeper than the parser goes": ("{a" * 900 + "}" * 900, "too deep"),
+    "deep where no operation goes": (f"{{ __typename }} fragment F on Query {nested(30)}", "at most 20 levels"),
+    "wide where no operation goes": (
+        "{ __typename } fragment F on Query {" + " __typename" * 501 + "}",
+        "at most 500 fields",
+    ),
+    "the same again and again": ("{" + " telemetry { __typename }" * 200 + "}", "at most 20000 pairs of fields"),
+    "the same again in many places": (
+        "{ __typename }" + "".join(f" fragment F{n} on Query {{{' __typename' * 100}}}" for n in range(6)),
+        "at most 20000 pairs of fields",
+    ),
     "wide": ("{" + " __typename" * 501 + "}", "at most 500 fields"),
     "aliases": ("{" + "".join(f" a{n}: __typename" for n in range(21)) + "}", "at most 20 aliases"),
     "fragments": (fragments(30), "at most 500 fields"),
