@@ -1,5 +1,6 @@
 """What a request is answered: the result of what was executed, or why it was not. Never with a value in it."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -22,7 +23,7 @@ from ingest.errors import (
 from ingest.graphql.documents import InvalidDocumentError
 from ingest.graphql.schema import InvalidBatchError
 from ingest.graphql.variables import InvalidVariablesError
-from recorder import RecorderError
+from recorder import DatabaseUnavailableError, RecorderError
 from telemetry import TelemetryError
 
 _RETRY_SECONDS: Final = 5
@@ -75,7 +76,7 @@ def refusal(error: TelemetryError) -> Answer:
     found = next((_REFUSALS[kind] for kind in type(error).__mro__ if kind in _REFUSALS), None)
     status, code, headers = found or (HTTPStatus.BAD_REQUEST, "BAD_REQUEST", {})
     if isinstance(error, TooManyRequestsError):
-        headers = {**headers, "retry-after": str(max(1, round(error.retry_after)))}
+        headers = {**headers, "retry-after": str(math.ceil(error.retry_after))}
     if isinstance(error, AuthenticatorUnavailableError):
         _log.error("callers cannot be told", problem=str(error))
     return Answer(status, {"errors": [_error(code, str(error))]}, headers)
@@ -114,7 +115,10 @@ def _execution_errors(error: GraphQLError) -> list[dict[str, Any]]:
         return [_error("BAD_REQUEST", str(original), path=path)]
     if isinstance(original, TelemetryError):
         _log.error("request failed", error=type(original).__name__, problem=str(original))
-        return [_error("UNAVAILABLE", f"{original}; nothing was recorded", path=path)]
+        # Where the connection broke, the events may have been stored all the same.
+        unknown = isinstance(original, DatabaseUnavailableError)
+        outcome = "whether the events were recorded is not known" if unknown else "nothing was recorded"
+        return [_error("UNAVAILABLE", f"{original}; {outcome}", path=path)]
     if original is None or isinstance(original, GraphQLError):
         # SECURITY: said in our words: GraphQL's own quote values.
         return [_error("BAD_REQUEST", "a value does not fit its place", path=path)]
