@@ -6,22 +6,17 @@ Import this only where a process starts: nothing below the edge reads the enviro
 import enum
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Annotated, Any, Final, Self
 
 from annotated_types import Gt
 from pydantic import BeforeValidator, ValidationError, model_validator
-from pydantic_settings import (
-    BaseSettings,
-    DotEnvSettingsSource,
-    EnvSettingsSource,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings.sources.utils import parse_env_vars
 
 from telemetry.errors import InvalidInputError
-from telemetry.settings_file import SettingsFileError, file_settings, settings_file
+from telemetry.settings_file import SettingsFileError, file_settings
 
 _UNIT_SECONDS: Final = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _PART = r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)"
@@ -94,17 +89,27 @@ class Origin(enum.Enum):
     DEFAULT = "default"
 
 
-def _file_source(settings: type[BaseSettings]) -> DotEnvSettingsSource:
-    """Returns what reads the settings file. Names of other programs' settings are passed over."""
-    fault = None
+class _FileSource(EnvSettingsSource):
+    """What the settings file sets. Names of other programs' settings are passed over.
+
+    SECURITY: it is read once. pydantic's own source takes a file that is gone, by the time it looks, for one that sets
+    nothing; it may have said `off`.
+    """
+
+    def __init__(self, settings: type[BaseSettings], values: Mapping[str, str]) -> None:
+        self._values = values
+        super().__init__(settings)
+
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        return parse_env_vars(self._values, self.case_sensitive, self.env_ignore_empty, self.env_parse_none_str)
+
+
+def _file_source(settings: type[BaseSettings]) -> _FileSource:
     try:
-        file_settings(os.environ)
+        return _FileSource(settings, file_settings(os.environ))
     except SettingsFileError as error:
         fault = (error.field, error.problem)
-    if fault is not None:
-        raise InvalidSettingsError([fault])
-    path = settings_file(os.environ)
-    return DotEnvSettingsSource(settings, env_file=path, env_file_encoding="utf-8", dotenv_filtering="only_existing")
+    raise InvalidSettingsError([fault])
 
 
 class EnvironmentSettings(BaseSettings):

@@ -1,4 +1,5 @@
 import pickle
+import threading
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,31 @@ def test_no_file_is_read_that_is_not_named(tmp_path: Path, monkeypatch: pytest.M
     assert Example.load().name == "none"
     assert settings_file({"TELEMETRY_SETTINGS_FILE": " "}) is None
     assert file_settings({}) == {}
+
+
+def test_a_file_that_comes_and_goes_is_read_or_refused_and_never_passed_over(file: Path) -> None:
+    file.write_text("EXAMPLE_NAME=off\n")
+    away = file.with_name("away.env")
+    ended = threading.Event()
+
+    def come_and_go() -> None:
+        while not ended.is_set():
+            file.rename(away)
+            away.rename(file)
+
+    mover = threading.Thread(target=come_and_go)
+    mover.start()
+    read = refused = 0
+    try:
+        while read + refused < 500:
+            try:
+                assert Example.load().name == "off"
+                read += 1
+            except InvalidSettingsError:
+                refused += 1
+    finally:
+        ended.set()
+        mover.join()
 
 
 def test_a_fault_in_the_file_names_the_variable_and_no_value(file: Path) -> None:
