@@ -28,7 +28,7 @@ def _opened(database_url: str | None) -> Generator[tuple[Database, str]]:
     settings = RecorderSettings.load(database_url=database_url)
     database = Database(create_database_engine(settings.database_url))
     try:
-        yield database, masked_url(database.engine.url.render_as_string(hide_password=False))
+        yield database, masked_url(settings.database_url)
     finally:
         database.close()
 

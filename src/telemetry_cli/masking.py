@@ -19,10 +19,14 @@ _CREDENTIALS: Final = re.compile(r"://.*@", re.DOTALL)
 
 def masked_url(text: str) -> str:
     """Returns a URL without its password and without what its query calls a password, a secret, a token or a key."""
-    # SECURITY: what cannot be read as a URL is masked up to its last @, wherever the password may end.
     try:
-        shown = make_url(text).render_as_string(hide_password=True)
+        url = make_url(text)
+        shown = url.render_as_string(hide_password=True)
     except (ArgumentError, ValueError):
+        url, shown = None, text
+    # SECURITY: masked up to the last @, wherever the password may end: what cannot be read as a URL, and what can be
+    # read in more than one way, because an @ in the password was not encoded.
+    if url is None or (url.password is not None and text.count("@") > 1):
         shown = _CREDENTIALS.sub(f"://{MASK}@", text)
     return _SECRET_ARGUMENT.sub(rf"\1{MASK}", shown)
 
