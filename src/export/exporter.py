@@ -69,7 +69,8 @@ class Exporter:
         gateway: Where they go.
         load_redactor: Called at the start of each pass; its redactor is applied to each event
             immediately before it is sent. A `ValueError` from it ends the pass with nothing sent.
-        policy: Says whether anything, and which features, may leave now.
+        load_policy: Called at the start of each pass and before each lease; its policy says whether anything, and
+            which features, may leave now. A `ValueError` from it ends the pass with nothing more sent.
         settings: How to go about it.
         metrics: What Prometheus is told.
         runs: Where each pass is noted for operators; None: nowhere.
@@ -83,7 +84,7 @@ class Exporter:
         gateway: Gateway,
         *,
         load_redactor: Callable[[], Redactor],
-        policy: ExportPolicy,
+        load_policy: Callable[[], ExportPolicy],
         settings: PassSettings,
         metrics: ExportMetrics,
         runs: ExportRuns | None = None,
@@ -92,7 +93,7 @@ class Exporter:
     ) -> None:
         self._queue = queue
         self._load_redactor = load_redactor
-        self._policy = policy
+        self._load_policy = load_policy
         self._settings = settings
         self._metrics = metrics
         self._runs = runs
@@ -114,11 +115,9 @@ class Exporter:
             report = PassReport(self._id_factory())
             started_at, started = self._clock(), time.perf_counter()
             # SECURITY: consent and export mode are asked before anything is read.
-            if obstacle := self._policy.obstacle:
-                report.outcome, report.problem = Outcome.OFF, obstacle
-            elif (chunks := self._chunk_maker(report)) is not None:
+            if self._policy_now(report) is not None and (redactor := self._redactor_now(report)) is not None:
                 try:
-                    self._drain(chunks, report)
+                    self._drain(redactor, report)
                     report.left = self._queue.counts().pending
                 except RecorderError as error:
                     report.outcome, report.problem = Outcome.DATABASE, str(error)
@@ -143,30 +142,48 @@ class Exporter:
         self._out_of_time.set()
         self._courier.cancel()
 
-    def _chunk_maker(self, report: PassReport) -> ChunkMaker | None:
+    def _policy_now(self, report: PassReport) -> ExportPolicy | None:
+        """Returns what may leave now; None, with the outcome told, where nothing may."""
+        try:
+            # SECURITY: consent of this moment. Where it cannot be read, nobody has said yes.
+            policy = self._load_policy()
+        except ValueError as error:
+            report.outcome, report.problem = Outcome.SETTINGS, str(error)
+            return None
+        if obstacle := policy.obstacle:
+            report.outcome, report.problem = Outcome.OFF, obstacle
+            return None
+        return policy
+
+    def _redactor_now(self, report: PassReport) -> Redactor | None:
         try:
             # SECURITY: the allowlist of this moment. One that cannot be read lets nothing leave.
-            redactor = self._load_redactor()
+            return self._load_redactor()
         except ValueError as error:
             report.outcome, report.problem = Outcome.ALLOWLIST, str(error)
             return None
+
+    def _chunk_maker(self, redactor: Redactor, policy: ExportPolicy) -> ChunkMaker:
         return ChunkMaker(
-            self._queue.payloads, redactor=redactor, policy=self._policy, chunk_bytes=self._settings.chunk_bytes
+            self._queue.payloads, redactor=redactor, policy=policy, chunk_bytes=self._settings.chunk_bytes
         )
 
-    def _drain(self, chunks: ChunkMaker, report: PassReport) -> None:
+    def _drain(self, redactor: Redactor, report: PassReport) -> None:
         settings = self._settings
         with LeasesAhead(self._queue, settings.batch_size, settings.lease, stopping=self._stopping.is_set) as leases:
             outages = 0
             reauthenticated = False
             while not self._stopping.is_set():
+                # SECURITY: asked again, because a backlog is sent for hours and somebody may say no meanwhile.
+                if (policy := self._policy_now(report)) is None:
+                    return
                 lease = leases.take()
                 if not lease.events:
                     return
                 report.leased += len(lease.events)
                 self._metrics.batch_size.observe(len(lease.events))
                 acked_before = report.acked
-                failure = self._export(lease, chunks, report)
+                failure = self._export(lease, self._chunk_maker(redactor, policy), report)
                 outages = 0 if report.acked > acked_before else outages
                 if failure is None:
                     continue

@@ -19,6 +19,7 @@ from recorder.database import Database, create_database_engine
 from recorder.errors import RecorderError
 from recorder.export_queue import ExportQueue
 from recorder.export_runs import ExportRuns
+from telemetry import ExportPolicy
 from telemetry.event import Clock, now_utc
 
 _JITTER_SHARE = 10
@@ -31,6 +32,8 @@ class ExportJobs:
     Args:
         settings: What an operator said.
         gateway: Where events go; made from the settings by default.
+        load_policy: Tells before each lease whether anything may leave: see `Exporter`; by default what the
+            settings say, for good.
         metrics: What Prometheus is told; in the default registry by default.
         clock: Tells the time.
 
@@ -44,6 +47,7 @@ class ExportJobs:
         settings: ExporterSettings,
         *,
         gateway: Gateway | None = None,
+        load_policy: Callable[[], ExportPolicy] | None = None,
         metrics: ExportMetrics | None = None,
         clock: Clock = now_utc,
     ) -> None:
@@ -57,7 +61,7 @@ class ExportJobs:
             self.queue,
             self._gateway,
             load_redactor=settings.redactor,
-            policy=settings.export_policy(),
+            load_policy=settings.export_policy if load_policy is None else load_policy,
             settings=PassSettings(
                 batch_size=settings.export_batch_size,
                 lease=settings.lease,

@@ -23,6 +23,8 @@ class Outcome(Enum):
     """The process was told to stop."""
     OFF = "off"
     """Export is switched off."""
+    SETTINGS = "settings"
+    """Consent and export mode cannot be read, and without them nothing is sent."""
     ALLOWLIST = "allowlist"
     """The allowlist cannot be read, and without it nothing is sent."""
 

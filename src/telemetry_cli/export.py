@@ -14,6 +14,8 @@ import typer
 
 from export import CleanupReport, ExporterSettings, ExportJobs, PassReport
 from recorder.errors import RecorderError
+from recorder.settings import ConsentSettings
+from telemetry import ExportPolicy
 from telemetry.metrics_port import serve_metrics
 from telemetry.settings import InvalidSettingsError
 from telemetry_cli.options import AsJson, DatabaseUrl, ExportAddress, ExportModeOption
@@ -38,7 +40,8 @@ def once(
     Ends with 1 when the gateway or the database failed; what is left is sent the next time. SIGTERM
     and Ctrl-C end it soon, with leases given back; Ctrl-C ends it with 130.
     """
-    jobs = ExportJobs(_settings(addr=addr, export_mode=export_mode, database_url=database_url))
+    settings = _settings(addr=addr, export_mode=export_mode, database_url=database_url)
+    jobs = ExportJobs(settings, load_policy=_consent(export_mode))
 
     def stop() -> None:
         jobs.exporter.stop()
@@ -81,7 +84,7 @@ def run(
     """
     log_to_stderr(logging.INFO)
     settings = _settings(addr=addr, export_mode=export_mode, database_url=database_url, metrics_addr=metrics_addr)
-    jobs = ExportJobs(settings)
+    jobs = ExportJobs(settings, load_policy=_consent(export_mode))
     stopping = threading.Event()
     _stop_on_signals(stopping.set)
     with contextlib.ExitStack() as closing:
@@ -105,6 +108,12 @@ def _settings(*, addr: str | None, **arguments: str | None) -> ExporterSettings:
         variable = ExporterSettings.variable_of("export_addr")
         raise InvalidSettingsError([(variable, "is not set, so there is nowhere to export to; or give --addr")])
     return settings
+
+
+def _consent(export_mode: str | None) -> Callable[[], ExportPolicy]:
+    """Returns what reads consent and export mode anew: `telemetry mode off` is for exporters that run, too."""
+    # Without the export switch: that decides what is queued.
+    return lambda: ConsentSettings.load(export_mode=export_mode).export_policy()
 
 
 def _waiting(jobs: ExportJobs) -> int | None:

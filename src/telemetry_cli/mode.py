@@ -94,7 +94,10 @@ def _tell(mode: TelemetryMode, path: Path, *, new: bool, as_json: bool) -> None:
         if new:
             print_text("The file is new. Its owner alone can read it: give it to the user that the services run as.")
         print_text(_MEANING[mode])
-        print_text("Programs read it when they start: start services and exporters that run anew.")
+        print_text(
+            "Commands read it when they start, and exporters that run before they send: from now on they go by it. "
+            "Services that run read it when they start anew."
+        )
     if facts["telemetry_mode"] != mode.value:
         wins = facts["telemetry_mode"]
         print_warning(

@@ -62,7 +62,7 @@ def run_pass(database: Database, gateway: ScriptedGateway) -> None:
         ExportQueue(database),
         client,
         load_redactor=Redactor,
-        policy=EXPORT_ALL,
+        load_policy=lambda: EXPORT_ALL,
         settings=PassSettings(outages_per_pass=1),
         metrics=ExportMetrics(CollectorRegistry()),
     ).run_pass()

@@ -5,7 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from support.programs import Shell
+from recorder.database import Database, create_database_engine
+from recorder.export_queue import ExportQueue
+from support.programs import Shell, wait_for_line
+from support.recorders import make_recorder
+from telemetry.settings_file import write_setting
+from telemetry_testing import scripted_gateway
 
 
 @pytest.fixture
@@ -35,6 +40,35 @@ def test_the_mode_is_kept_for_every_program(shell: Shell, file: Path) -> None:
     assert shell.telemetry("mode", "off").code == 0
     assert shell.telemetry("record", "search", "submit").code == 0  # records nothing, and is no error
     assert json.loads(shell.telemetry("queue", "status", "--json").out)["pending"] == 1
+
+
+def test_an_exporter_that_runs_obeys_the_mode_of_the_moment(tmp_path: Path, file: Path, migrated_url: str) -> None:
+    write_setting(file, "TELEMETRY_MODE", "on")
+    environment = {
+        "TELEMETRY_SETTINGS_FILE": str(file),
+        "TELEMETRY_DATABASE_URL": migrated_url,
+        "TELEMETRY_EXPORT_MODE": "all",
+        "TELEMETRY_INSTANCE_ID": "instance",
+        "TELEMETRY_GATEWAY_EXPORTER_EXPORT_INTERVAL": "200ms",
+    }
+    database = Database(create_database_engine(migrated_url))
+    # A service that was not started anew goes on queueing.
+    recorder = make_recorder(database)
+    with scripted_gateway() as gateway:
+        with Shell(tmp_path, environment).background("export", "run", "--addr", gateway.address) as exporter:
+            wait_for_line(exporter, r'("outcome": ?"drained")')
+            write_setting(file, "TELEMETRY_MODE", "off")
+            wait_for_line(exporter, r'("outcome": ?"off")')
+            recorder.record("search", "submit")
+            for _ in range(3):
+                wait_for_line(exporter, r'("outcome": ?"off")')
+            assert (ExportQueue(database).counts().pending, gateway.streams) == (1, 0)
+            file.write_text("TELEMETRY_MODE\n")
+            wait_for_line(exporter, r'("outcome": ?"settings")')
+            file.write_text("TELEMETRY_MODE=on\n")
+            wait_for_line(exporter, r'("acked": ?1)')
+        assert gateway.streams == 1
+    database.close()
 
 
 def test_show_tells_which_source_decides(shell: Shell) -> None:

@@ -44,7 +44,8 @@ class Instance:
         settings = ExporterSettings.load(export_addr=f"http://{gateway.address}", instance_id=name)
         self._client = GatewayClient.from_settings(settings)
         self._exporter = Exporter(
-            self.queue, self._client, load_redactor=lambda: FIRST_PARTY, policy=EXPORT_ALL, settings=PassSettings(),
+            self.queue, self._client, load_redactor=lambda: FIRST_PARTY, load_policy=lambda: EXPORT_ALL,
+            settings=PassSettings(),
             metrics=ExportMetrics(CollectorRegistry()),
         )  # fmt: skip
 

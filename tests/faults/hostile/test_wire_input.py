@@ -151,7 +151,8 @@ def _export(url: str, name: str, rows: dict[str, bytes], gateway: RunningGateway
         ExporterSettings.load(export_addr=f"http://{gateway.address}", instance_id=name)
     )
     exporter = Exporter(
-        queue, client, load_redactor=lambda: Redactor(first_party=True), policy=EXPORT_ALL, settings=PassSettings(),
+        queue, client, load_redactor=lambda: Redactor(first_party=True), load_policy=lambda: EXPORT_ALL,
+        settings=PassSettings(),
         metrics=ExportMetrics(CollectorRegistry()), random=random.Random(1),
     )  # fmt: skip
     for _ in range(8):

@@ -64,7 +64,8 @@ def run_pass(queue: ExportQueue, address: str) -> Any:
     )
     client = GatewayClient.from_settings(settings)
     exporter = Exporter(
-        queue, client, load_redactor=Redactor, policy=EXPORT_ALL, metrics=ExportMetrics(CollectorRegistry()),
+        queue, client, load_redactor=Redactor, load_policy=lambda: EXPORT_ALL,
+        metrics=ExportMetrics(CollectorRegistry()),
         settings=PassSettings(
             batch_size=10_000, chunk_bytes=2_000, outages_per_pass=2,
             backoff=(timedelta(milliseconds=1), timedelta(milliseconds=2)),

@@ -82,7 +82,8 @@ class ExporterMachine(RuleBasedStateMachine):
 
     def new_exporter(self, number: int) -> Exporter:
         return Exporter(
-            self.queues[number], self.gateway, load_redactor=Redactor, policy=EXPORT_ALL, settings=SETTINGS,
+            self.queues[number], self.gateway, load_redactor=Redactor, load_policy=lambda: EXPORT_ALL,
+            settings=SETTINGS,
             metrics=ExportMetrics(CollectorRegistry()), random=Random(number),
         )  # fmt: skip
 

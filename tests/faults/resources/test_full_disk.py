@@ -120,7 +120,8 @@ def test_the_marks_of_an_exporter(disk: Disk, database: Database) -> None:
         client = GatewayClient.from_settings(ExporterSettings.load(export_addr=gateway.address, instance_id="i"))
         acknowledge = gateway.script
         exporter = Exporter(
-            queue, client, load_redactor=Redactor, policy=EXPORT_ALL, settings=PassSettings(chunk_bytes=2_000),
+            queue, client, load_redactor=Redactor, load_policy=lambda: EXPORT_ALL,
+            settings=PassSettings(chunk_bytes=2_000),
             metrics=ExportMetrics(CollectorRegistry()),
         )  # fmt: skip
 

@@ -56,7 +56,7 @@ def test_a_transaction_that_pins_postgresqls_oldest_snapshot(database: Database)
         pinning.exec_driver_sql("SELECT count(*) FROM event_logs")  # and now it says nothing any more
         client = GatewayClient.from_settings(ExporterSettings.load(export_addr=gateway.address, instance_id="i"))
         exporter = Exporter(
-            queue, client, load_redactor=Redactor, policy=EXPORT_ALL, settings=PassSettings(),
+            queue, client, load_redactor=Redactor, load_policy=lambda: EXPORT_ALL, settings=PassSettings(),
             metrics=ExportMetrics(CollectorRegistry()),
         )  # fmt: skip
         for number in range(1, ROUNDS + 1):

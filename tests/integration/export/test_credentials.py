@@ -190,7 +190,8 @@ def test_a_token_url_that_is_not_there_or_not_trusted_is_told(
 def secure_exporter(queue: ExportQueue, settings: ExporterSettings) -> tuple[Exporter, GatewayClient]:
     client = GatewayClient.from_settings(settings)
     exporter = Exporter(
-        queue, client, load_redactor=Redactor, policy=EXPORT_ALL, settings=PassSettings(outages_per_pass=1),
+        queue, client, load_redactor=Redactor, load_policy=lambda: EXPORT_ALL,
+        settings=PassSettings(outages_per_pass=1),
         metrics=ExportMetrics(CollectorRegistry()),
     )  # fmt: skip
     return exporter, client

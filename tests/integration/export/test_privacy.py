@@ -1,5 +1,6 @@
 """What is on the wire, byte for byte, and what is told of it."""
 
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from telemetry import (
     TelemetryMode,
 )
 from telemetry.event import new_event_id
+from telemetry.settings import InvalidSettingsError
 from telemetry.v1 import telemetrygateway_pb2 as pb
 from telemetry_testing import Batch, Refuse, ScriptedGateway, acknowledge
 
@@ -150,6 +152,45 @@ def test_without_consent_nothing_is_sent(
     assert queue.counts().leased == 0
 
 
+def test_a_no_said_in_the_middle_of_a_backlog_is_obeyed_before_the_next_lease(
+    database: Database, queue: ExportQueue, make_exporter: Any, gateway: ScriptedGateway
+) -> None:
+    make_recorder(database).batch_record([NewEvent("search", "ok")] * 6)
+    kept_local = replace(EXPORT_ALL, telemetry_mode=TelemetryMode.LOCAL)
+    policies = [EXPORT_ALL, EXPORT_ALL, kept_local, EXPORT_ALL]
+    exporter = make_exporter(load_policy=lambda: policies.pop(0) if len(policies) > 1 else policies[0], batch_size=2)
+    report = exporter.run_pass()
+    assert (report.outcome, report.problem) == (Outcome.OFF, "TELEMETRY_MODE is local")
+    assert (report.acked, report.left, gateway.streams) == (2, 4, 1)
+    assert queue.counts().leased == 0
+    assert exporter.run_pass().acked == 4
+
+
+def test_an_export_mode_that_is_narrowed_in_the_middle_holds_back_the_rest(
+    database: Database, make_exporter: Any, gateway: ScriptedGateway
+) -> None:
+    make_recorder(database).batch_record([NewEvent("search", "ok")] * 4)
+    policies = [EXPORT_ALL, EXPORT_ALL]
+    narrowed = ExportPolicy(export_mode=ExportMode.parse("editor"))
+    report = make_exporter(load_policy=lambda: policies.pop(0) if policies else narrowed, batch_size=2).run_pass()
+    assert (report.outcome, report.acked, report.held) == (Outcome.DRAINED, 2, 2)
+    assert gateway.raw.count(b"search") == 2
+
+
+def test_consent_that_cannot_be_read_lets_nothing_leave(
+    database: Database, queue: ExportQueue, make_exporter: Any, gateway: ScriptedGateway
+) -> None:
+    make_recorder(database).record("search", "ok")
+
+    def load_policy() -> ExportPolicy:
+        raise InvalidSettingsError([("TELEMETRY_SETTINGS_FILE", "cannot be read")])
+
+    report = make_exporter(load_policy=load_policy).run_pass()
+    assert (report.outcome, gateway.streams, queue.counts().leased) == (Outcome.SETTINGS, 0, 0)
+    assert "TELEMETRY_SETTINGS_FILE: cannot be read" in str(report.problem)
+    assert not report.outcome.is_well
+
+
 def test_an_export_mode_that_was_narrowed_holds_back_what_is_queued(
     database: Database, queue: ExportQueue, clock: Any, make_exporter: Any, gateway: ScriptedGateway
 ) -> None:
@@ -209,7 +250,7 @@ def test_a_license_key_and_what_a_gateway_echoes_of_it_stay_out_of_logs_and_repo
         queue,
         client,
         load_redactor=Redactor,
-        policy=EXPORT_ALL,
+        load_policy=lambda: EXPORT_ALL,
         settings=PassSettings(),
         metrics=ExportMetrics(registry),
     )
@@ -355,7 +396,7 @@ def test_what_a_gateway_says_of_an_event_is_cleaned_before_it_is_kept(
         ExporterSettings.load(export_addr=gateway.address, instance_id="i", license_key=key)
     )
     exporter = Exporter(
-        queue, client, load_redactor=Redactor, policy=EXPORT_ALL, settings=PassSettings(),
+        queue, client, load_redactor=Redactor, load_policy=lambda: EXPORT_ALL, settings=PassSettings(),
         metrics=ExportMetrics(CollectorRegistry()),
     )  # fmt: skip
     assert exporter.run_pass().dead == 1
