@@ -22,7 +22,7 @@ from admin.time_range import RANGES, range_of
 from admin.viewer import event_name, view_event
 from recorder.database import Database
 from recorder.export_queue import ExportQueue, QueueCounts
-from recorder.queue_reading import DeadLetter, ExportedPlace, QueueReading
+from recorder.queue_reading import DeadLetter, ExportedPlace, QueueReading, is_event_id
 from recorder.settings import PrivacySettings
 from telemetry import Redactor
 from telemetry.event import Clock
@@ -243,12 +243,7 @@ def _place(given: str) -> ExportedPlace | None:
 
 
 def _check_id(event_id: str) -> str:
-    # Of any version: the ids of an adopted queue may be of another one than ours.
-    try:
-        canonical = str(UUID(event_id)) == event_id
-    except ValueError:
-        canonical = False
-    if not canonical:
+    if not is_event_id(event_id):
         raise HTTPException(404, "This is no id of an event.")
     return event_id
 

@@ -98,6 +98,17 @@ class QueueState(enum.Enum):
     """The gateway acknowledged it."""
 
 
+def is_event_id(text: str) -> bool:
+    """Returns whether a text is an id as the queue holds it: a UUID in canonical lower-case text.
+
+    Of any version: what is recorded here gets version 7, the ids of an adopted queue may be of another one.
+    """
+    try:
+        return str(UUID(text)) == text
+    except ValueError:
+        return False
+
+
 WAITING: Final = (QueueState.DUE, QueueState.LEASED, QueueState.DELAYED)
 """The states of rows that may still leave."""
 

@@ -39,7 +39,7 @@ class InvalidNameError(InvalidInputError):
 
 
 class InvalidIdError(InvalidInputError):
-    """An event id is no canonical UUID version 7."""
+    """An event id is no canonical UUID; of a new event: none of version 7."""
 
 
 class InvalidTimestampError(InvalidInputError):

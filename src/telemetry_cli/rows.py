@@ -7,9 +7,8 @@ from typing import Any, NamedTuple
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import DecodeError
 
-from recorder.queue_reading import QueuedEvent, QueueReading, QueueState
-from telemetry import TelemetryError
-from telemetry.event import check_id
+from recorder.queue_reading import QueuedEvent, QueueReading, QueueState, is_event_id
+from telemetry import InvalidIdError, TelemetryError
 from telemetry.v1 import telemetrygateway_pb2 as pb
 from telemetry_cli.leaving import Leaving
 from telemetry_cli.output import out, print_facts, print_json, print_text
@@ -38,8 +37,13 @@ def checked_ids(ids: Sequence[str]) -> list[str]:
         InvalidIdError: One is no event id.
     """
     for event_id in ids:
-        check_id(event_id)
+        _check_id(event_id)
     return list(dict.fromkeys(ids))
+
+
+def _check_id(event_id: str) -> None:
+    if not is_event_id(event_id):
+        raise InvalidIdError("id", "must be a UUID in canonical lower-case text")
 
 
 def find(reading: QueueReading, event_id: str, *states: QueueState) -> QueuedEvent:
@@ -54,7 +58,7 @@ def find(reading: QueueReading, event_id: str, *states: QueueState) -> QueuedEve
         InvalidIdError: That is no event id.
         UnknownEventError: There is no such row, or it is in another state.
     """
-    check_id(event_id)
+    _check_id(event_id)
     row = reading.event(event_id)
     if row is None:
         raise UnknownEventError(
