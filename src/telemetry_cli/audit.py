@@ -111,6 +111,13 @@ def _missing(place: Place) -> str:
 
 
 def _verdict(found: Audit) -> str:
+    if not found.places:
+        where = "the queue" if found.missing_from_queue > 0 else "event_logs"
+        return (
+            f"it does not add up: {abs(found.missing_from_queue):,} events are missing from {where} by the totals, "
+            "though each day adds up by itself. Something else than telemetry wrote to telemetry_export_ledger; "
+            "see docs/how-to/operate.md"
+        )
     in_queue = sum(max(place.missing_from_queue, 0) for place in found.places)
     in_event_logs = sum(max(-place.missing_from_queue, 0) for place in found.places)
     return (

@@ -52,11 +52,13 @@ def once(
     try:
         with follow_progress("events", _waiting(jobs), jobs.metrics.registry, ("events_exported", "events_dead")):
             report = jobs.exporter.run_pass()
-        if report.outcome.is_well:
-            cleaned = jobs.cleanup.run()
+        try:
+            if report.outcome.is_well:
+                cleaned = jobs.cleanup.run()
+        finally:  # what has left is told also where the cleanup fails
+            _print_report(report, cleaned, as_json=as_json)
     finally:
         jobs.close()
-    _print_report(report, cleaned, as_json=as_json)
     if signal.SIGINT in came:
         raise typer.Exit(128 + signal.SIGINT)
     if not report.outcome.is_well:

@@ -55,6 +55,29 @@ def test_an_audit_adds_up_or_says_where_it_does_not(shell: Shell, database: Data
     assert shell.telemetry("audit").code == 0
 
 
+def test_a_ledger_that_was_written_to_is_told_as_such(shell: Shell, database: Database) -> None:
+    make_recorder(database).record("search", "submit")
+    by_hand(database, "INSERT INTO telemetry_export_ledger (entry, events) VALUES ('cleaned', 2)")
+    told = shell.telemetry("audit")
+    assert told.code == 1
+    assert "2 events are missing from event_logs by the totals, though each day adds up by itself" in told.err
+    assert "telemetry_export_ledger" in told.err
+
+
+def test_what_was_sent_is_told_also_where_the_cleanup_fails(shell: Shell, database: Database) -> None:
+    make_recorder(database).record("search", "submit")
+    by_hand(database, "DROP TABLE event_logs")
+    with scripted_gateway() as gateway:
+        done = shell.telemetry(
+            "export", "once", "--addr", gateway.address, "--json", environment={"TELEMETRY_EVENT_LOGS_RETENTION": "24h"}
+        )
+    assert done.code == 1
+    assert (json.loads(done.out)["outcome"], json.loads(done.out)["acked"]) == ("drained", 1)
+    assert "cleaned" not in json.loads(done.out)
+    assert done.err.startswith("error: ")
+    assert "Traceback" not in done.err
+
+
 def test_cleanup_deletes_what_is_past_its_retention(shell: Shell, database: Database) -> None:
     queue = ExportQueue(database)
     queue.mark_exported(make_recorder(database).batch_record([NewEvent("search", "submit")] * 3))
