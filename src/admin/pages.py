@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
-from uuid import UUID
 
 import orjson
 from starlette.concurrency import run_in_threadpool
