@@ -1,4 +1,7 @@
-"""How requests that are no HTTP are refused: without a word, and not in place of a request before them."""
+"""How uvicorn's own refusals look: without a word, and not in place of a request before them.
+
+Clients that are shell scripts print what they are answered, so no body tells them of our troubles.
+"""
 
 import asyncio
 from typing import Any
@@ -11,7 +14,7 @@ def forgiving_protocol(protocol: type[asyncio.Protocol] = AutoHTTPProtocol) -> t
 
     A client that counts characters where HTTP counts bytes leaves the end of its body behind its request. That request
     is whole for the server, and is answered before the connection is closed. Whatever else is no HTTP is answered 400,
-    without a body: clients that are shell scripts print what they are answered.
+    without a body.
     """
     refuse: Any = vars(protocol)["send_400_response"]
 

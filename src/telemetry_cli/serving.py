@@ -17,6 +17,7 @@ from telemetry import TelemetryError
 from telemetry.asgi import App
 from telemetry.listening import join_listen_address, split_listen_address
 from telemetry_cli.http_protocol import forgiving_protocol
+from telemetry_cli.limited_connections import limited_protocol
 from telemetry_cli.output import err
 from telemetry_cli.timed_http import timed_protocol
 
@@ -94,7 +95,7 @@ def _config(app: App, serving: Serving) -> uvicorn.Config:
     certificate, key = serving.certificate or (None, None)
     return uvicorn.Config(
         app,  # pyright: ignore[reportArgumentType]
-        http=timed_protocol(forgiving_protocol(), serving.head_timeout),
+        http=timed_protocol(limited_protocol(forgiving_protocol(), serving.max_connections), serving.head_timeout),
         loop="auto",
         ws="none",
         lifespan="on",
@@ -105,7 +106,6 @@ def _config(app: App, serving: Serving) -> uvicorn.Config:
         # SECURITY: an address that anybody could claim is believed of named proxies alone.
         proxy_headers=bool(serving.trusted_proxies),
         forwarded_allow_ips=list(serving.trusted_proxies),
-        limit_concurrency=serving.max_connections,
         timeout_graceful_shutdown=max(1, round(serving.drain_timeout.total_seconds())),
         ssl_certfile=certificate,
         ssl_keyfile=key,

@@ -14,7 +14,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from telemetry.asgi import Receive, Scope, Send
 from telemetry_cli.http_protocol import forgiving_protocol
+from telemetry_cli.limited_connections import limited_protocol
 from telemetry_cli.timed_http import timed_protocol
+
+MAX_CONNECTIONS = 3
 
 
 async def slow(scope: Scope, receive: Receive, send: Send) -> None:
@@ -29,7 +32,9 @@ async def slow(scope: Scope, receive: Receive, send: Send) -> None:
 def address(request: pytest.FixtureRequest) -> Iterator[tuple[str, int]]:
     config = uvicorn.Config(
         slow,
-        http=timed_protocol(forgiving_protocol(request.param), timedelta(seconds=30)),
+        http=timed_protocol(
+            limited_protocol(forgiving_protocol(request.param), MAX_CONNECTIONS), timedelta(seconds=30)
+        ),
         lifespan="off",
         ws="none",
         log_config=None,
@@ -101,3 +106,16 @@ def test_a_large_body_is_no_head(address: tuple[str, int]) -> None:
     body = b"x" * 300_000
     head = b"POST /x HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body)
     assert say(address, head + body).startswith(b"HTTP/1.1 204 ")
+
+
+def test_a_connection_too_many_is_refused_without_a_word_and_the_others_are_served(address: tuple[str, int]) -> None:
+    with contextlib.ExitStack() as open_ones:
+        connections = [
+            open_ones.enter_context(socket.create_connection(address, timeout=30)) for _ in range(MAX_CONNECTIONS)
+        ]
+        head, _, body = say(address, REQUEST + b"{}").partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 503 ")
+        assert body == b""
+        for connection in connections:
+            connection.sendall(REQUEST + b"{}")
+            assert connection.recv(4096).startswith(b"HTTP/1.1 204 ")
