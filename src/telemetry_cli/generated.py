@@ -17,6 +17,10 @@ def write_or_check(target: Path, text: str, command: str, *, check_only: bool) -
             raise typer.Exit(1) from None
         out.print(f"wrote {target}", highlight=False, markup=False, soft_wrap=True)
         return
-    if not target.exists() or target.read_text(encoding="utf-8") != text:
+    try:
+        stale = target.read_text(encoding="utf-8") != text
+    except (OSError, UnicodeDecodeError):  # whatever stands there, it is not this text
+        stale = True
+    if stale:
         print_error(f"{target} is stale; run: {command} {target}")
         raise typer.Exit(1)

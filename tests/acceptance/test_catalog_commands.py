@@ -57,6 +57,8 @@ def test_what_is_generated_is_found_stale(shell: Shell, command: str, target: st
     assert shell.telemetry("catalog", command, target, "--check").code == 0
     (shell.folder / "events.toml").write_text(EVENTS.replace("How many", "How often"))
     assert shell.telemetry("catalog", command, target, "--check").code == 1
+    (shell.folder / target).write_bytes(b"\xff")
+    assert shell.telemetry("catalog", command, target, "--check").err == stale.err
 
 
 @pytest.mark.parametrize(
