@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +22,8 @@ from telemetry import TelemetryError
 from telemetry.event import Clock, now_utc
 
 _STATIC: Final = Path(__file__).parent / "static"
+# A page that takes longer is not waited for by anybody, and would hold a thread and a connection.
+_ANSWER_TIMEOUT: Final = timedelta(minutes=1)
 
 
 def admin_app(
@@ -71,14 +74,16 @@ def app_from_settings(settings: AdminSettings) -> Starlette:
     Raises:
         UnsupportedDatabaseError: The database URL names none that can be used.
     """
-    database = Database(create_database_engine(settings.database_url))
+    database = Database(create_database_engine(settings.database_url, timeout=_ANSWER_TIMEOUT))
     access = Access(settings.known_token(), session=settings.session)
     app = admin_app(database, settings, access=access, hosts=(settings.listen_host, *settings.hosts))
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncGenerator[None]:
-        yield
-        database.close()
+        try:
+            yield
+        finally:
+            database.close()
 
     app.router.lifespan_context = lifespan
     return app

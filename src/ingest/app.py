@@ -58,7 +58,7 @@ def create_app(
     """
     owned = contextlib.AsyncExitStack()
     if database is None:
-        database = Database(create_database_engine(settings.database_url))
+        database = Database(create_database_engine(settings.database_url, timeout=settings.record_timeout))
         owned.callback(database.close)
     if recorder is None:
         recorder = _make_recorder(settings, database)

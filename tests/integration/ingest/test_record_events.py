@@ -5,8 +5,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 
-from ingest import Caller
+from ingest import Caller, IngestSettings, create_app
 from recorder.database import Database
 from support.graphql_client import RECORDED, IngestClient, KnownTokens, client_event, ingest_client, messages
 from support.recorders import logged, queued
@@ -219,3 +220,19 @@ def test_with_telemetry_off_nothing_is_stored_and_nobody_is_bothered(database: D
     with ingest_client(database, telemetry_mode="off") as client:
         assert client.record(client_event(), client_event(feature="Bad")).json() == RECORDED
     assert logged(database) == []
+
+
+@pytest.mark.parametrize("database_kind", ["postgresql"])
+def test_a_database_that_does_not_answer_is_waited_for_as_long_as_its_setting_says(
+    migrated_url: str, database: Database
+) -> None:
+    registry = CollectorRegistry()
+    settings = IngestSettings.load(database_url=migrated_url, record_timeout="500ms", anonymous=True)
+    client = IngestClient(create_app(settings, registry=registry), registry)
+    with database.engine.begin() as other:
+        # Let go at last, so that without the timeout this test fails and does not hang.
+        other.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = '20s'")
+        other.exec_driver_sql("LOCK TABLE event_logs IN ACCESS EXCLUSIVE MODE")
+        assert client.record(client_event()).status_code == 503
+    assert client.record(client_event()).status_code == 200
+    client.close()
