@@ -8,23 +8,24 @@ from typing import Annotated
 from annotated_types import Ge, Le
 from pydantic import Field, SecretStr
 
-from recorder.settings import DEFAULT_DATABASE_URL, PrivacySettings
-from telemetry.listening import ListenAddress, is_loopback, split_listen_address
+from recorder.settings import DatabaseSettings
+from telemetry.listening import (
+    ListenAddress,
+    ProxyAddresses,
+    certificate_problem,
+    is_loopback,
+    split_list,
+    split_listen_address,
+)
 from telemetry.settings import Duration
 
 _PREFIX = "TELEMETRY_ADMIN_"
 MIN_TOKEN_LENGTH = 16
 
 
-class AdminSettings(PrivacySettings):
+class AdminSettings(DatabaseSettings):
     """Everything that the admin page can be told. What may leave, which it shows, is `PrivacySettings`."""
 
-    database_url: str = Field(
-        default=DEFAULT_DATABASE_URL,
-        validation_alias="TELEMETRY_DATABASE_URL",
-        repr=False,  # it may hold a password
-        description="A SQLAlchemy URL, for SQLite or PostgreSQL.",
-    )
     listen_addr: ListenAddress = Field(
         default="127.0.0.1:10090",
         validation_alias=f"{_PREFIX}LISTEN_ADDR",
@@ -58,10 +59,10 @@ class AdminSettings(PrivacySettings):
         validation_alias=f"{_PREFIX}INSECURE",
         description="Allows plain text on other addresses than loopback, for a proxy in front that speaks TLS.",
     )
-    trusted_proxies: str = Field(
+    trusted_proxies: ProxyAddresses = Field(
         default="",
         validation_alias=f"{_PREFIX}TRUSTED_PROXIES",
-        description="Addresses of proxies whose `X-Forwarded-Proto` is believed, separated by commas.",
+        description="Proxies whose `X-Forwarded-Proto` is believed: addresses or networks, separated by commas.",
     )
     tls_cert_file: Path | None = Field(
         default=None,
@@ -89,10 +90,8 @@ class AdminSettings(PrivacySettings):
             yield from self._token_faults()
         if (self.tls_cert_file is None) != (self.tls_key_file is None):
             yield "tls_cert_file", f"needs {_PREFIX}TLS_KEY_FILE, and the other way round"
-        for field in ("tls_cert_file", "tls_key_file"):
-            path: Path | None = getattr(self, field)
-            if path is not None and not path.is_file():
-                yield field, f"there is no file {path}"
+        elif self.certificate is not None and (problem := certificate_problem(*self.certificate)):
+            yield "tls_cert_file", problem
         # SECURITY: the token travels over plain text only where an operator said so.
         if not on_loopback and self.tls_cert_file is None and not self.insecure:
             yield "listen_addr", f"plain text only on loopback; set TLS files, or {_PREFIX}INSECURE=true behind a proxy"
@@ -123,12 +122,12 @@ class AdminSettings(PrivacySettings):
     @property
     def hosts(self) -> tuple[str, ...]:
         """The further names that browsers may reach the page by."""
-        return tuple(host.strip().lower() for host in self.allowed_hosts.split(",") if host.strip())
+        return tuple(host.lower() for host in split_list(self.allowed_hosts))
 
     @property
     def proxies(self) -> tuple[str, ...]:
         """The addresses of trusted proxies."""
-        return tuple(address.strip() for address in self.trusted_proxies.split(",") if address.strip())
+        return tuple(split_list(self.trusted_proxies))
 
     @property
     def certificate(self) -> tuple[Path, Path] | None:

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field, SecretStr
 
 from export.address import GatewayAddress, parse_gateway_address
 from export.bearer_token import check_token
-from recorder.settings import DEFAULT_DATABASE_URL, PrivacySettings
+from recorder.settings import DatabaseSettings
 from telemetry.listening import ListenAddress
 from telemetry.settings import Duration, PositiveDuration
 from telemetry.v1 import telemetrygateway_pb2 as pb
@@ -47,15 +47,9 @@ def _check_token_url(value: str) -> str:
     return value
 
 
-class ExporterSettings(PrivacySettings):
+class ExporterSettings(DatabaseSettings):
     """Everything that the export job can be told. Which events may leave is `PrivacySettings`."""
 
-    database_url: str = Field(
-        default=DEFAULT_DATABASE_URL,
-        validation_alias="TELEMETRY_DATABASE_URL",
-        repr=False,  # it may hold a password
-        description="A SQLAlchemy URL, for SQLite or PostgreSQL.",
-    )
     database_timeout: PositiveDuration = Field(
         default=timedelta(minutes=5),
         validation_alias=f"{_PREFIX}DATABASE_TIMEOUT",

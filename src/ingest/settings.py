@@ -1,6 +1,5 @@
 """The ingest service's settings, from the environment or from arguments."""
 
-import ipaddress
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -13,7 +12,14 @@ from pydantic import AfterValidator, Field
 from ingest.collection import CollectionPackage, catalog_problem, read_packages
 from ingest.tokens import read_tokens
 from recorder.settings import RecorderSettings
-from telemetry.listening import ListenAddress, certificate_problem, is_loopback, split_listen_address
+from telemetry.listening import (
+    ListenAddress,
+    ProxyAddresses,
+    certificate_problem,
+    is_loopback,
+    split_list,
+    split_listen_address,
+)
 from telemetry.settings import Duration
 
 _PREFIX = "TELEMETRY_INGEST_"
@@ -21,25 +27,12 @@ _NOTHING = timedelta()
 ANY_ORIGIN = "*"
 
 
-def _words(value: str) -> list[str]:
-    return [word.strip() for word in value.split(",") if word.strip()]
-
-
 def _check_origins(value: str) -> str:
-    for origin in _words(value):
+    for origin in split_list(value):
         parts = urlsplit(origin)
         is_origin = parts.scheme in ("http", "https") and parts.netloc and origin == f"{parts.scheme}://{parts.netloc}"
         if origin != ANY_ORIGIN and not is_origin:
             raise ValueError("must be origins such as https://app.example.com, separated by commas; or * for any")
-    return value
-
-
-def _check_proxies(value: str) -> str:
-    for proxy in _words(value):
-        try:
-            ipaddress.ip_network(proxy)
-        except ValueError:
-            raise ValueError("must be addresses or networks such as 10.0.0.0/8, separated by commas") from None
     return value
 
 
@@ -72,7 +65,7 @@ class IngestSettings(RecorderSettings):
     tls_key_file: Path | None = Field(
         None, validation_alias=f"{_PREFIX}TLS_KEY_FILE", description="PEM file of the certificate's key."
     )
-    trusted_proxies: Annotated[str, AfterValidator(_check_proxies)] = Field(
+    trusted_proxies: ProxyAddresses = Field(
         "",
         validation_alias=f"{_PREFIX}TRUSTED_PROXIES",
         description="Proxies whose `X-Forwarded-For` is believed: addresses or networks, separated by commas.",
@@ -160,12 +153,12 @@ class IngestSettings(RecorderSettings):
     @property
     def allowed_origins(self) -> Sequence[str]:
         """The origins whose pages may record."""
-        return _words(self.cors_origins)
+        return split_list(self.cors_origins)
 
     @property
     def proxies(self) -> Sequence[str]:
         """The proxies that are believed."""
-        return _words(self.trusted_proxies)
+        return split_list(self.trusted_proxies)
 
     def packages(self) -> list[CollectionPackage]:
         """Returns the event collection packages.

@@ -113,8 +113,8 @@ class PrivacySettings(ConsentSettings):
         return Redactor(self.allowlist(), first_party=self.first_party_instance)
 
 
-class RecorderSettings(PrivacySettings):
-    """The settings of a process that records."""
+class DatabaseSettings(PrivacySettings):
+    """What may leave, and where events are. Base of the programs that work on the database."""
 
     database_url: str = Field(
         default=DEFAULT_DATABASE_URL,
@@ -122,6 +122,11 @@ class RecorderSettings(PrivacySettings):
         repr=False,  # it may hold a password
         description="A SQLAlchemy URL, for SQLite or PostgreSQL.",
     )
+
+
+class RecorderSettings(DatabaseSettings):
+    """The settings of a process that records."""
+
     max_event_bytes: int = Field(
         default=DEFAULT_MAX_EVENT_BYTES,
         validation_alias="TELEMETRY_MAX_EVENT_BYTES",

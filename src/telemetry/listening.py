@@ -1,6 +1,6 @@
 """Addresses that services listen at, as operators write them: `host:port`.
 
-`ListenAddress` is for settings; import this only where a process starts.
+`ListenAddress` and `ProxyAddresses` are for settings; import this only where a process starts.
 """
 
 import ipaddress
@@ -11,6 +11,11 @@ from typing import Annotated
 from pydantic import AfterValidator
 
 _HIGHEST_PORT = 65_535
+
+
+def split_list(value: str) -> list[str]:
+    """Returns what stands between a setting's commas."""
+    return [word.strip() for word in value.split(",") if word.strip()]
 
 
 def split_listen_address(value: str) -> tuple[str, int]:
@@ -53,6 +58,15 @@ def certificate_problem(certificate: Path, key: Path) -> str | None:
     return None
 
 
+def _check_proxies(value: str) -> str:
+    for proxy in split_list(value):
+        try:
+            ipaddress.ip_network(proxy)
+        except ValueError:
+            raise ValueError("must be addresses or networks such as 10.0.0.0/8, separated by commas") from None
+    return value
+
+
 def _check_listen_address(value: str) -> str:
     split_listen_address(value)
     return value
@@ -60,3 +74,6 @@ def _check_listen_address(value: str) -> str:
 
 ListenAddress = Annotated[str, AfterValidator(_check_listen_address)]
 """A setting of the form `host:port`."""
+
+ProxyAddresses = Annotated[str, AfterValidator(_check_proxies)]
+"""A setting that names the proxies that are believed, see `split_list`."""

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from admin import AdminSettings
+from support.gateway_certificates import CertificateAuthority
 from telemetry.settings import InvalidSettingsError
 
 TOKEN = "a-token-of-enough-characters"
@@ -58,15 +59,22 @@ def test_any_host_is_allowed_only_with_a_token() -> None:
     assert AdminSettings.load(allowed_hosts=" A.example , b.example,", token=TOKEN).hosts == ("a.example", "b.example")
 
 
-def test_certificate_and_key_go_together(tmp_path: Path) -> None:
-    file = tmp_path / "cert.pem"
-    file.write_text("")
+def test_certificates_are_read_at_the_start(tmp_path: Path) -> None:
+    authority = CertificateAuthority(tmp_path)
+    certificate, key = authority.issue("one")
+    _, other_key = authority.issue("other")
 
-    assert "and the other way round" in faults(tls_cert_file=file)["TELEMETRY_ADMIN_TLS_CERT_FILE"]
-    assert "there is no file" in faults(tls_cert_file=file, tls_key_file=tmp_path / "x")["TELEMETRY_ADMIN_TLS_KEY_FILE"]
-    settings = AdminSettings.load(tls_cert_file=file, tls_key_file=file, listen_addr="0.0.0.0:1", token=TOKEN)
-    assert settings.certificate == (file, file)
+    settings = AdminSettings.load(tls_cert_file=certificate, tls_key_file=key, listen_addr="0.0.0.0:1", token=TOKEN)
+    assert settings.certificate == (certificate, key)
+    variable = "TELEMETRY_ADMIN_TLS_CERT_FILE"
+    assert "and the other way round" in faults(tls_cert_file=certificate)[variable]
+    assert "there is no file" in faults(tls_cert_file=certificate, tls_key_file=tmp_path / "x")[variable]
+    assert "none that the key" in faults(tls_cert_file=certificate, tls_key_file=other_key)[variable]
+
+
+def test_proxies_are_addresses_or_networks() -> None:
     assert AdminSettings.load(trusted_proxies="127.0.0.1, ::1").proxies == ("127.0.0.1", "::1")
+    assert "must be addresses" in faults(trusted_proxies="*")["TELEMETRY_ADMIN_TRUSTED_PROXIES"]
 
 
 def test_neither_token_nor_password_is_shown() -> None:
