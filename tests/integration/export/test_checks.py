@@ -205,11 +205,23 @@ def test_approvals_that_end_are_told(migrated_url: str, tmp_path: Path, expires:
     assert says in found.found
 
 
-def test_missing_tables_are_told_with_the_command_that_makes_them(empty_url: str) -> None:
+def test_missing_tables_are_told_with_the_command_that_makes_them(empty_url: str, database_kind: str) -> None:
+    if database_kind == "sqlite":
+        Path(empty_url.removeprefix("sqlite:///")).touch()
     tables = look(empty_url)["tables"]
     assert tables == Check(
         "tables", Level.FAIL, "the database has no telemetry tables yet", "run: telemetry db upgrade"
     )
+
+
+def test_a_file_that_is_not_there_is_told_and_not_made(tmp_path: Path) -> None:
+    for url in (f"sqlite:///{tmp_path}/mistyped.db", f"sqlite:///{tmp_path}/missing/telemetry.db"):
+        found = look(url)
+        assert (found["database"].level, "tables" in found) == (Level.FAIL, False)
+    found = look(f"sqlite:///{tmp_path}/mistyped.db")["database"]
+    assert found.found == f"there is no file {tmp_path}/mistyped.db"
+    assert "telemetry db upgrade" in str(found.advice)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_database_that_is_away_is_told(tmp_path: Path) -> None:
