@@ -26,7 +26,6 @@ from telemetry.errors import (
     InvalidPrivateMetadataError,
     UnknownEventError,
 )
-from telemetry.names import NAME_RULE, is_valid_name
 from telemetry.parameters import MAX_METADATA_KEY_LENGTH, metadata_field
 from telemetry.reviewed_file import ReviewedTable, read_tables
 from telemetry.text import text_problem
@@ -195,15 +194,12 @@ def parse_catalog(text: str, origin: str = "catalogue") -> Catalog:
 def _parse_entry(table: ReviewedTable) -> CatalogEntry:
     table.check_fields(_FIELDS, _REQUIRED)
     fields = table.fields
-    for name in ("feature", "action"):
-        if not is_valid_name(fields[name]):
-            raise table.fault(name, f"{name} could never be recorded: it {NAME_RULE}")
     version = fields.get("version", 0)
     if isinstance(version, bool) or not isinstance(version, int) or not 0 <= version <= _INT32_MAX:
         raise table.fault("version", "version must be a whole number that is not negative")
     return CatalogEntry(
-        feature=fields["feature"],
-        action=fields["action"],
+        feature=table.name("feature"),
+        action=table.name("action"),
         owner=table.text("owner", "who answers for this event"),
         description=table.text("description", "what happened when it is recorded"),
         version=version,
