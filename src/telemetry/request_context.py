@@ -89,7 +89,11 @@ class _Identified(Generic[Request]):
 
     def __call__(self) -> EventContext:
         try:
-            known = dict(self._identify(self._request) or {})
+            # Copied: the host may add flags to its own mapping later on, and that would be equal to itself.
+            known = {
+                name: dict(value) if isinstance(value, Mapping) else value
+                for name, value in (self._identify(self._request) or {}).items()
+            }
         except Exception as error:  # noqa: BLE001 - the host's code; its text may quote anything
             # SECURITY: the class alone: values of headers and users stay out of the log.
             _log.warning("request not identified", error=type(error).__name__)

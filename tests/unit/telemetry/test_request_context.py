@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from telemetry import Client, EventContext, asgi, current_context, event_context, wsgi
-from telemetry.request_context import RequestHeaders
+from telemetry.request_context import RequestContext, RequestHeaders
 
 CANARY = "CANARY-31ce"
 HEADERS = RequestHeaders(client="X-Client", country="X-Country")
@@ -114,6 +114,15 @@ def test_the_host_is_asked_when_an_event_is_recorded() -> None:
     middleware = wsgi.TelemetryContextMiddleware(app, identify=identify)
     assert list(middleware({}, lambda *_: None)) == [b"whole"]
     assert len(asked) == 4
+
+
+def test_flags_that_the_host_adds_to_one_mapping_are_seen() -> None:
+    flags = {"first": True}
+    source = RequestContext(identify=lambda _request: {"feature_flags": flags}).of(lambda _name: None, None)
+    assert dict(source().template.feature_flags.flags) == {"first": "true"}
+    flags["second"] = False
+    assert dict(source().template.feature_flags.flags) == {"first": "true", "second": "false"}
+    assert source() is source()  # made anew only when something has changed
 
 
 def test_asgi_leaves_what_is_no_request_alone() -> None:
