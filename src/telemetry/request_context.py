@@ -90,7 +90,7 @@ class _Identified(Generic[Request]):
     def __call__(self) -> EventContext:
         try:
             # Copied: the host may add flags to its own mapping later on, and that would be equal to itself.
-            known = {
+            known: dict[str, Any] = {
                 name: dict(value) if isinstance(value, Mapping) else value
                 for name, value in (self._identify(self._request) or {}).items()
             }

@@ -218,9 +218,9 @@ def test_a_file_that_is_not_there_is_told_and_not_made(tmp_path: Path) -> None:
     for url in (f"sqlite:///{tmp_path}/mistyped.db", f"sqlite:///{tmp_path}/missing/telemetry.db"):
         found = look(url)
         assert (found["database"].level, "tables" in found) == (Level.FAIL, False)
-    found = look(f"sqlite:///{tmp_path}/mistyped.db")["database"]
-    assert found.found == f"there is no file {tmp_path}/mistyped.db"
-    assert "telemetry db upgrade" in str(found.advice)
+    missing = look(f"sqlite:///{tmp_path}/mistyped.db")["database"]
+    assert missing.found == f"there is no file {tmp_path}/mistyped.db"
+    assert "telemetry db upgrade" in str(missing.advice)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -118,7 +118,8 @@ def test_the_host_is_asked_when_an_event_is_recorded() -> None:
 
 def test_flags_that_the_host_adds_to_one_mapping_are_seen() -> None:
     flags = {"first": True}
-    source = RequestContext(identify=lambda _request: {"feature_flags": flags}).of(lambda _name: None, None)
+    requests = RequestContext[object](identify=lambda _request: {"feature_flags": flags})
+    source = requests.of(lambda _name: None, object())
     assert dict(source().template.feature_flags.flags) == {"first": "true"}
     flags["second"] = False
     assert dict(source().template.feature_flags.flags) == {"first": "true", "second": "false"}
