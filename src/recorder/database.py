@@ -126,7 +126,7 @@ def create_database_engine(url: str | URL, *, timeout: timedelta | None = None) 
 def _check_url(url: str | URL) -> URL:
     try:
         checked = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # ValueError: of a port that is no number
         checked = None
     if checked is None:
         # The URL may hold a password, so it is not repeated.

@@ -92,6 +92,22 @@ _POSTGRESQL: Final = {
     "3D000": (DatabaseUnavailableError, "the database does not exist"),
 }
 _UNREACHABLE = (DatabaseUnavailableError, "the database cannot be reached")
+# A connection that did not come about has no SQLSTATE: libpq has text only. It is looked at, and never passed on.
+# Where the server speaks another language than English, `_UNREACHABLE` is all that is said.
+_CONNECTING: Final = (
+    (
+        re.compile(r"Connection refused|No such file or directory"),
+        "the database cannot be reached: nothing listens there; see the URL's host and port, and the server",
+    ),
+    (
+        re.compile(r"failed to resolve host|could not translate host name|Name or service not known"),
+        "the database cannot be reached: the URL's host is not known",
+    ),
+    (re.compile(r"password authentication failed|no password supplied"), "the database refused the credentials"),
+    (re.compile(r"database \".*\" does not exist"), "the database does not exist; make it on the server first"),
+    (re.compile(r"role \".*\" does not exist"), "the database does not know the URL's user"),
+    (re.compile(r"no pg_hba\.conf entry"), "the database takes no such connection; see pg_hba.conf on the server"),
+)
 _SILENT = (DatabaseUnavailableError, "the database did not answer in time")
 _SQLSTATE = re.compile(r"[0-9A-Z]{5}")
 
@@ -120,5 +136,7 @@ def _classify(original: BaseException) -> tuple[str, tuple[type[RecorderError], 
         return name, _SILENT
     # Drivers have leaves of these, such as psycopg's ConnectionTimeout.
     if {"OperationalError", "InterfaceError"} & {kind.__name__ for kind in type(original).__mro__}:
-        return name, _UNREACHABLE
+        text = str(original)
+        advice = next((advice for pattern, advice in _CONNECTING if pattern.search(text)), _UNREACHABLE[1])
+        return name, (DatabaseUnavailableError, advice)
     return name, (DatabaseFailedError, "the database operation failed")

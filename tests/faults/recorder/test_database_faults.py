@@ -64,7 +64,9 @@ def sqlite_file(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("url", "text"),
     [
-        ("postgresql://u:SECRETPW@127.0.0.1:1/x", "the database cannot be reached"),
+        ("postgresql://u:SECRETPW@127.0.0.1:1/x", "the database cannot be reached: nothing listens there"),
+        ("postgresql://u:SECRETPW@/x?host=/no/such/folder", "the database cannot be reached: nothing listens there"),
+        ("postgresql://u:SECRETPW@no-such-host.invalid/x", "the database cannot be reached: the URL's host is not known"),
         ("sqlite:////no/such/folder/telemetry.db", "cannot be opened; check that its folder exists"),
     ],
 )
@@ -74,6 +76,19 @@ def test_a_database_that_is_not_there(url: str, text: str) -> None:
     with pytest.raises(DatabaseUnavailableError) as caught:
         recorder.record("search", "submit")
     assert "SECRETPW" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_postgresql_server_that_does_not_know_the_database_or_the_user(postgres: Any) -> None:
+    with postgres.fresh_database(migrated=False) as url:
+        known = make_url(url)
+        for wrong, text in (
+            (known.set(database="no_such_database"), "the database does not exist"),
+            (known.set(username="no_such_user"), "the database (does not know the URL's user|refused the credentials)"),
+        ):
+            recorder = make_recorder(Database(create_database_engine(wrong)))
+            with pytest.raises(DatabaseUnavailableError, match=text) as caught:
+                recorder.record("search", "submit")
+            assert "no_such" not in "".join(traceback.format_exception(caught.value))
 
 
 def test_a_database_that_may_not_be_written(migrated_url: str, database: Database) -> None:
@@ -253,6 +268,7 @@ def test_a_table_that_was_dropped(database: Database) -> None:
         ("sqlite://", "an in-memory SQLite database would lose what is recorded"),
         ("sqlite:///:memory:", "an in-memory SQLite database would lose what is recorded"),
         ("SECRETPW", "the database URL is not of the form"),
+        ("postgresql://u:SECRETPW@h:port/x", "the database URL is not of the form"),
     ],
 )
 def test_urls_that_the_recorder_cannot_write_to(url: str, text: str) -> None:
