@@ -35,7 +35,7 @@ def _make_jetstream_sink(settings: GatewaySettings) -> Sink:
     try:  # an extra of the package, for those who use it
         from gateway.sinks.jetstream import JetStreamSink, JetStreamTarget  # noqa: PLC0415
     except ImportError:
-        problem = "the sink nats needs a library; install the package's extra `nats`"
+        problem = "the sink nats needs a library: pip install 'telemetry-recorder[nats]'"
     else:
         file = settings.nats_credentials_file
         target = JetStreamTarget(

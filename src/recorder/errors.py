@@ -67,6 +67,8 @@ class DatabaseFailedError(RecorderError):
     """Anything else that the database refused."""
 
 
+_INCOMPLETE: Final = ": a table or a column is missing; see: telemetry db check"
+_NO_SUCH: Final = re.compile(r"no such (?:table|column): |table \S+ has no column ")
 _SQLITE: Final = {
     "SQLITE_BUSY": (DatabaseBusyError, "the database stayed locked by another writer"),
     "SQLITE_LOCKED": (DatabaseBusyError, "the database stayed locked by another writer"),
@@ -90,6 +92,8 @@ _POSTGRESQL: Final = {
     "28P01": (DatabaseUnavailableError, "the database refused the credentials"),
     "28000": (DatabaseUnavailableError, "the database refused the credentials"),
     "3D000": (DatabaseUnavailableError, "the database does not exist"),
+    "42P01": (DatabaseFailedError, f"refused by PostgreSQL{_INCOMPLETE}"),
+    "42703": (DatabaseFailedError, f"refused by PostgreSQL{_INCOMPLETE}"),
 }
 _UNREACHABLE = (DatabaseUnavailableError, "the database cannot be reached")
 # A connection that did not come about has no SQLSTATE: libpq has text only. It is looked at, and never passed on.
@@ -126,7 +130,8 @@ def _classify(original: BaseException) -> tuple[str, tuple[type[RecorderError], 
     sqlite_name = getattr(original, "sqlite_errorname", None)
     if isinstance(sqlite_name, str):
         family = "_".join(sqlite_name.split("_")[:2])
-        return sqlite_name, _SQLITE.get(sqlite_name, _SQLITE.get(family, (DatabaseFailedError, "refused by SQLite")))
+        refused = "refused by SQLite" + (_INCOMPLETE if _NO_SUCH.match(str(original)) else "")
+        return sqlite_name, _SQLITE.get(sqlite_name, _SQLITE.get(family, (DatabaseFailedError, refused)))
     sqlstate = getattr(original, "sqlstate", None)
     if isinstance(sqlstate, str) and _SQLSTATE.fullmatch(sqlstate):
         if sqlstate[:2] in ("08", "57") and sqlstate not in _POSTGRESQL:

@@ -32,7 +32,8 @@ class InvalidSettingsError(InvalidInputError):
 
     def __init__(self, faults: Sequence[tuple[str, str]]) -> None:
         self.faults = tuple(faults)
-        super().__init__("settings", "".join(f"\n  {variable}: {problem}" for variable, problem in self.faults))
+        lines = [f"{variable}: {problem}" for variable, problem in self.faults]
+        super().__init__("settings", lines[0] if len(lines) == 1 else f"{len(lines)} faults\n  " + "\n  ".join(lines))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Lets the error cross process borders whole."""

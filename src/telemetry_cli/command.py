@@ -9,8 +9,8 @@ EXIT_INTERRUPTED = 130
 def main() -> None:
     """Loads the command line and runs it.
 
-    Loading takes most of a short command's time. A Ctrl-C in there finds nothing begun, and ends the process with 130 as
-    it would later, not in a traceback of half an import.
+    Loading takes most of a short command's time. A Ctrl-C in there finds nothing begun, and ends the process with 130
+    as it would later, not in a traceback of half an import.
     """
     # Where Ctrl-C is ignored (nohup, a shell's background job), that stays so.
     heard = signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -10,6 +10,7 @@ from rich.text import Text
 from export.checks import Check, Level, check_instance, fail, ok, warn
 from export.settings import ExporterSettings
 from recorder.errors import RecorderError
+from recorder.settings import RecorderSettings
 from telemetry.settings import InvalidSettingsError
 from telemetry_cli.options import AsJson, DatabaseUrl, ExportAddress, ExportModeOption
 from telemetry_cli.output import out, print_json
@@ -30,7 +31,7 @@ def doctor(
     certificate, credentials. Changes nothing and sends no event. Ends with 1 where something fails.
     """
     failed = False
-    for check in _checks(export_addr=addr, export_mode=export_mode, database_url=database_url):
+    for check in _checks(addr, export_mode=export_mode, database_url=database_url):
         failed = failed or check.level is Level.FAIL
         if as_json:
             print_json({**asdict(check), "level": check.level.value})
@@ -40,21 +41,25 @@ def doctor(
         raise typer.Exit(1)
 
 
-def _checks(**arguments: str | None) -> Iterator[Check]:
-    problems: list[str] = []
+def _checks(addr: str | None, **arguments: str | None) -> Iterator[Check]:
+    faults: dict[str, str] = {}  # by variable: the two programs share most of them
     settings: ExporterSettings | None = None
     try:
-        settings = ExporterSettings.load(**arguments)
+        settings = ExporterSettings.load(export_addr=addr, **arguments)
     except InvalidSettingsError as error:
-        problems = [f"{variable}: {problem}" for variable, problem in error.faults]
-    for problem in problems:
-        yield fail("settings", problem, "correct it; see: telemetry config show")
+        faults.update(error.faults)
+    try:
+        RecorderSettings.load(**arguments)  # what only recorders read
+    except InvalidSettingsError as error:
+        faults.update(error.faults)
+    for variable, problem in faults.items():
+        yield fail("settings", f"{variable}: {problem}", "correct it; see: telemetry config show")
     if settings is None:
         return
     unknown = list(unknown_names())
     for name in unknown:
         yield warn("settings", str(name), "correct the name, or take it out")
-    if not unknown:
+    if not unknown and not faults:
         yield ok("settings", "all are valid")
     try:
         yield from check_instance(settings, today=datetime.now(UTC).date())

@@ -50,6 +50,23 @@ def test_check_ends_with_1_and_says_which_command_helps(shell: Shell, empty_url:
     assert shell.telemetry("db", "check", "--json").out == ""
 
 
+def test_a_table_that_somebody_dropped_is_named_and_no_upgrade_is_promised(shell: Shell, empty_url: str) -> None:
+    assert shell.telemetry("db", "upgrade").code == 0
+    engine = create_database_engine(empty_url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DROP TABLE telemetry_events_export_queue")
+    engine.dispose()
+    (fault,) = (json.loads(line) for line in shell.telemetry("db", "check", "--json").out.splitlines())
+    assert fault["place"] == "telemetry_events_export_queue"
+    assert "restore it from a backup" in fault["problem"]
+    upgraded = shell.telemetry("db", "upgrade")
+    assert upgraded.code == 1
+    assert upgraded.err.startswith("error: telemetry_events_export_queue cannot be found")
+    seen = shell.telemetry("queue", "status")
+    assert seen.code == 1
+    assert "a table or a column is missing; see: telemetry db check" in seen.err
+
+
 def test_a_patience_that_makes_no_sense_is_refused(shell: Shell) -> None:
     refused = shell.telemetry("db", "upgrade", "--patience", "-1")
     assert refused.code == 2

@@ -16,6 +16,7 @@ from recorder.export_runs import export_runs
 
 _TABLES: Final = (event_logs, export_queue, export_ledger, export_runs, schema_compatibility)
 _UPGRADE: Final = "run: telemetry db upgrade"
+_RESTORE: Final = "no upgrade can bring its rows back: restore it from a backup"
 _INVALID: Final = sa.text(
     "SELECT relname FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid "
     "WHERE NOT indisvalid AND indrelid = to_regclass(:table)"
@@ -51,9 +52,21 @@ def find_schema_faults(database: Database) -> list[SchemaFault]:
     def looking() -> list[SchemaFault]:
         with database.engine.connect() as connection:
             inspector = sa.inspect(connection)
-            return [fault for table in _TABLES for fault in _of_table(connection, inspector, table)]
+            lost = [] if faults else missing_tables(connection)
+            return [SchemaFault(name, f"does not exist; {_RESTORE}") for name in lost] + [
+                fault
+                for table in _TABLES
+                if table.name not in lost
+                for fault in _of_table(connection, inspector, table)
+            ]
 
     return faults + database.run(looking)
+
+
+def missing_tables(connection: Connection) -> list[str]:
+    """Returns the tables of this code's version that are not there."""
+    inspector = sa.inspect(connection)
+    return [table.name for table in _TABLES if not inspector.has_table(table.name)]
 
 
 def _old(found: str) -> SchemaFault:

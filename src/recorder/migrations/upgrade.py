@@ -15,7 +15,8 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import IntegrityError
 
 from recorder.database import SCHEMA_VERSION, Database, check_schema_version, schema_version
-from recorder.migrations.check import condition_of, missing_indexes
+from recorder.errors import SchemaVersionError
+from recorder.migrations.check import condition_of, missing_indexes, missing_tables
 from recorder.migrations.online import OnlineChanges, OvertakenError
 
 # Any number will do that no other user of advisory locks in the same database takes.
@@ -78,6 +79,11 @@ def _upgrade(engine: Engine, patience: timedelta, tell: Callable[[str], None]) -
                     raise
             else:
                 break
+        if lost := missing_tables(connection):
+            raise SchemaVersionError(
+                f"{' and '.join(lost)} cannot be found, though the database is of version {SCHEMA_VERSION}: somebody "
+                "dropped what no upgrade can bring back; restore it from a backup"
+            )
         # What somebody dropped, or a build that was interrupted left behind, is built anew.
         for index in missing_indexes(connection):
             assert index.table is not None  # noqa: S101 - they are our tables'

@@ -108,6 +108,10 @@ def test_the_doctor_tells_what_is_red_and_what_to_do(shell: Shell) -> None:
     wrong = shell.telemetry("doctor", environment={"TELEMETRY_EXPORT_MODE": "Search"})
     assert wrong.code == 1
     assert wrong.out.startswith("fail settings")
+    not_recording = shell.telemetry("doctor", environment={"TELEMETRY_CATALOG_FILE": "missing.toml"})
+    assert not_recording.code == 1
+    assert not_recording.out.startswith("fail settings     TELEMETRY_CATALOG_FILE")
+    assert "all are valid" not in not_recording.out
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,10 @@ def sqlite_file(tmp_path: Path) -> Path:
     [
         ("postgresql://u:SECRETPW@127.0.0.1:1/x", "the database cannot be reached: nothing listens there"),
         ("postgresql://u:SECRETPW@/x?host=/no/such/folder", "the database cannot be reached: nothing listens there"),
-        ("postgresql://u:SECRETPW@no-such-host.invalid/x", "the database cannot be reached: the URL's host is not known"),
+        (
+            "postgresql://u:SECRETPW@no-such-host.invalid/x",
+            "the database cannot be reached: the URL's host is not known",
+        ),
         ("sqlite:////no/such/folder/telemetry.db", "cannot be opened; check that its folder exists"),
     ],
 )

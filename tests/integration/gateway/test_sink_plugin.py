@@ -67,5 +67,5 @@ def test_the_library_of_the_sink_nats_may_be_absent(tmp_path: Path, monkeypatch:
     monkeypatch.setitem(__import__("sys").modules, "gateway.sinks.jetstream", None)
     settings = GatewaySettings.load(sink="nats", deduplication_file=tmp_path / "deduplication.db")
 
-    with pytest.raises(SinkError, match="install the package's extra `nats`"):
+    with pytest.raises(SinkError, match=r"pip install 'telemetry-recorder\[nats\]'"):
         GatewayServer(settings)

@@ -65,6 +65,20 @@ def test_every_fault_is_told_at_once_by_its_variable_and_without_its_value(monke
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
 
 
+def test_one_fault_is_one_line_and_several_are_a_line_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXAMPLE_COUNT", "CANARY")
+    with pytest.raises(InvalidSettingsError) as one:
+        Example.load()
+    assert str(one.value).startswith("settings: EXAMPLE_COUNT: ")
+    assert "\n" not in str(one.value)
+    monkeypatch.setenv("EXAMPLE_PAUSE", "0")
+    with pytest.raises(InvalidSettingsError) as two:
+        Example.load()
+    lines = str(two.value).splitlines()
+    assert lines[0] == "settings: 2 faults"
+    assert [line.split(":")[0] for line in lines[1:]] == ["  EXAMPLE_COUNT", "  EXAMPLE_PAUSE"]
+
+
 def test_an_argument_that_is_no_setting_is_refused() -> None:
     with pytest.raises(InvalidSettingsError, match="unknown"):
         Example.load(unknown=1)
