@@ -107,6 +107,7 @@ _CONNECTING: Final = (
         re.compile(r"failed to resolve host|could not translate host name|Name or service not known"),
         "the database cannot be reached: the URL's host is not known",
     ),
+    (re.compile(r"too many clients|remaining connection slots"), "the database has no connection to spare"),
     (re.compile(r"password authentication failed|no password supplied"), "the database refused the credentials"),
     (re.compile(r"database \".*\" does not exist"), "the database does not exist; make it on the server first"),
     (re.compile(r"role \".*\" does not exist"), "the database does not know the URL's user"),

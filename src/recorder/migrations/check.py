@@ -53,12 +53,9 @@ def find_schema_faults(database: Database) -> list[SchemaFault]:
         with database.engine.connect() as connection:
             inspector = sa.inspect(connection)
             lost = [] if faults else missing_tables(connection)
-            return [SchemaFault(name, f"does not exist; {_RESTORE}") for name in lost] + [
-                fault
-                for table in _TABLES
-                if table.name not in lost
-                for fault in _of_table(connection, inspector, table)
-            ]
+            there = [table for table in _TABLES if table.name not in lost]
+            gone = [SchemaFault(name, f"does not exist; {_RESTORE}") for name in lost]
+            return gone + [fault for table in there for fault in _of_table(connection, inspector, table)]
 
     return faults + database.run(looking)
 
