@@ -2,6 +2,7 @@
 
 import contextlib
 import random
+import select
 import socket
 import struct
 import threading
@@ -37,8 +38,7 @@ class FaultProxy:
         self.healthy = threading.Event()
         self.faults: Counter[str] = Counter()
         self._over = threading.Event()
-        self._open: list[socket.socket] = []
-        self._connections: list[_Connection] = []
+        self._connections: set[_Connection] = set()
         # A stream of a hundred events is some kilobytes.
         self._after_at_most = 20_000
         self._listening = socket.create_server(("127.0.0.1", 0))
@@ -51,7 +51,7 @@ class FaultProxy:
         """Does this to every connection at its next byte, the open ones included, until `healthy` is set."""
         self._after_at_most = 0
         self._faults = (fault,)
-        for each in self._connections:
+        for each in tuple(self._connections):
             each.due(fault)
         self.healthy.clear()
 
@@ -62,9 +62,8 @@ class FaultProxy:
         with contextlib.suppress(OSError):
             self._listening.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
         self._listening.close()
-        for each in self._open:
-            with contextlib.suppress(OSError):
-                each.close()
+        for each in tuple(self._connections):
+            each.close()
         self._thread.join(10)
 
     def _connect(self) -> socket.socket:
@@ -81,13 +80,18 @@ class FaultProxy:
                 server = self._connect()
             except OSError:
                 continue
-            self._open += [client, server]
             fault = self._chance.choice(self._faults)
             after = self._chance.randrange(0, self._after_at_most) if self._after_at_most else 0
             shared = _Connection(self, client, server, fault, after)
-            self._connections.append(shared)
+            self._connections.add(shared)
             for source, sink in ((client, server), (server, client)):
-                threading.Thread(target=shared.pump, args=(source, sink), daemon=True).start()
+                threading.Thread(target=self._pump, args=(shared, source, sink), daemon=True).start()
+
+    def _pump(self, shared: "_Connection", source: socket.socket, sink: socket.socket) -> None:
+        shared.pump(source, sink)
+        if shared.is_over():
+            shared.close()
+            self._connections.discard(shared)
 
 
 class _Connection:
@@ -98,6 +102,7 @@ class _Connection:
         self._fault, self._left = fault, after
         self._lock = threading.Lock()
         self._done = False
+        self._directions = 2
         self._delays = 10  # after these, a slow connection is cut
 
     def due(self, fault: Fault) -> None:
@@ -105,10 +110,23 @@ class _Connection:
         self._fault = fault
         self._left = 0
 
+    def is_over(self) -> bool:
+        """Notes that a direction has ended; returns whether the other one has, too."""
+        with self._lock:
+            self._directions -= 1
+            return self._directions == 0
+
+    def close(self) -> None:
+        """Closes both sides."""
+        for each in (self._client, self._server):
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)  # wakes the thread that reads from it
+            each.close()
+
     def pump(self, source: socket.socket, sink: socket.socket) -> None:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):  # the other direction may have closed them
             while data := source.recv(4_096):
-                if not self._proxy.healthy.is_set() and self._is_due(len(data)) and not self._do(sink):
+                if not self._proxy.healthy.is_set() and self._is_due(len(data)) and not self._do(source, sink):
                     return
                 sink.sendall(data)
             sink.shutdown(socket.SHUT_WR)
@@ -118,7 +136,7 @@ class _Connection:
             self._left -= size
             return self._left <= 0
 
-    def _do(self, sink: socket.socket) -> bool:
+    def _do(self, source: socket.socket, sink: socket.socket) -> bool:
         """Does the fault; returns whether the bytes still go on."""
         with self._lock:
             first, self._done = not self._done, True
@@ -129,7 +147,7 @@ class _Connection:
             time.sleep(0.05)
             return True
         if self._fault == "black hole":
-            self._proxy.healthy.wait()  # takes everything, says nothing, until the test ends
+            self._swallow(source)
         elif self._fault == "half-close":
             sink.shutdown(socket.SHUT_WR)
             return False
@@ -142,3 +160,11 @@ class _Connection:
                 each.shutdown(socket.SHUT_RD if self._fault == "reset" else socket.SHUT_RDWR)
             each.close()
         return False
+
+    def _swallow(self, source: socket.socket) -> None:
+        """Takes everything and says nothing, until who sends it gives up, or the proxy is healthy again."""
+        waiting = select.poll()
+        waiting.register(source, select.POLLIN)
+        while not self._proxy.healthy.is_set():
+            if waiting.poll(100) and not source.recv(4_096):
+                return
