@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from typing import Any
 
-from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import DecodeError
 
 from telemetry import ExportPolicy, RedactionError, Redactor
 from telemetry.explanation import Explanation, HeldBack, explain
 from telemetry.v1 import telemetrygateway_pb2 as pb
+from telemetry_cli.event_content import event_content
 
 OUTSIDE_THE_MODE = "outside TELEMETRY_EXPORT_MODE"
 UNREADABLE = "cannot be read or redacted; will become a dead letter"
@@ -33,12 +33,12 @@ class Leaving:
     held_back: tuple[HeldBack, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """Returns it for `--json`. The event is as a gateway publishes it."""
+        """Returns it for `--json`. The event is as a gateway publishes it; null where JSON has no words for it."""
         return {
             "id": self.id,
             "leaves": self.sent is not None,
             "held_because": self.held_because,
-            "event": None if self.sent is None else MessageToDict(self.sent),
+            "event": None if self.sent is None else event_content(self.sent),
             "held_back": [
                 {"part": held.place, "rule": held.rule.value, "because": held.because, "in_queue": held.present}
                 for held in self.held_back

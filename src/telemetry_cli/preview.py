@@ -46,6 +46,9 @@ def _print(leaving: Leaving) -> None:
     if leaving.sent is None:
         print_text(f"{leaving.id}  {leaving.name or ''}  nothing of it leaves: {leaving.held_because}")
         return
-    out.print_json(data=facts["event"])
+    if facts["event"] is None:
+        print_text(f"{leaving.id}  {leaving.name}  cannot be written as JSON; a gateway will reject it")
+    else:
+        out.print_json(data=facts["event"])
     for held in leaving.held_back:
         print_text(f"  held back: {held.place}: {held.because}")

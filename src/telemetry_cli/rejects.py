@@ -4,9 +4,9 @@ from dataclasses import asdict
 from typing import Annotated
 
 import typer
-from google.protobuf.json_format import MessageToDict
 
 from gateway import GatewaySettings, Reject, read_rejects, replay_rejects
+from telemetry_cli.event_content import event_content
 from telemetry_cli.options import AsJson
 from telemetry_cli.output import out, print_facts, print_json, print_json_lines, print_rows
 
@@ -49,7 +49,7 @@ def _facts(reject: Reject, *, payload: bool) -> dict[str, object]:
         "reason": reject.reason,
     }
     if payload:
-        facts["event"] = MessageToDict(reject.event)
+        facts["event"] = event_content(reject.event) or "cannot be written as JSON"
     return facts
 
 

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import DecodeError
 
 from recorder.queue_reading import QueuedEvent, QueueReading, QueueState, is_event_id
 from telemetry import InvalidIdError, TelemetryError
 from telemetry.v1 import telemetrygateway_pb2 as pb
+from telemetry_cli.event_content import event_content
 from telemetry_cli.leaving import Leaving
 from telemetry_cli.output import out, print_facts, print_json, print_text
 
@@ -23,7 +23,8 @@ class ReadEvent(NamedTuple):
 
     Attributes:
         name: Its feature and action; a remark where it cannot be read.
-        content: The event as a gateway would publish it; None where it cannot be read.
+        content: The event as a gateway would publish it; None where it cannot be read, or not be
+            written as JSON.
     """
 
     name: str
@@ -78,7 +79,7 @@ def event_of(payload: bytes) -> ReadEvent:
         event.ParseFromString(payload)
     except DecodeError:
         return ReadEvent("(cannot be read)", None)
-    return ReadEvent(f"{event.feature} {event.action}", MessageToDict(event))
+    return ReadEvent(f"{event.feature} {event.action}", event_content(event))
 
 
 def time_text(moment: datetime | None) -> str | None:
@@ -110,7 +111,7 @@ def print_event(row: QueuedEvent, leaving: Leaving | None, *, as_json: bool) -> 
     event = facts.pop("event")
     print_facts("Event", {name.replace("_", " "): value for name, value in facts.items() if value is not None})
     if event is None:
-        print_text("The stored event cannot be read.")
+        print_text("The stored event cannot be read, or not be written as JSON.")
     else:
         out.print_json(data=event)
     if leaving is None:
