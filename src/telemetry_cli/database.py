@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from recorder.database import SCHEMA_VERSION, Database, create_database_engine, oldest_code, schema_version
-from recorder.migrations import find_schema_faults, upgrade_database
 from recorder.settings import RecorderSettings
 from telemetry_cli.masking import masked_url
 from telemetry_cli.options import AsJson, DatabaseUrl
@@ -47,6 +46,9 @@ def upgrade(
     are adopted with their rows. Run it before the first service starts, and after each upgrade of this
     package. Doing it twice changes nothing; after an interruption it goes on.
     """
+    # Alembic is a fifth of what loading the command line takes, and no other command needs it.
+    from recorder.migrations import upgrade_database  # noqa: PLC0415 - see above
+
     with _opened(database_url) as (database, url):
         version = upgrade_database(database.engine, patience=timedelta(seconds=patience), tell=_tell)
     if as_json:
@@ -73,6 +75,8 @@ def check(database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:  #
 
     With --json, a line for each fault.
     """
+    from recorder.migrations import find_schema_faults  # noqa: PLC0415 - as in `upgrade`
+
     with _opened(database_url) as (database, url):
         faults = find_schema_faults(database)
     if as_json:
