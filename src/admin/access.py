@@ -49,7 +49,7 @@ class Access:
     def token_is_right(self, given: str) -> bool:
         """Returns whether this is the token."""
         # SECURITY: digests of one length, compared in constant time: neither length nor prefix shows.
-        ours, theirs = (hmac.digest(self._key, text, hashlib.sha256) for text in (self._token or b"", given.encode()))
+        ours, theirs = (hmac.digest(self._key, text, hashlib.sha256) for text in (self._token or b"", _bytes(given)))
         return hmac.compare_digest(ours, theirs) and self._token is not None
 
     def new_session(self) -> str:
@@ -62,7 +62,7 @@ class Access:
         """Returns whether this is a session of ours that has not expired."""
         claim, _, signature = cookie.rpartition(".")
         # SECURITY: the signature first; what it does not cover is not even parsed.
-        if not hmac.compare_digest(signature.encode(), self._sign("session", claim).encode()):
+        if not hmac.compare_digest(_bytes(signature), self._sign("session", claim).encode()):
             return False
         expires = datetime.fromtimestamp(int(claim.partition(".")[0]), tz=self._clock().tzinfo)
         return self._clock() < expires
@@ -74,7 +74,12 @@ class Access:
     def form_token_is_right(self, cookie: str, given: str) -> bool:
         """Returns whether a form is one that this session was given."""
         # SECURITY: another site can make a browser post here, but cannot read what the form must hold.
-        return hmac.compare_digest(self.form_token(cookie).encode(), given.encode())
+        return hmac.compare_digest(self.form_token(cookie).encode(), _bytes(given))
 
     def _sign(self, purpose: str, text: str) -> str:
-        return hmac.new(self._key, f"{purpose}:{text}".encode(), hashlib.sha256).hexdigest()
+        return hmac.new(self._key, _bytes(f"{purpose}:{text}"), hashlib.sha256).hexdigest()
+
+
+def _bytes(given: str) -> bytes:
+    """Returns what is compared of a text from outside, whatever stands in it."""
+    return given.encode("utf-8", "surrogatepass")

@@ -130,7 +130,7 @@ class Pages:
             "left",
             events=[(event, *event_name(event.payload)) for event in shown],
             later=after is not None,
-            older=shown[-1].place if len(exported) > SHOWN else None,
+            older=str(shown[-1].place) if len(exported) > SHOWN else None,
             counts=counts,
             obstacle=self._privacy.export_policy().obstacle,
             dead=counts.dead,

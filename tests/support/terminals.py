@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from support.programs import PROGRAM, Shell
 
 _PATIENCE = 90
+CTRL_C = "\x03"
 # The terminal becomes the command's own, so that Ctrl-C reaches it.
 _TAKE_TERMINAL = """
 import fcntl, os, sys, termios
@@ -34,7 +35,7 @@ class Seen:
     screen: str
 
 
-def at_terminal(shell: Shell, *arguments: str, when: Callable[[str], bool] | None = None, answer: str = "\x03") -> Seen:
+def at_terminal(shell: Shell, *arguments: str, when: Callable[[str], bool] | None = None, answer: str = CTRL_C) -> Seen:
     """Runs a command with a terminal for its three streams.
 
     Args:
@@ -56,6 +57,7 @@ def at_terminal(shell: Shell, *arguments: str, when: Callable[[str], bool] | Non
     os.close(theirs)
     screen = b""
     deadline = time.monotonic() + _PATIENCE
+    typing_at = 0.0
     try:
         while time.monotonic() < deadline:
             ready, _, _ = select.select([ours], [], [], 0.1)
@@ -67,9 +69,10 @@ def at_terminal(shell: Shell, *arguments: str, when: Callable[[str], bool] | Non
                 if not more:
                     break
                 screen += more
-            if when is not None and when(screen.decode(errors="replace")):
+            if when is not None and when(screen.decode(errors="replace")) and time.monotonic() >= typing_at:
                 os.write(ours, answer.encode())
-                when = None
+                # Python may be just about to read and miss a Ctrl-C; a person presses it again.
+                typing_at = time.monotonic() + 5 if answer == CTRL_C else float("inf")
         return Seen(process.wait(timeout=_PATIENCE), screen.decode(errors="replace"))
     finally:
         if process.poll() is None:
