@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 
 EXIT_INTERRUPTED = 130
 
@@ -16,8 +17,10 @@ def main() -> None:
     heard = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if heard:
         signal.signal(signal.SIGINT, lambda *_: os._exit(EXIT_INTERRUPTED))
-    from telemetry_cli.main import main as run  # noqa: PLC0415 - after the line above
+    from telemetry_cli.main import make_app, run  # noqa: PLC0415 - after the line above
 
+    arguments = sys.argv[1:]
+    app = make_app(arguments)
     if heard:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    run()
+    run(app, arguments)

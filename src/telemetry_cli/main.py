@@ -1,66 +1,78 @@
 """The command `telemetry`: what is recorded, what would leave, what left; and the jobs that move it."""
 
+import importlib
 import sys
 from collections.abc import Sequence
+from typing import Any, Final
 
 import typer
 
 from telemetry import InvalidInputError, TelemetryError
-from telemetry_cli import (
-    admin,
-    allowlist,
-    audit,
-    catalog,
-    cleanup,
-    config,
-    database,
-    dead,
-    doctor,
-    export,
-    exported,
-    gateway,
-    ingest,
-    mode,
-    queue,
-    record,
-)
 from telemetry_cli.output import log_to_stderr, print_error
 
 EXIT_FAILED = 1
 EXIT_WRONG_USE = 2
 
-app = typer.Typer(
-    name="telemetry",
-    help="Record telemetry events, export them to a gateway, and see what leaves.",
-    epilog="Exit codes: 0 done; 1 it did not work (a database or gateway failed, events are left); "
-    "2 wrong use (arguments, settings, an event that breaks a rule); 130 ended by Ctrl-C.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
-)
-app.command("record")(record.record)
-app.command("audit")(audit.audit)
-app.command("cleanup")(cleanup.cleanup)
-app.command("doctor")(doctor.doctor)
-app.add_typer(database.app, name="db")
-app.add_typer(export.app, name="export")
-app.add_typer(exported.app, name="exported")
-app.add_typer(queue.app, name="queue")
-app.add_typer(dead.app, name="dead")
-app.add_typer(allowlist.app, name="allowlist")
-app.add_typer(catalog.app, name="catalog")
-app.add_typer(mode.app, name="mode")
-app.add_typer(config.app, name="config")
-app.add_typer(gateway.app, name="gateway")
-app.add_typer(ingest.app, name="ingest")
-app.add_typer(admin.app, name="admin")
+# The module of each command, in the order of the help: its function of the same name, or its `app` of subcommands.
+_MODULES: Final = {
+    "record": "telemetry_cli.record",
+    "audit": "telemetry_cli.audit",
+    "cleanup": "telemetry_cli.cleanup",
+    "doctor": "telemetry_cli.doctor",
+    "db": "telemetry_cli.database",
+    "export": "telemetry_cli.export",
+    "exported": "telemetry_cli.exported",
+    "queue": "telemetry_cli.queue",
+    "dead": "telemetry_cli.dead",
+    "allowlist": "telemetry_cli.allowlist",
+    "catalog": "telemetry_cli.catalog",
+    "mode": "telemetry_cli.mode",
+    "config": "telemetry_cli.config",
+    "gateway": "telemetry_cli.gateway",
+    "ingest": "telemetry_cli.ingest",
+    "admin": "telemetry_cli.admin",
+}
+
+
+def make_app(arguments: Sequence[str] = ()) -> typer.Typer:
+    """Returns the command line, with the one command that the arguments begin with, or with all.
+
+    Loading takes most of a short command's time, and no command needs what all others load.
+    """
+    app = typer.Typer(
+        name="telemetry",
+        epilog="Exit codes: 0 done; 1 it did not work (a database or gateway failed, events are left); "
+        "2 wrong use (arguments, settings, an event that breaks a rule); 130 ended by Ctrl-C.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
+    )
+    app.callback()(_telemetry)
+    named = arguments[0] if arguments else ""
+    for name in (named,) if named in _MODULES else _MODULES:
+        module: Any = importlib.import_module(_MODULES[name])
+        if hasattr(module, "app"):
+            app.add_typer(module.app, name=name)
+        else:
+            app.command(name)(getattr(module, name))
+    return app
+
+
+def _telemetry() -> None:
+    """Record telemetry events, export them to a gateway, and see what leaves."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line; a user's mistake ends in one clear line and an exit code, not in a traceback."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    run(make_app(given), given)
+
+
+def run(app: typer.Typer, arguments: Sequence[str]) -> None:
+    """Runs a command line that is loaded, as `main` does."""
     log_to_stderr()
     try:
-        app(args=None if arguments is None else list(arguments))
+        app(args=list(arguments))
     except InvalidInputError as error:
         print_error(str(error))
         sys.exit(EXIT_WRONG_USE)
