@@ -7,12 +7,21 @@ from pathlib import Path
 
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
 
 from recorder.database import Database, create_database_engine
 from recorder.export_queue import ExportQueue
 from recorder.migrations import upgrade_database
 from recorder.queue_reading import QueueReading
 from support.databases import ManualClock, PostgresServer, postgres_server
+
+# No example is judged by its time: a busy machine is no defect. Fixtures of a function serve all its examples.
+settings.register_profile(
+    "untimed",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("untimed")
 
 
 @pytest.fixture(autouse=True)

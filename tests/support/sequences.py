@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import structlog
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from sqlalchemy import event
 
 from recorder.database import Database, create_database_engine
@@ -21,8 +21,6 @@ def sequences(*, steps: int) -> settings:
     return settings(
         max_examples=SEQUENCES,
         stateful_step_count=steps,
-        deadline=None,
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import grpc
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, generate_latest
 from sqlalchemy import insert
@@ -264,7 +264,7 @@ def test_a_license_key_and_what_a_gateway_echoes_of_it_stay_out_of_logs_and_repo
     assert key not in told
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40)
 @given(st.lists(valid_parameters(), min_size=1, max_size=30), st.integers(100, 2_000))
 def test_requests_are_cut_to_size_exactly(parameters: list[Any], chunk_bytes: int) -> None:
     from telemetry import EventBuilder  # noqa: PLC0415

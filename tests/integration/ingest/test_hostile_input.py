@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recorder.database import Database
@@ -14,7 +14,7 @@ from support.recorders import stored_names
 
 pytestmark = pytest.mark.parametrize("database_kind", ["sqlite"])
 
-MANY = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+MANY = settings(max_examples=150)
 SECRET = "SECRET-5d1f"
 
 anything = st.recursive(

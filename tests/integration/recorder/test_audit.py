@@ -316,9 +316,7 @@ def test_no_sequence_of_events_unbalances_an_audit(database: Database) -> None:
     Machine.database = database
     run_state_machine_as_test(
         Machine,
-        settings=settings(
-            max_examples=15, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
-        ),
+        settings=settings(max_examples=15, stateful_step_count=20, suppress_health_check=list(HealthCheck)),
     )
 
 

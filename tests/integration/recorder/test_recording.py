@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recorder import DuplicateEventError, Recorder, without_event_logs
@@ -83,7 +83,7 @@ def test_bad_input_anywhere_in_a_batch_stores_nothing_and_speaks_to_no_database(
     assert stored_names(database) == ([], [])
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=30)
 @given(valid_parameters())
 def test_whatever_breaks_no_rule_is_stored_on_both_databases(database: Database, parameters: EventParameters) -> None:
     recorder = make_recorder(database)
@@ -108,7 +108,7 @@ HOSTILE = st.one_of(
 )
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=30)
 @given(st.dictionaries(st.text() | st.integers(), HOSTILE, max_size=3), st.dictionaries(st.text(), HOSTILE, max_size=3))
 def test_hostile_parameters_are_refused_as_input_or_stored_and_the_database_never_decides(
     database: Database, metadata: Any, private: Any

@@ -223,7 +223,7 @@ def test_a_forked_child_waits_for_no_thread_of_its_parent() -> None:
     assert [caller.outcome() for caller in (leader, *waiting)] == [None, None]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     threads=st.integers(2, 12), each=st.integers(1, 10), most_rows=st.integers(1, 20), bad=st.sets(st.integers(0, 119))
 )

@@ -60,7 +60,7 @@ def test_ids_are_made_as_uuid_version_7() -> None:
 @pytest.mark.parametrize(
     "event_id",
     [
-        str(uuid.uuid4()),
+        "7d444840-9dc0-4d1a-b245-5ffdce74fad2",
         EVENT_ID.upper().replace("0190A5C0", "0190A5C0"),
         "{" + EVENT_ID + "}",
         EVENT_ID + "\n",
