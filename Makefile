@@ -25,7 +25,7 @@ run: $(VENV)/.runtime ## The main job: record, export, show what left and what s
 	$(BIN)/python examples/pipeline.py
 
 test: $(VENV)/.dev ## All tests, with coverage; PostgreSQL comes with them.
-	$(BIN)/python -m pytest --cov --cov-report=term
+	$(BIN)/python -m pytest -n auto --maxprocesses=4 --dist loadfile --cov --cov-report=term
 
 # How much of each kind of fault `make faults` does.
 KILLS ?= 200

