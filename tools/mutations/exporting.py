@@ -48,15 +48,15 @@ EXPORTING = (
     Mutation(
         "consent is asked before anything is sent",
         "export/exporter.py",
-        "if obstacle := self._policy.obstacle:",
-        "if obstacle := None:",
+        "        if obstacle := policy.obstacle:",
+        "        if obstacle := None:",
         f"{_PRIVACY} -k consent",
     ),
     Mutation(
         "an allowlist that cannot be read lets nothing leave",
         "export/exporter.py",
-        "            redactor = self._load_redactor()\n        except ValueError as error:\n            report.outcome, report.problem = Outcome.ALLOWLIST, str(error)\n            return None",
-        "            redactor = self._load_redactor()\n        except ValueError:\n            redactor = Redactor()",
+        "        except ValueError as error:\n            report.outcome, report.problem = Outcome.ALLOWLIST, str(error)\n            return None",
+        "        except ValueError:\n            return Redactor()",
         f"{_PRIVACY} -k changes_between",
     ),
     Mutation(
@@ -181,8 +181,8 @@ EXPORTING = (
     Mutation(
         "stopping takes no new lease",
         "export/exporter.py",
-        "            while not self._stopping.is_set():\n                lease = leases.take()",
-        "            while True:\n                lease = leases.take()",
+        "            while not self._stopping.is_set():\n                # SECURITY: asked again",
+        "            while True:\n                # SECURITY: asked again",
         f"{_PASS} -k no_new_lease",
     ),
     Mutation(
