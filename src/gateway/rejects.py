@@ -63,28 +63,13 @@ class RejectsFile:
         try:
             with self._lock:
                 for block in _blocks(rejects):
-                    self._append(block)
+                    if _append(self._path, block) > self._max_bytes:
+                        self._path.replace(_former(self._path))
         except OSError as error:
             problem = error.strerror
         else:
             return
         raise RejectsError(f"{self._path} cannot be written: {problem}")
-
-    def _append(self, data: bytes) -> None:
-        file = _open_locked(self._path)
-        try:
-            size = os.fstat(file).st_size
-            if size and os.pread(file, 1, size - 1) != b"\n":
-                # A crash or a full disk tore the last line; joined to it, the next one could not be read either.
-                data = b"\n" + data
-            written = 0
-            while written < len(data):
-                written += os.write(file, data[written:])
-            os.fsync(file)
-        finally:
-            os.close(file)
-        if size + len(data) > self._max_bytes:
-            self._path.replace(_former(self._path))
 
 
 def put_aside(path: Path) -> Iterator[Path]:
@@ -142,11 +127,44 @@ def _open_locked(path: Path) -> int:
 
 
 def read_rejects(path: Path) -> Iterator[Reject]:
-    """Yields what a `RejectsFile` keeps, the oldest first. Lines that a crash tore are left out.
+    """Yields what a `RejectsFile` keeps, the oldest first, without the lines that cannot be read.
 
     Raises:
         RejectsError: The file cannot be read.
     """
+    for line in _lines(path):
+        if (reject := _decode(line)) is not None:
+            yield reject
+
+
+def read_unreadable(path: Path) -> list[bytes]:
+    """Returns the lines that cannot be read.
+
+    A crash may tear one, before its event is acknowledged, which so comes again. Any other is a person's to judge.
+
+    Raises:
+        RejectsError: The file cannot be read.
+    """
+    return [line for line in _lines(path) if _decode(line) is None]
+
+
+def keep_unreadable(path: Path, lines: Iterable[bytes]) -> None:
+    """Adds lines to the file `<name>.unreadable`, durably.
+
+    Raises:
+        RejectsError: It cannot be written.
+    """
+    kept = path.with_name(path.name + ".unreadable")
+    try:
+        _append(kept, b"".join(line + b"\n" for line in lines))
+    except OSError as error:
+        problem = error.strerror
+    else:
+        return
+    raise RejectsError(f"{kept} cannot be written: {problem}")
+
+
+def _lines(path: Path) -> Iterator[bytes]:
     for file in (_aside(path), _former(path), path):
         try:
             lines = file.read_bytes().split(b"\n")
@@ -155,9 +173,26 @@ def read_rejects(path: Path) -> Iterator[Reject]:
         except OSError as error:
             problem = error.strerror
         else:
-            yield from (reject for line in lines if (reject := _decode(line)) is not None)
+            yield from filter(None, lines)
             continue
         raise RejectsError(f"{file} cannot be read: {problem}")
+
+
+def _append(path: Path, data: bytes) -> int:
+    """Adds lines, durably; returns how large the file is then."""
+    file = _open_locked(path)
+    try:
+        size = os.fstat(file).st_size
+        if size and os.pread(file, 1, size - 1) != b"\n":
+            # A crash or a full disk tore the last line; joined to it, the next one could not be read either.
+            data = b"\n" + data
+        written = 0
+        while written < len(data):
+            written += os.write(file, data[written:])
+        os.fsync(file)
+    finally:
+        os.close(file)
+    return size + len(data)
 
 
 def _blocks(rejects: Iterable[Reject]) -> Iterator[bytes]:

@@ -11,7 +11,7 @@ from gateway.messages import MessageMaker
 from gateway.metrics import GatewayMetrics
 from gateway.publisher import read_publisher
 from gateway.publishing import PublishingQueue
-from gateway.rejects import Reject, RejectsFile, put_aside, read_rejects
+from gateway.rejects import Reject, RejectsFile, keep_unreadable, put_aside, read_rejects, read_unreadable
 from gateway.settings import GatewaySettings
 from gateway.sinks.sink import Message
 
@@ -25,10 +25,12 @@ class ReplayReport:
     Attributes:
         published: Events that the sink holds now; those that it held before are among them.
         still_rejected: Events that are kept again, with the reason of today.
+        unreadable: Lines that are no reject, moved to the file `<name>.unreadable`.
     """
 
     published: int = 0
     still_rejected: int = 0
+    unreadable: int = 0
 
 
 def replay_rejects(settings: GatewaySettings, *, dry_run: bool = False) -> ReplayReport:
@@ -52,7 +54,7 @@ def replay_rejects(settings: GatewaySettings, *, dry_run: bool = False) -> Repla
 
 
 def _count(settings: GatewaySettings) -> ReplayReport:
-    report = ReplayReport()
+    report = ReplayReport(unreadable=len(read_unreadable(settings.rejects_file)))
     for reject in read_rejects(settings.rejects_file):
         if isinstance(_make(reject, settings), Message):
             report.published += 1
@@ -78,7 +80,10 @@ async def _replay(settings: GatewaySettings, queue: PublishingQueue) -> ReplayRe
                     kept_again.add(bad)
                 report.published += len(messages)
                 report.still_rejected += len(bad)
-            aside.unlink()  # each of them is somewhere else by now, durably
+            if unreadable := read_unreadable(aside):
+                keep_unreadable(settings.rejects_file, unreadable)
+                report.unreadable += len(unreadable)
+            aside.unlink()  # each line is somewhere else by now, durably
     finally:
         await queue.close()
     return report

@@ -62,6 +62,18 @@ def test_a_dry_run_changes_nothing(tmp_path: Path, rejected: list[pb.Event]) -> 
     assert published(tmp_path) == []
 
 
+def test_a_line_that_cannot_be_read_is_kept_apart(tmp_path: Path, rejected: list[pb.Event]) -> None:
+    file = tmp_path / "rejects.jsonl"
+    lines = file.read_bytes().splitlines()
+    strange = b'{"of": "another version"}'
+    file.write_bytes(b"\n".join([lines[0], strange, lines[1], lines[2][:50]]))
+    assert replay_rejects(settings(tmp_path), dry_run=True).unreadable == 2
+    report = replay_rejects(settings(tmp_path))
+    assert (report.published, report.still_rejected, report.unreadable) == (2, 0, 2)
+    assert (tmp_path / "rejects.jsonl.unreadable").read_bytes().splitlines() == [strange, lines[2][:50]]
+    assert replay_rejects(settings(tmp_path)).unreadable == 0
+
+
 def test_what_was_published_before_is_not_repeated(tmp_path: Path, rejected: list[pb.Event]) -> None:
     with running_gateway(tmp_path) as gateway, gateway.channel() as channel:
         assert send(channel, rejected[:1], INSTANCE).succeeded == [rejected[0].id]
