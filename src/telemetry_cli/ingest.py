@@ -117,7 +117,7 @@ def token(
 ) -> None:
     """Make a token: prints it once, on standard error; and on standard output what the tokens file needs of it.
 
-    Example: [bold]telemetry ingest token --user-id 7 >> tokens.toml[/bold]
+    Example: `telemetry ingest token --user-id 7 >> tokens.toml`
     """
     with needs_extra("ingest"):
         from ingest.tokens import new_token, tokens_entry  # noqa: PLC0415 - an optional part

@@ -45,7 +45,7 @@ def make_app(arguments: Sequence[str] = ()) -> typer.Typer:
         "2 wrong use (arguments, settings, an event that breaks a rule); 130 ended by Ctrl-C.",
         no_args_is_help=True,
         pretty_exceptions_enable=False,
-        rich_markup_mode="rich",
+        rich_markup_mode="markdown",
     )
     app.callback()(_telemetry)
     named = arguments[0] if arguments else ""

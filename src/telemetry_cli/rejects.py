@@ -62,8 +62,8 @@ def replay(
 
     For after a mistake in the gateway's settings, such as a sink whose messages were bounded too tightly. Takes
     the gateway's settings from the environment. With the sink jsonl, stop the gateway first: its
-    file has one writer. May be interrupted and begun again. Lines that cannot be read are kept in the file
-    <name>.unreadable.
+    file has one writer. May be interrupted and begun again. Lines that cannot be read are kept in
+    REJECTS_FILE.unreadable.
     """
     report = replay_rejects(GatewaySettings.load(), dry_run=dry_run)
     if as_json:
