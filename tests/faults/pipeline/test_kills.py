@@ -38,7 +38,7 @@ def test_at_any_moment(
     assert found.faults == (set(), set(), 0, set())
 
 
-@pytest.mark.timeout(600 + 60 * ROUNDS)
+@pytest.mark.timeout(600 + 300 * ROUNDS)
 def test_at_named_points(migrated_url: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     pipeline = Pipeline(tmp_path, migrated_url, seed_of(request), free_port(), rotate_bytes=30_000)
     found = pipeline.run_to_points(ROUNDS)
