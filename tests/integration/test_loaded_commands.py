@@ -1,0 +1,29 @@
+"""Each command loads what it needs, and no more: a short command's time is that of loading."""
+
+import subprocess
+import sys
+
+import pytest
+
+LOADED = """
+import sys
+from telemetry_cli.main import make_app
+make_app(sys.argv[1:])
+print(*sys.modules)
+"""
+HEAVY = {"grpc", "authlib", "apscheduler", "cryptography", "starlette", "uvicorn", "ariadne", "jinja2"}
+
+
+def loaded(*arguments: str) -> set[str]:
+    program = [sys.executable, "-c", LOADED, *arguments]
+    return set(subprocess.run(program, capture_output=True, text=True, timeout=120, check=True).stdout.split())
+
+
+@pytest.mark.parametrize("command", ["record", "mode", "queue", "dead", "db", "admin"])
+def test_a_command_that_sends_and_serves_nothing_yet_loads_neither(command: str) -> None:
+    assert loaded(command, "anything") & HEAVY == set()
+
+
+@pytest.mark.parametrize("arguments", [(), ("--help",), ("no-such-command",)])
+def test_without_a_known_command_all_are_there(arguments: tuple[str, ...]) -> None:
+    assert {"telemetry_cli.record", "telemetry_cli.export", "telemetry_cli.admin"} <= loaded(*arguments)
