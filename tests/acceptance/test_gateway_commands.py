@@ -61,6 +61,7 @@ def test_rejects_are_listed_without_their_payload_and_replayed(shell: Shell, tmp
     assert busy.code == 1
     assert "another gateway" in busy.err
     done = shell.telemetry("gateway", "rejects", "replay", "--json")
-    assert json.loads(done.out.splitlines()[-1]) == {"published": 1, "still_rejected": 1, "dry_run": False}
+    report = {"published": 1, "still_rejected": 1, "unreadable": 0, "dry_run": False}
+    assert json.loads(done.out.splitlines()[-1]) == report
     assert large.id in (tmp_path / "published.jsonl").read_text()
     assert len(shell.telemetry("gateway", "rejects", "list", "--json").out.splitlines()) == 1
