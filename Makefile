@@ -24,8 +24,11 @@ $(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
 run: $(VENV)/.runtime ## The main job: record, export, show what left and what stayed.
 	$(BIN)/python examples/pipeline.py
 
+SHARED = -n auto --maxprocesses=4 --dist loadfile
+# A test that nothing else ends shows where each of its threads is, and fails.
+NO_HANG = --max-worker-restart=0 -o faulthandler_timeout=600 -o faulthandler_exit_on_timeout=true
 test: $(VENV)/.dev ## All tests, with coverage; PostgreSQL comes with them.
-	$(BIN)/python -m pytest -n auto --maxprocesses=4 --dist loadfile --cov --cov-report=term
+	$(BIN)/python -m pytest $(SHARED) $(NO_HANG) --cov --cov-report=term
 
 # How much of each kind of fault `make faults` does.
 KILLS ?= 200
