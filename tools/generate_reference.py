@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any, get_args
 
 from annotated_types import Ge, Gt, Le
-from commands_page import render_commands
-from metrics_page import render_metrics
 from pydantic.fields import FieldInfo
 
 from admin.settings import AdminSettings
+from commands_page import render_commands
 from export.settings import ExporterSettings
 from gateway.settings import GatewaySettings
 from ingest import IngestSettings
+from metrics_page import render_metrics
 from recorder.settings import PrivacySettings, RecorderSettings
 from telemetry.settings import EnvironmentSettings, format_duration
 

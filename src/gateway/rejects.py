@@ -60,16 +60,9 @@ class RejectsFile:
         Raises:
             RejectsError: They cannot be written.
         """
-        try:
-            with self._lock:
-                for block in _blocks(rejects):
-                    if _append(self._path, block) > self._max_bytes:
-                        self._path.replace(_former(self._path))
-        except OSError as error:
-            problem = error.strerror
-        else:
-            return
-        raise RejectsError(f"{self._path} cannot be written: {problem}")
+        with self._lock:
+            for block in _blocks(rejects):
+                _append(self._path, block, self._max_bytes)
 
 
 def put_aside(path: Path) -> Iterator[Path]:
@@ -132,39 +125,17 @@ def read_rejects(path: Path) -> Iterator[Reject]:
     Raises:
         RejectsError: The file cannot be read.
     """
-    for line in _lines(path):
-        if (reject := _decode(line)) is not None:
-            yield reject
+    return (kept for kept in read_lines(path) if isinstance(kept, Reject))
 
 
-def read_unreadable(path: Path) -> list[bytes]:
-    """Returns the lines that cannot be read.
+def read_lines(path: Path) -> Iterator[Reject | bytes]:
+    """Yields the lines of a `RejectsFile`, the oldest first; one that cannot be read as it is.
 
     A crash may tear one, before its event is acknowledged, which so comes again. Any other is a person's to judge.
 
     Raises:
         RejectsError: The file cannot be read.
     """
-    return [line for line in _lines(path) if _decode(line) is None]
-
-
-def keep_unreadable(path: Path, lines: Iterable[bytes]) -> None:
-    """Adds lines to the file `<name>.unreadable`, durably.
-
-    Raises:
-        RejectsError: It cannot be written.
-    """
-    kept = path.with_name(path.name + ".unreadable")
-    try:
-        _append(kept, b"".join(line + b"\n" for line in lines))
-    except OSError as error:
-        problem = error.strerror
-    else:
-        return
-    raise RejectsError(f"{kept} cannot be written: {problem}")
-
-
-def _lines(path: Path) -> Iterator[bytes]:
     for file in (_aside(path), _former(path), path):
         try:
             lines = file.read_bytes().split(b"\n")
@@ -173,26 +144,42 @@ def _lines(path: Path) -> Iterator[bytes]:
         except OSError as error:
             problem = error.strerror
         else:
-            yield from filter(None, lines)
+            yield from (_decode(line) or line for line in lines if line)
             continue
         raise RejectsError(f"{file} cannot be read: {problem}")
 
 
-def _append(path: Path, data: bytes) -> int:
-    """Adds lines, durably; returns how large the file is then."""
-    file = _open_locked(path)
+def keep_unreadable(path: Path, lines: Iterable[bytes]) -> None:
+    """Adds lines to the file `<name>.unreadable`, durably.
+
+    Raises:
+        RejectsError: It cannot be written.
+    """
+    _append(path.with_name(path.name + ".unreadable"), b"".join(line + b"\n" for line in lines))
+
+
+def _append(path: Path, data: bytes, max_bytes: int | None = None) -> None:
+    """Adds lines, durably; a file that is larger than `max_bytes` then becomes the former one."""
     try:
-        size = os.fstat(file).st_size
-        if size and os.pread(file, 1, size - 1) != b"\n":
-            # A crash or a full disk tore the last line; joined to it, the next one could not be read either.
-            data = b"\n" + data
-        written = 0
-        while written < len(data):
-            written += os.write(file, data[written:])
-        os.fsync(file)
-    finally:
-        os.close(file)
-    return size + len(data)
+        file = _open_locked(path)
+        try:
+            size = os.fstat(file).st_size
+            if size and os.pread(file, 1, size - 1) != b"\n":
+                # A crash or a full disk tore the last line; joined to it, the next one could not be read either.
+                data = b"\n" + data
+            written = 0
+            while written < len(data):
+                written += os.write(file, data[written:])
+            os.fsync(file)
+        finally:
+            os.close(file)
+        if max_bytes is not None and size + len(data) > max_bytes:
+            path.replace(_former(path))
+    except OSError as error:
+        problem = error.strerror
+    else:
+        return
+    raise RejectsError(f"{path} cannot be written: {problem}")
 
 
 def _blocks(rejects: Iterable[Reject]) -> Iterator[bytes]:

@@ -11,7 +11,7 @@ from gateway.messages import MessageMaker
 from gateway.metrics import GatewayMetrics
 from gateway.publisher import read_publisher
 from gateway.publishing import PublishingQueue
-from gateway.rejects import Reject, RejectsFile, keep_unreadable, put_aside, read_rejects, read_unreadable
+from gateway.rejects import Reject, RejectsFile, keep_unreadable, put_aside, read_lines
 from gateway.settings import GatewaySettings
 from gateway.sinks.sink import Message
 
@@ -54,9 +54,11 @@ def replay_rejects(settings: GatewaySettings, *, dry_run: bool = False) -> Repla
 
 
 def _count(settings: GatewaySettings) -> ReplayReport:
-    report = ReplayReport(unreadable=len(read_unreadable(settings.rejects_file)))
-    for reject in read_rejects(settings.rejects_file):
-        if isinstance(_make(reject, settings), Message):
+    report = ReplayReport()
+    for kept in read_lines(settings.rejects_file):
+        if isinstance(kept, bytes):
+            report.unreadable += 1
+        elif isinstance(_make(kept, settings), Message):
             report.published += 1
         else:
             report.still_rejected += 1
@@ -68,9 +70,11 @@ async def _replay(settings: GatewaySettings, queue: PublishingQueue) -> ReplayRe
     kept_again = RejectsFile(settings.rejects_file, settings.rejects_max_bytes)
     try:
         for aside in put_aside(settings.rejects_file):
-            rejects = iter(read_rejects(aside))
-            while some := list(islice(rejects, _AT_ONCE)):
-                made = [(reject, _make(reject, settings)) for reject in some]
+            lines = read_lines(aside)
+            unreadable: list[bytes] = []
+            while some := list(islice(lines, _AT_ONCE)):
+                unreadable += [line for line in some if isinstance(line, bytes)]
+                made = [(reject, _make(reject, settings)) for reject in some if isinstance(reject, Reject)]
                 messages = [message for _, message in made if isinstance(message, Message)]
                 if messages:
                     await queue.publish(messages)
@@ -80,7 +84,7 @@ async def _replay(settings: GatewaySettings, queue: PublishingQueue) -> ReplayRe
                     kept_again.add(bad)
                 report.published += len(messages)
                 report.still_rejected += len(bad)
-            if unreadable := read_unreadable(aside):
+            if unreadable:
                 keep_unreadable(settings.rejects_file, unreadable)
                 report.unreadable += len(unreadable)
             aside.unlink()  # each line is somewhere else by now, durably

@@ -1,6 +1,7 @@
 """The list of `make mutations` fits the code, so that its long run does not end before it has begun."""
 
 import pytest
+
 from mutation_check import MUTATIONS, is_in_place
 from mutations.mutation import Mutation
 

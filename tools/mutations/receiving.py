@@ -145,7 +145,7 @@ RECEIVING = (
     Mutation(
         "a rejected event is on the disk before it is told",
         "gateway/rejects.py",
-        "        os.fsync(file)\n",
+        "            os.fsync(file)\n",
         "",
         "tests/faults/power -k rejects",
     ),
