@@ -199,9 +199,10 @@ def test_an_audit_is_right_while_everything_runs(migrated_url: str, database: Da
         queue = ExportQueue(own)
         lease = queue.lease(50, MINUTE)
         ids = [event.id for event in lease.events]
-        queue.mark_exported(ids[:40])
-        queue.set_aside(lease, dict.fromkeys(ids[40:], "x: y"))
-        queue.drop(ids[42:])
+        # Some of each lease, however small: an exporter that keeps up never finds many.
+        queue.mark_exported(ids[2:])
+        queue.set_aside(lease, dict.fromkeys(ids[:2], "x: y"))
+        queue.drop(ids[:1])
 
     def clean(own: Database) -> None:
         ExportQueue(own).prune_exported(datetime.now(UTC), 5)
