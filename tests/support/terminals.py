@@ -69,7 +69,7 @@ def at_terminal(shell: Shell, *arguments: str, when: Callable[[str], bool] | Non
                 if not more:
                     break
                 screen += more
-            if when is not None and when(screen.decode(errors="replace")) and time.monotonic() >= typing_at:
+            if when is not None and time.monotonic() >= typing_at and when(screen.decode(errors="replace")):
                 os.write(ours, answer.encode())
                 # Python may be just about to read and miss a Ctrl-C; a person presses it again.
                 typing_at = time.monotonic() + 5 if answer == CTRL_C else float("inf")

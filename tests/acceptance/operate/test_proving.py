@@ -167,15 +167,19 @@ def test_ctrl_c_ends_a_command_that_waits_and_leaves_nothing_half_done(shell: Sh
     if not database.is_sqlite:
         holder.exec_driver_sql("LOCK TABLE telemetry_events_export_queue IN SHARE MODE")
 
+    # SQLite waits where Python cannot be interrupted, until it gets the lock.
+    release = threading.Timer(2, holder.rollback)
+
     def waits(screen: str) -> bool:
         if "0/3" not in screen:
             return False
-        # SQLite waits where Python cannot be interrupted, until it gets the lock.
-        threading.Timer(2, holder.rollback).start()
+        if release.ident is None:
+            release.start()
         return True
 
     seen = at_terminal(shell, "queue", "retry", when=waits)
     assert (seen.code, "Traceback" in seen.screen) == (130, False)
+    release.join()
     holder.close()
     assert queue.counts().delayed == 3
     assert shell.telemetry("queue", "retry").out.strip() == "3 due now"
