@@ -7,6 +7,7 @@ from gateway.errors import (
     DeduplicationError,
     DrainingError,
     GatewayServiceError,
+    InvalidServiceTokensError,
     InvalidStreamError,
     ListenError,
     OverLimitError,
@@ -23,6 +24,7 @@ from gateway.metrics import GatewayMetrics
 from gateway.rejects import Reject, read_rejects
 from gateway.replay import ReplayReport, replay_rejects
 from gateway.server import GatewayServer, serve
+from gateway.service_tokens import ServiceTokensFile
 from gateway.settings import GatewaySettings, SinkKind
 from gateway.sinks import JsonlSink, Message, Rotation, Sink, StdoutSink
 
@@ -37,6 +39,7 @@ __all__ = [
     "GatewayServer",
     "GatewayServiceError",
     "GatewaySettings",
+    "InvalidServiceTokensError",
     "InvalidStreamError",
     "JsonlSink",
     "LicenseCheck",
@@ -48,6 +51,7 @@ __all__ = [
     "RejectsError",
     "ReplayReport",
     "Rotation",
+    "ServiceTokensFile",
     "SilentStreamError",
     "Sink",
     "SinkBrokenError",

@@ -2,7 +2,7 @@
 
 import time
 
-from gateway.auth import AnyOf, Authenticator, StaticTokens
+from gateway.auth import AnyOf, Authenticator
 from gateway.authority import Authority
 from gateway.deduplication import DeduplicationWindow
 from gateway.errors import GatewayServiceError, SinkError
@@ -10,6 +10,7 @@ from gateway.introspection import Introspection
 from gateway.jwts import JwtRules, Jwts
 from gateway.metrics import GatewayMetrics
 from gateway.publishing import PublishingQueue
+from gateway.service_tokens import ServiceTokensFile
 from gateway.settings import GatewaySettings, SinkKind
 from gateway.sinks import JsonlSink, Rotation, Sink, StdoutSink
 from gateway.sinks.plugin import load_sink
@@ -75,8 +76,8 @@ def recovered_queue(settings: GatewaySettings, sink: Sink, metrics: GatewayMetri
 def make_authenticator(settings: GatewaySettings) -> Authenticator | None:
     """Returns what tells managed services; None when nothing is set up."""
     authenticators: list[Authenticator] = []
-    if (tokens := settings.service_tokens()) is not None:
-        authenticators.append(StaticTokens(tokens))
+    if settings.service_tokens_file is not None:
+        authenticators.append(ServiceTokensFile(settings.service_tokens_file))
     if settings.jwt_jwks_url and settings.jwt_issuer and settings.jwt_audience:
         rules = JwtRules(
             settings.jwt_jwks_url, settings.jwt_issuer, settings.jwt_audience, settings.token_service_claim

@@ -27,6 +27,10 @@ class RejectsError(GatewayServiceError):
     """Rejected events could not be kept, or what is kept cannot be read."""
 
 
+class InvalidServiceTokensError(GatewayServiceError, InvalidInputError):
+    """The file of managed services' tokens breaks its format; says nothing that stands there."""
+
+
 class ListenError(GatewayServiceError):
     """The gateway could not listen at its address."""
 

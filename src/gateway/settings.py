@@ -1,8 +1,7 @@
 """The gateway's settings, from the environment or from arguments."""
 
 import ssl
-import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from enum import Enum
 from pathlib import Path
@@ -12,6 +11,8 @@ from urllib.parse import urlsplit
 from annotated_types import Ge, Gt, Le
 from pydantic import AfterValidator, Field, SecretStr
 
+from gateway.errors import InvalidServiceTokensError
+from gateway.service_tokens import read_service_tokens
 from telemetry.listening import ListenAddress, certificate_problem, is_loopback, split_listen_address
 from telemetry.settings import Duration, EnvironmentSettings
 
@@ -159,8 +160,8 @@ class GatewaySettings(EnvironmentSettings):
     service_tokens_file: Path | None = Field(
         None,
         validation_alias=f"{_PREFIX}SERVICE_TOKENS_FILE",
-        description='TOML file of managed services\' tokens, a line each: `my-service = "token"`. '
-        "None: managed services are refused.",
+        description='TOML file of managed services\' tokens, a line each: `my-service = "token"`; '
+        "read again when it changes. None: managed services are refused.",
     )
     jwt_jwks_url: AuthorityUrl | None = Field(
         None,
@@ -278,7 +279,10 @@ class GatewaySettings(EnvironmentSettings):
                 yield field, f"there is no file {path}"
         yield from self._certificate_faults()
         if self.service_tokens_file is not None and self.service_tokens_file.is_file():
-            yield from self._tokens_faults(self.service_tokens_file)
+            try:
+                read_service_tokens(self.service_tokens_file)
+            except InvalidServiceTokensError as error:
+                yield "service_tokens_file", str(error)
 
     def _certificate_faults(self) -> Iterator[tuple[str, str]]:
         # gRPC would only say that it cannot listen.
@@ -305,14 +309,6 @@ class GatewaySettings(EnvironmentSettings):
                 together = ", ".join(self.variable_of(field) for field in fields)
                 yield from ((field, f"is missing; these go together: {together}") for field in missing)
 
-    @staticmethod
-    def _tokens_faults(path: Path) -> Iterator[tuple[str, str]]:
-        # The file holds secrets, so nothing of it is repeated.
-        try:
-            _read_tokens(path)
-        except (OSError, ValueError):
-            yield "service_tokens_file", f'{path} must be TOML with a line for each service: my-service = "token"'
-
     @property
     def listens_on_loopback(self) -> bool:
         """Whether only this machine can connect."""
@@ -322,14 +318,3 @@ class GatewaySettings(EnvironmentSettings):
     def nats_servers(self) -> Sequence[str]:
         """The URLs of NATS."""
         return [server.strip() for server in self.nats_url.split(",")]
-
-    def service_tokens(self) -> Mapping[str, str] | None:
-        """Returns the managed services' tokens, by service id; None when no file is set."""
-        return None if self.service_tokens_file is None else _read_tokens(self.service_tokens_file)
-
-
-def _read_tokens(path: Path) -> Mapping[str, str]:
-    tokens = tomllib.loads(path.read_text(encoding="utf-8"))
-    if not all(isinstance(token, str) and token for token in tokens.values()):
-        raise ValueError("not a table of texts")
-    return tokens

@@ -17,7 +17,7 @@ from ingest.health import Health
 from ingest.limits import AddressLimit
 from ingest.metrics import GraphQLMetrics
 from ingest.settings import IngestSettings
-from ingest.tokens import TokensAuthenticator, read_tokens
+from ingest.tokens import TokensFile
 from recorder import AsyncRecorder, Recorder
 from recorder.database import Database, create_database_engine
 from recorder.queue_reading import QueueReading
@@ -117,7 +117,7 @@ def _make_recorder(settings: IngestSettings, database: Database) -> AsyncRecorde
 
 
 def _make_authenticator(settings: IngestSettings) -> Authenticator:
-    return Nobody() if settings.tokens_file is None else TokensAuthenticator(read_tokens(settings.tokens_file))
+    return Nobody() if settings.tokens_file is None else TokensFile(settings.tokens_file)
 
 
 def _for_browsers(app: App, origins: Sequence[str]) -> App:

@@ -73,7 +73,8 @@ class IngestSettings(RecorderSettings):
     tokens_file: Annotated[Path, AfterValidator(_check_tokens)] | None = Field(
         None,
         validation_alias=f"{_PREFIX}TOKENS_FILE",
-        description="TOML file of the tokens that callers may show, by their hashes; see `telemetry ingest token`.",
+        description="TOML file of the tokens that callers may show, by their hashes; see `telemetry ingest token`. "
+        "Read again when it changes.",
     )
     anonymous: bool = Field(
         False,  # noqa: FBT003 - the default of a field

@@ -21,6 +21,7 @@ from starlette.requests import HTTPConnection
 from ingest.auth import Caller
 from ingest.errors import InvalidCredentialsError, InvalidTokensError
 from telemetry.reviewed_file import ReviewedTable, read_tables
+from telemetry.watched_file import WatchedFile
 
 _FIELDS: Final = frozenset({"sha256", "user_id", "site_admin", "note"})
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
@@ -134,3 +135,21 @@ class TokensAuthenticator:
         if caller is None:
             raise InvalidCredentialsError("the token is not known here")
         return caller
+
+
+class TokensFile:
+    """Tells callers by the tokens of a file, as it is when they are shown.
+
+    Args:
+        path: The file. Once it is changed, new tokens pass and those taken out do not, without a restart.
+
+    Raises:
+        InvalidTokensError: It cannot be read, or breaks its format.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._tokens = WatchedFile(path, lambda file: TokensAuthenticator(read_tokens(file)))
+
+    async def authenticate(self, token: str | None, request: HTTPConnection) -> Caller | None:
+        """Returns who shows the token: see `Authenticator`."""
+        return await self._tokens.content().authenticate(token, request)

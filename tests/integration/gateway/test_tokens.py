@@ -365,5 +365,18 @@ def test_several_authenticators(tmp_path: Path, authority: TestAuthority) -> Non
         assert send(channel, [event()], SERVICE, token="opaque").code is grpc.StatusCode.UNAVAILABLE
 
 
+def test_listed_tokens_are_given_and_taken_without_a_restart(tmp_path: Path) -> None:
+    tokens = tmp_path / "tokens.toml"
+    tokens.write_text('billing = "first"\n')
+    with running_gateway(tmp_path, service_tokens_file=tokens) as gateway, gateway.channel() as channel:
+        assert send(channel, [event()], SERVICE, token="first").code is grpc.StatusCode.OK
+        assert send(channel, [event()], SERVICE, token="second").code is grpc.StatusCode.PERMISSION_DENIED
+        tokens.write_text('billing = "second" # first was leaked\n')
+        assert send(channel, [event()], SERVICE, token="first").code is grpc.StatusCode.PERMISSION_DENIED
+        assert send(channel, [event()], SERVICE, token="second").code is grpc.StatusCode.OK
+        tokens.write_text('billing = "SECRET')
+        assert send(channel, [event()], SERVICE, token="second").code is grpc.StatusCode.OK
+
+
 def _run(work: Any) -> Any:
     return asyncio.run(work)

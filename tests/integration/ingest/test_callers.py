@@ -95,6 +95,20 @@ def test_the_built_in_hook_knows_the_tokens_of_its_file(database: Database, tmp_
     assert event.user.user_id == 1
 
 
+def test_tokens_are_given_and_taken_without_a_restart(database: Database, tmp_path: Path) -> None:
+    file = tmp_path / "tokens.toml"
+    file.write_text(tokens_entry("first", user_id=1, site_admin=False, note=""))
+    first, second = {"authorization": "token first"}, {"authorization": "token second"}
+    with ingest_client(database, anonymous=False, tokens_file=file) as client:
+        assert client.record(client_event(), headers=first).json() == RECORDED
+        assert client.record(client_event(), headers=second).status_code == 401
+        file.write_text(tokens_entry("second", user_id=22, site_admin=False, note=""))
+        assert client.record(client_event(), headers=first).status_code == 401
+        assert client.record(client_event(), headers=second).json() == RECORDED
+        file.write_text("")  # nobody, from now on
+        assert client.record(client_event(), headers=second).status_code == 401
+
+
 class Sessions:
     """A host's hook that knows callers by a session."""
 

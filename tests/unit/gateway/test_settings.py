@@ -22,7 +22,7 @@ def test_defaults_are_good() -> None:
     settings = GatewaySettings.load()
 
     assert settings.listens_on_loopback
-    assert settings.service_tokens() is None
+    assert settings.service_tokens_file is None
 
 
 def test_the_environment_is_read_and_arguments_win(monkeypatch: pytest.MonkeyPatch) -> None:

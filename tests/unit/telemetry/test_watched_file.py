@@ -1,0 +1,115 @@
+"""Files that are read again when somebody has changed them."""
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from telemetry.watched_file import WatchedFile
+
+
+class Numbers:
+    """Reads files, and knows which it read."""
+
+    def __init__(self) -> None:
+        self.read: list[Path] = []
+
+    def __call__(self, path: Path) -> int:
+        self.read.append(path)
+        return number(path)
+
+
+def number(path: Path) -> int:
+    text = path.read_text()
+    if not text.isdecimal():
+        raise ValueError("must be a number")
+    return int(text)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "number"
+    path.write_text("1")
+    return path
+
+
+def replace(path: Path, text: str) -> None:
+    """Replaces a file as tools do that let nobody see a part of it."""
+    new = path.with_suffix(".new")
+    new.write_text(text)
+    new.replace(path)
+
+
+def test_a_file_is_read_once_until_it_changes(file: Path) -> None:
+    numbers = Numbers()
+    watched = WatchedFile(file, numbers)
+    assert [watched.content() for _ in range(3)] == [1, 1, 1]
+    assert numbers.read == [file]
+    replace(file, "2")
+    with capture_logs() as logs:
+        assert [watched.content() for _ in range(3)] == [2, 2, 2]
+    assert len(numbers.read) == 2
+    assert [(line["event"], line["file"]) for line in logs] == [("changed file read again", str(file))]
+
+
+def test_a_file_of_the_same_size_written_in_place_is_seen(file: Path) -> None:
+    watched = WatchedFile(file, number)
+    file.write_text("2")
+    os.utime(file, ns=(0, 0))
+    assert watched.content() == 2
+
+
+def test_a_link_that_points_elsewhere_is_seen(tmp_path: Path, file: Path) -> None:
+    other = tmp_path / "other"
+    other.write_text("2")
+    os.utime(other, ns=(file.stat().st_atime_ns, file.stat().st_mtime_ns))
+    link = tmp_path / "link"  # as Kubernetes keeps a secret
+    link.symlink_to(file)
+    watched = WatchedFile(link, number)
+    link.unlink()
+    link.symlink_to(other)
+    assert watched.content() == 2
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_what_cannot_be_used_is_said_once_and_the_former_version_holds(file: Path, gone: bool) -> None:
+    watched = WatchedFile(file, number)
+    if gone:
+        file.unlink()
+    else:
+        replace(file, "SECRET")
+    with capture_logs() as logs:
+        assert [watched.content() for _ in range(3)] == [1, 1, 1]
+    (line,) = logs
+    assert (line["event"], line["log_level"]) == ("changed file cannot be used, its former version holds", "error")
+    assert (str(file) in line["problem"]) if gone else (line["problem"] == "must be a number")
+    replace(file, "3")
+    assert watched.content() == 3
+
+
+def test_what_cannot_be_used_at_the_start_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        WatchedFile(tmp_path / "none", number)
+
+
+def test_threads_read_a_change_once(file: Path) -> None:
+    numbers = Numbers()
+    watched = WatchedFile(file, numbers)
+    replace(file, "2")
+    start = threading.Barrier(8)
+    seen: list[int] = []
+
+    def look() -> None:
+        start.wait(10)
+        seen.append(watched.content())
+
+    threads = [threading.Thread(target=look) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert len(numbers.read) == 2
+    assert set(seen) <= {1, 2}  # who comes while another reads is not held up
+    assert watched.content() == 2
