@@ -13,6 +13,7 @@ from grpc_reflection.v1alpha import reflection  # type: ignore[import-untyped]
 
 from gateway.assembly import make_authenticator, make_sink, recovered_queue
 from gateway.auth import Authenticator
+from gateway.certificates import renewed_credentials
 from gateway.errors import ListenError
 from gateway.identification import Identification, LicenseCheck
 from gateway.intake import Intake
@@ -152,12 +153,7 @@ class GatewayServer:
         settings = self._settings
         if settings.tls_cert_file is None or settings.tls_key_file is None:
             return int(server.add_insecure_port(settings.listen_addr))
-        client_ca = None if settings.tls_client_ca_file is None else settings.tls_client_ca_file.read_bytes()
-        credentials = grpc.ssl_server_credentials(
-            [(settings.tls_key_file.read_bytes(), settings.tls_cert_file.read_bytes())],
-            root_certificates=client_ca,
-            require_client_auth=client_ca is not None,
-        )
+        credentials = renewed_credentials(settings.tls_cert_file, settings.tls_key_file, settings.tls_client_ca_file)
         return int(server.add_secure_port(settings.listen_addr, credentials))
 
 

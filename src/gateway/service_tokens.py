@@ -6,7 +6,7 @@ from pathlib import Path
 
 from gateway.auth import StaticTokens
 from gateway.errors import InvalidServiceTokensError
-from telemetry.watched_file import WatchedFile
+from telemetry.watched_files import WatchedFiles
 
 
 def read_service_tokens(path: Path) -> Mapping[str, str]:
@@ -36,7 +36,7 @@ class ServiceTokensFile:
     """
 
     def __init__(self, path: Path) -> None:
-        self._tokens = WatchedFile(path, lambda file: StaticTokens(read_service_tokens(file)))
+        self._tokens = WatchedFiles([path], lambda: StaticTokens(read_service_tokens(path)))
 
     async def authenticate(self, token: str, service_id: str) -> None:
         """Returns when the token is this service's: see `Authenticator`."""

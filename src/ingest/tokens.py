@@ -21,7 +21,7 @@ from starlette.requests import HTTPConnection
 from ingest.auth import Caller
 from ingest.errors import InvalidCredentialsError, InvalidTokensError
 from telemetry.reviewed_file import ReviewedTable, read_tables
-from telemetry.watched_file import WatchedFile
+from telemetry.watched_files import WatchedFiles
 
 _FIELDS: Final = frozenset({"sha256", "user_id", "site_admin", "note"})
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
@@ -148,7 +148,7 @@ class TokensFile:
     """
 
     def __init__(self, path: Path) -> None:
-        self._tokens = WatchedFile(path, lambda file: TokensAuthenticator(read_tokens(file)))
+        self._tokens = WatchedFiles([path], lambda: TokensAuthenticator(read_tokens(path)))
 
     async def authenticate(self, token: str | None, request: HTTPConnection) -> Caller | None:
         """Returns who shows the token: see `Authenticator`."""

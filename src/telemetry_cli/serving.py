@@ -4,6 +4,7 @@ import contextlib
 import logging
 import signal
 import socket
+import ssl
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,13 +16,15 @@ import uvicorn
 
 from telemetry import TelemetryError
 from telemetry.asgi import App
-from telemetry.listening import join_listen_address, split_listen_address
+from telemetry.listening import certificate_problem, join_listen_address, split_listen_address
+from telemetry.watched_files import WatchedFiles
 from telemetry_cli.http_protocol import forgiving_protocol
 from telemetry_cli.limited_connections import limited_protocol
 from telemetry_cli.output import err
 from telemetry_cli.timed_http import timed_protocol
 
 _STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+_MakeContext = Callable[[], ssl.SSLContext]
 _log = structlog.get_logger("telemetry_cli.serving")
 
 
@@ -37,7 +40,7 @@ class Serving:
         drain_timeout: How long a signal waits for requests to end.
         head_timeout: How long a request's line and headers may take.
         max_connections: Connections past this number are answered 503; None: any number.
-        certificate: PEM files of the certificate's chain and of its key; None: plain text.
+        certificate: PEM files of the certificate's chain and of its key, followed as they change; None: plain text.
         trusted_proxies: Addresses whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
     """
 
@@ -109,7 +112,30 @@ def _config(app: App, serving: Serving) -> uvicorn.Config:
         timeout_graceful_shutdown=max(1, round(serving.drain_timeout.total_seconds())),
         ssl_certfile=certificate,
         ssl_keyfile=key,
+        ssl_context_factory=None if serving.certificate is None else _renewed(*serving.certificate),
     )
+
+
+def _renewed(certificate: Path, key: Path) -> Callable[[uvicorn.Config, _MakeContext], ssl.SSLContext]:
+    """Returns what makes a context that follows the files: each handshake is made with what stands in them then."""
+
+    def make(_config: uvicorn.Config, context_of_files: _MakeContext) -> ssl.SSLContext:
+        def read() -> ssl.SSLContext:
+            problem = certificate_problem(certificate, key)
+            if problem is not None:
+                raise ValueError(f"{certificate}: {problem}")
+            return context_of_files()
+
+        files = WatchedFiles([certificate, key], read)
+
+        def use_the_newest(connection: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
+            connection.context = files.content()
+
+        context = files.content()
+        context.sni_callback = use_the_newest  # called at every handshake, with a name or without
+        return context
+
+    return make
 
 
 class _Server(uvicorn.Server):

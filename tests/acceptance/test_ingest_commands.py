@@ -4,6 +4,7 @@ import json
 import re
 import signal
 import socket
+import ssl
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -124,10 +125,21 @@ def test_nothing_that_a_client_sent_is_logged(shell: Shell) -> None:
     assert "127.0.0.1:" not in err.replace(url.removeprefix("http://"), "")
 
 
-def test_tls_is_spoken_where_there_is_a_certificate(shell: Shell, tmp_path: Path) -> None:
-    certificate, key = CertificateAuthority(tmp_path).issue("localhost")
+def test_tls_is_spoken_where_there_is_a_certificate_which_may_be_renewed(shell: Shell, tmp_path: Path) -> None:
+    first, second = CertificateAuthority(tmp_path, "first"), CertificateAuthority(tmp_path, "second")
+    certificate, key = first.issue("localhost")
     shell.environment |= {"TELEMETRY_INGEST_TLS_CERT_FILE": str(certificate), "TELEMETRY_INGEST_TLS_KEY_FILE": str(key)}
+
+    def post(url: str, authority: CertificateAuthority) -> object:
+        trusted = ssl.create_default_context(cafile=str(authority.file))
+        return httpx2.post(url.replace("http://", "https://") + PATH, json=body(), timeout=60, verify=trusted).json()
+
     with shell.ingest("--anonymous") as url:
-        secure = url.replace("http://", "https://")
-        answer = httpx2.post(secure + PATH, json=body(), timeout=60, verify=False)
-        assert answer.json() == RECORDED
+        assert post(url, first) == RECORDED
+        new_certificate, new_key = second.issue("renewed")
+        new_certificate.replace(certificate)  # and not yet its key
+        assert post(url, first) == RECORDED
+        new_key.replace(key)
+        assert post(url, second) == RECORDED
+        with pytest.raises(httpx2.ConnectError):
+            post(url, first)

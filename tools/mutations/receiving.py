@@ -242,6 +242,20 @@ RECEIVING = (
         "tests/unit/gateway/test_small_parts.py tests/integration/gateway/test_tokens.py -k 'nobody_to_ask or several'",
     ),
     Mutation(
+        "a token taken out of its file stops passing, without a restart",
+        "telemetry/watched_files.py",
+        "            self._content = self._read()\n        except",
+        "            self._read()\n        except",
+        f"{_TOKENS} -k listed",
+    ),
+    Mutation(
+        "an authority of clients taken out of its file is trusted no longer",
+        "gateway/certificates.py",
+        "files.content(), files.content, ",
+        "files.content(), lambda now=files.content(): now, ",
+        f"{_TOKENS} -k without_a_restart",
+    ),
+    Mutation(
         "license keys are checked",
         "gateway/identification.py",
         "if not await self._license_check.is_valid(licensed.license_key, licensed.instance_id):",

@@ -319,6 +319,35 @@ class TestCertificates:
             assert self._send(gateway.address, root, strangers.issue("stranger")) is grpc.StatusCode.UNAVAILABLE
             assert self._send(gateway.address, root) is grpc.StatusCode.UNAVAILABLE
 
+    def test_a_renewed_certificate_is_shown_without_a_restart(
+        self, tmp_path: Path, certificates: CertificateAuthority
+    ) -> None:
+        certificate, key = certificates.issue("server")
+        renewing = CertificateAuthority(tmp_path, "renewing")
+        with running_gateway(tmp_path, tls_cert_file=certificate, tls_key_file=key) as gateway:
+            assert self._send(gateway.address, certificates.file) is grpc.StatusCode.OK
+            new_certificate, new_key = renewing.issue("renewed")
+            new_certificate.replace(certificate)  # and not yet its key
+            assert self._send(gateway.address, certificates.file) is grpc.StatusCode.OK
+            new_key.replace(key)
+            assert self._send(gateway.address, renewing.file) is grpc.StatusCode.OK
+            assert self._send(gateway.address, certificates.file) is grpc.StatusCode.UNAVAILABLE
+
+    def test_authorities_of_clients_are_changed_without_a_restart(
+        self, tmp_path: Path, certificates: CertificateAuthority
+    ) -> None:
+        certificate, key = certificates.issue("server")
+        clients, others = CertificateAuthority(tmp_path, "clients"), CertificateAuthority(tmp_path, "others")
+        friend, stranger = clients.issue("friend"), others.issue("stranger")
+        with running_gateway(
+            tmp_path, tls_cert_file=certificate, tls_key_file=key, tls_client_ca_file=clients.file
+        ) as gateway:
+            assert self._send(gateway.address, certificates.file, friend) is grpc.StatusCode.OK
+            others.file.replace(clients.file)
+            assert self._send(gateway.address, certificates.file, friend) is grpc.StatusCode.UNAVAILABLE
+            assert self._send(gateway.address, certificates.file, stranger) is grpc.StatusCode.OK
+            assert self._send(gateway.address, certificates.file) is grpc.StatusCode.UNAVAILABLE
+
 
 class Licenses:
     async def is_valid(self, license_key: str, instance_id: str) -> bool:

@@ -7,18 +7,19 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from telemetry.watched_file import WatchedFile
+from telemetry.watched_files import WatchedFiles
 
 
 class Numbers:
-    """Reads files, and knows which it read."""
+    """Reads a file, and knows how often it did."""
 
-    def __init__(self) -> None:
-        self.read: list[Path] = []
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.reads = 0
 
-    def __call__(self, path: Path) -> int:
-        self.read.append(path)
-        return number(path)
+    def __call__(self) -> int:
+        self.reads += 1
+        return number(self._path)
 
 
 def number(path: Path) -> int:
@@ -43,19 +44,19 @@ def replace(path: Path, text: str) -> None:
 
 
 def test_a_file_is_read_once_until_it_changes(file: Path) -> None:
-    numbers = Numbers()
-    watched = WatchedFile(file, numbers)
+    numbers = Numbers(file)
+    watched = WatchedFiles([file], numbers)
     assert [watched.content() for _ in range(3)] == [1, 1, 1]
-    assert numbers.read == [file]
+    assert numbers.reads == 1
     replace(file, "2")
     with capture_logs() as logs:
         assert [watched.content() for _ in range(3)] == [2, 2, 2]
-    assert len(numbers.read) == 2
-    assert [(line["event"], line["file"]) for line in logs] == [("changed file read again", str(file))]
+    assert numbers.reads == 2
+    assert [(line["event"], line["files"]) for line in logs] == [("changed file read again", str(file))]
 
 
 def test_a_file_of_the_same_size_written_in_place_is_seen(file: Path) -> None:
-    watched = WatchedFile(file, number)
+    watched = WatchedFiles([file], lambda: number(file))
     file.write_text("2")
     os.utime(file, ns=(0, 0))
     assert watched.content() == 2
@@ -67,7 +68,7 @@ def test_a_link_that_points_elsewhere_is_seen(tmp_path: Path, file: Path) -> Non
     os.utime(other, ns=(file.stat().st_atime_ns, file.stat().st_mtime_ns))
     link = tmp_path / "link"  # as Kubernetes keeps a secret
     link.symlink_to(file)
-    watched = WatchedFile(link, number)
+    watched = WatchedFiles([link], lambda: number(link))
     link.unlink()
     link.symlink_to(other)
     assert watched.content() == 2
@@ -75,7 +76,7 @@ def test_a_link_that_points_elsewhere_is_seen(tmp_path: Path, file: Path) -> Non
 
 @pytest.mark.parametrize("gone", [False, True])
 def test_what_cannot_be_used_is_said_once_and_the_former_version_holds(file: Path, gone: bool) -> None:
-    watched = WatchedFile(file, number)
+    watched = WatchedFiles([file], lambda: number(file))
     if gone:
         file.unlink()
     else:
@@ -89,14 +90,33 @@ def test_what_cannot_be_used_is_said_once_and_the_former_version_holds(file: Pat
     assert watched.content() == 3
 
 
+def test_files_that_belong_together_are_read_together(tmp_path: Path, file: Path) -> None:
+    other = tmp_path / "other"
+    other.write_text("1")
+
+    def pair() -> int:
+        if number(file) != number(other):
+            raise ValueError("must be equal")
+        return number(file)
+
+    watched = WatchedFiles([file, other], pair)
+    replace(file, "2")
+    with capture_logs() as logs:
+        assert watched.content() == 1
+        replace(other, "2")
+        assert watched.content() == 2
+    assert [line["log_level"] for line in logs] == ["error", "info"]
+    assert logs[0]["files"] == f"{file}, {other}"
+
+
 def test_what_cannot_be_used_at_the_start_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        WatchedFile(tmp_path / "none", number)
+        WatchedFiles([tmp_path / "none"], lambda: number(tmp_path / "none"))
 
 
 def test_threads_read_a_change_once(file: Path) -> None:
-    numbers = Numbers()
-    watched = WatchedFile(file, numbers)
+    numbers = Numbers(file)
+    watched = WatchedFiles([file], numbers)
     replace(file, "2")
     start = threading.Barrier(8)
     seen: list[int] = []
@@ -110,6 +130,6 @@ def test_threads_read_a_change_once(file: Path) -> None:
         thread.start()
     for thread in threads:
         thread.join(10)
-    assert len(numbers.read) == 2
+    assert numbers.reads == 2
     assert set(seen) <= {1, 2}  # who comes while another reads is not held up
     assert watched.content() == 2
