@@ -9,10 +9,10 @@ from annotated_types import Ge, Le
 from pydantic import Field, SecretStr
 
 from recorder.settings import DatabaseSettings
+from telemetry.certificates import certificate_problem
 from telemetry.listening import (
     ListenAddress,
     ProxyAddresses,
-    certificate_problem,
     is_loopback,
     split_list,
     split_listen_address,

@@ -1,7 +1,7 @@
 """The channel to a gateway, and one stream of events over it."""
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -13,8 +13,10 @@ from export.credentials import TokenSource, token_source
 from export.errors import CredentialsError, FailureKind, GatewayError
 from export.settings import ExporterSettings
 from recorder.forks import Forkable
+from telemetry.certificates import check_files
 from telemetry.v1 import telemetrygateway_pb2 as pb
 from telemetry.v1.telemetrygateway_pb2_grpc import TelemeteryGatewayServiceStub
+from telemetry.watched_files import WatchedFiles
 
 _MAX_TEXT: Final = 300
 _OPTIONS: Final = (
@@ -74,7 +76,8 @@ class GatewayClient(Forkable):
         address: Where it listens.
         identifier: Who is sending.
         deadline: The longest that a stream may take.
-        channel_credentials: TLS; None for plain text.
+        channel_credentials: Gives what TLS is spoken with: asked before each call, so that renewed certificates are
+            used from the next one on. None for plain text.
         tokens: Where bearer tokens come from; None sends none.
         secrets: Texts that are masked in what the gateway says.
     """
@@ -85,7 +88,7 @@ class GatewayClient(Forkable):
         identifier: pb.Identifier,
         *,
         deadline: timedelta,
-        channel_credentials: grpc.ChannelCredentials | None,
+        channel_credentials: Callable[[], grpc.ChannelCredentials] | None,
         tokens: TokenSource | None = None,
         secrets: Iterable[str] = (),
     ) -> None:
@@ -101,6 +104,7 @@ class GatewayClient(Forkable):
         self._secrets = tuple(secrets)
         self._lock = threading.Lock()
         self._channel: grpc.Channel | None = None
+        self._opened_with: grpc.ChannelCredentials | None = None
 
     @classmethod
     def from_settings(cls, settings: ExporterSettings) -> "GatewayClient":
@@ -177,14 +181,15 @@ class GatewayClient(Forkable):
         return _Credentials(self._tokens, self._secrets)
 
     def _open_channel(self) -> grpc.Channel:
+        credentials = None if self._channel_credentials is None else self._channel_credentials()
         with self._lock:
-            if self._channel is None:
-                if self._channel_credentials is None:
+            if self._channel is None or credentials is not self._opened_with:
+                # A former channel is not closed here: calls of other threads end on it, then it goes.
+                self._opened_with = credentials
+                if credentials is None:
                     self._channel = grpc.insecure_channel(self._address.target, options=_PLAIN_TEXT_OPTIONS)
                 else:
-                    self._channel = grpc.secure_channel(
-                        self._address.target, self._channel_credentials, options=_OPTIONS
-                    )
+                    self._channel = grpc.secure_channel(self._address.target, credentials, options=_OPTIONS)
             return self._channel
 
 
@@ -255,12 +260,17 @@ def _token(tokens: TokenSource) -> str:
     raise GatewayError("CREDENTIALS", FailureKind.REFUSED, problem)
 
 
-def _channel_credentials(settings: ExporterSettings) -> grpc.ChannelCredentials:
-    return grpc.ssl_channel_credentials(
-        root_certificates=_read(settings.tls_ca_file),
-        private_key=_read(settings.tls_key_file),
-        certificate_chain=_read(settings.tls_cert_file),
-    )
+def _channel_credentials(settings: ExporterSettings) -> Callable[[], grpc.ChannelCredentials]:
+    """Returns what gives the credentials that stand in the settings' files now."""
+    ca, certificate, key = settings.tls_ca_file, settings.tls_cert_file, settings.tls_key_file
+
+    def read() -> grpc.ChannelCredentials:
+        check_files(authorities=ca, certificate=certificate, key=key)
+        return grpc.ssl_channel_credentials(
+            root_certificates=_read(ca), private_key=_read(key), certificate_chain=_read(certificate)
+        )
+
+    return WatchedFiles([file for file in (ca, certificate, key) if file is not None], read).content
 
 
 def _read(path: Path | None) -> bytes | None:

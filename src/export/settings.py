@@ -1,6 +1,5 @@
 """The exporter's settings, from the environment or from arguments."""
 
-import ssl
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -13,6 +12,7 @@ from pydantic import AfterValidator, Field, SecretStr
 from export.address import GatewayAddress, parse_gateway_address
 from export.bearer_token import check_token
 from recorder.settings import DatabaseSettings
+from telemetry.certificates import authorities_problem, certificate_problem
 from telemetry.listening import ListenAddress
 from telemetry.settings import Duration, PositiveDuration
 from telemetry.v1 import telemetrygateway_pb2 as pb
@@ -196,29 +196,13 @@ class ExporterSettings(DatabaseSettings):
                 yield "export_addr", "a license key never travels over plain http:// to another machine; use https://"
 
     def _certificate_faults(self) -> Iterator[tuple[str, str]]:
-        missing = False
-        for field in ("tls_ca_file", "tls_cert_file", "tls_key_file"):
-            path: Path | None = getattr(self, field)
-            if path is not None and not path.is_file():
-                yield field, f"there is no file {path}"
-                missing = True
-        if (self.tls_cert_file is None) != (self.tls_key_file is None):
+        if self.tls_ca_file is not None and (problem := authorities_problem(self.tls_ca_file)):
+            yield "tls_ca_file", problem
+        certificate, key = self.tls_cert_file, self.tls_key_file
+        if (certificate is None) != (key is None):
             yield "tls_cert_file", f"needs {_PREFIX}TLS_KEY_FILE, and the other way round"
-            missing = True
-        if missing:
-            return
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        if self.tls_ca_file is not None:
-            try:
-                context.load_verify_locations(cafile=self.tls_ca_file)
-            except OSError:  # ssl.SSLError is one
-                yield "tls_ca_file", f"{self.tls_ca_file} holds no readable PEM certificate"
-        if self.tls_cert_file is not None:
-            try:
-                # The password keeps a locked key from asking for one on the terminal.
-                context.load_cert_chain(self.tls_cert_file, self.tls_key_file, password="")
-            except OSError:
-                yield "tls_cert_file", "the certificate and the key do not fit each other, or are no unlocked PEM files"
+        elif certificate is not None and key is not None and (problem := certificate_problem(certificate, key)):
+            yield "tls_cert_file", problem
 
     def _identity_faults(self) -> Iterator[tuple[str, str]]:
         if self.service_id is not None and (self.license_key is not None or self.instance_id is not None):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import grpc
 
-from telemetry.listening import certificate_problem
+from telemetry.certificates import check_files
 from telemetry.watched_files import WatchedFiles
 
 
@@ -23,9 +23,7 @@ def renewed_credentials(certificate: Path, key: Path, client_ca: Path | None) ->
     """
 
     def read() -> grpc.ServerCertificateConfiguration:
-        problem = certificate_problem(certificate, key)
-        if problem is not None:
-            raise ValueError(f"{certificate}: {problem}")
+        check_files(authorities=client_ca, certificate=certificate, key=key)
         return grpc.ssl_server_certificate_configuration(
             [(key.read_bytes(), certificate.read_bytes())],
             root_certificates=None if client_ca is None else client_ca.read_bytes(),

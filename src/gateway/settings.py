@@ -1,6 +1,5 @@
 """The gateway's settings, from the environment or from arguments."""
 
-import ssl
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from enum import Enum
@@ -13,7 +12,8 @@ from pydantic import AfterValidator, Field, SecretStr
 
 from gateway.errors import InvalidServiceTokensError
 from gateway.service_tokens import read_service_tokens
-from telemetry.listening import ListenAddress, certificate_problem, is_loopback, split_listen_address
+from telemetry.certificates import authorities_problem, certificate_problem
+from telemetry.listening import ListenAddress, is_loopback, split_listen_address
 from telemetry.settings import Duration, EnvironmentSettings
 
 _PREFIX = "TELEMETRY_GATEWAY_"
@@ -293,11 +293,8 @@ class GatewaySettings(EnvironmentSettings):
                 yield "tls_cert_file", problem
         for field in ("tls_client_ca_file", "authority_ca_file"):
             file: Path | None = getattr(self, field)
-            if file is not None and file.is_file():
-                try:
-                    ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(str(file))
-                except OSError:
-                    yield field, "holds no PEM certificate"
+            if file is not None and file.is_file() and (problem := authorities_problem(file)):
+                yield field, problem
 
     def _authority_faults(self) -> Iterator[tuple[str, str]]:
         for fields in (

@@ -12,10 +12,10 @@ from pydantic import AfterValidator, Field
 from ingest.collection import CollectionPackage, catalog_problem, read_packages
 from ingest.tokens import read_tokens
 from recorder.settings import RecorderSettings
+from telemetry.certificates import certificate_problem
 from telemetry.listening import (
     ListenAddress,
     ProxyAddresses,
-    certificate_problem,
     is_loopback,
     split_list,
     split_listen_address,

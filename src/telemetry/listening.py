@@ -4,8 +4,6 @@
 """
 
 import ipaddress
-import ssl
-from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator
@@ -43,19 +41,6 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def certificate_problem(certificate: Path, key: Path) -> str | None:
-    """Returns what keeps a server from using these PEM files, of a certificate's chain and its key; None: nothing."""
-    for file in (certificate, key):
-        if not file.is_file():
-            return f"there is no file {file}"
-    try:
-        # No passphrase: a key that needs one cannot be used here, and nobody is there to be asked.
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
-    except (OSError, ValueError):
-        return "holds no PEM certificate, or none that the key (without passphrase) fits"
-    return None
 
 
 def _check_proxies(value: str) -> str:

@@ -1,6 +1,5 @@
 """Files that a running service reads again when somebody has changed them."""
 
-import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Generic, TypeVar
@@ -17,7 +16,7 @@ class WatchedFiles(Generic[T]):
 
     A look at the files' times, sizes and inodes tells whether one changed; nothing runs in the background. A version
     that breaks a rule, or a file that is gone, is said once in the log, and what stood there before holds: files that
-    are just being replaced must not shut everybody out. Threads may share one.
+    are just being replaced must not shut everybody out. Threads may share one, and so may forked processes.
 
     Args:
         paths: The files.
@@ -30,29 +29,27 @@ class WatchedFiles(Generic[T]):
     def __init__(self, paths: Sequence[Path], read: Callable[[], T]) -> None:
         self._paths = tuple(paths)
         self._read = read
-        self._lock = threading.Lock()
-        self._seen = self._version()
-        self._content = read()
+        self._held = (self._version(), read())
 
     def content(self) -> T:
         """Returns what stands in the files now, or stood in their last version that could be read."""
-        if self._version() != self._seen:
-            with self._lock:
-                version = self._version()
-                if version != self._seen:
-                    # Noted before the files are read: a change during the reading is seen at the next call.
-                    self._seen = version
-                    self._read_again()
-        return self._content
+        seen, content = self._held
+        # Looked at before the files are read: a change during the reading is seen at the next call. Version and content
+        # are set as one, without a lock: of two threads that read at once, either may be the last.
+        if (version := self._version()) != seen:
+            content = self._read_again(content)
+            self._held = (version, content)
+        return content
 
-    def _read_again(self) -> None:
+    def _read_again(self, former: T) -> T:
         files = ", ".join(map(str, self._paths))
         try:
-            self._content = self._read()
+            content = self._read()
         except (OSError, ValueError) as error:
             _log.error("changed file cannot be used, its former version holds", files=files, problem=str(error))
-        else:
-            _log.info("changed file read again", files=files)
+            return former
+        _log.info("changed file read again", files=files)
+        return content
 
     def _version(self) -> tuple[tuple[int, ...] | None, ...]:
         return tuple(map(_version, self._paths))

@@ -16,7 +16,8 @@ import uvicorn
 
 from telemetry import TelemetryError
 from telemetry.asgi import App
-from telemetry.listening import certificate_problem, join_listen_address, split_listen_address
+from telemetry.certificates import check_files
+from telemetry.listening import join_listen_address, split_listen_address
 from telemetry.watched_files import WatchedFiles
 from telemetry_cli.http_protocol import forgiving_protocol
 from telemetry_cli.limited_connections import limited_protocol
@@ -121,9 +122,7 @@ def _renewed(certificate: Path, key: Path) -> Callable[[uvicorn.Config, _MakeCon
 
     def make(_config: uvicorn.Config, context_of_files: _MakeContext) -> ssl.SSLContext:
         def read() -> ssl.SSLContext:
-            problem = certificate_problem(certificate, key)
-            if problem is not None:
-                raise ValueError(f"{certificate}: {problem}")
+            check_files(authorities=None, certificate=certificate, key=key)
             return context_of_files()
 
         files = WatchedFiles([certificate, key], read)

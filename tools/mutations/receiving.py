@@ -244,8 +244,8 @@ RECEIVING = (
     Mutation(
         "a token taken out of its file stops passing, without a restart",
         "telemetry/watched_files.py",
-        "            self._content = self._read()\n        except",
-        "            self._read()\n        except",
+        "            content = self._read_again(content)\n",
+        "            self._read_again(content)\n",
         f"{_TOKENS} -k listed",
     ),
     Mutation(

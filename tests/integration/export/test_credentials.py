@@ -19,8 +19,10 @@ from export.credentials import ClientCredentials, StaticToken, token_source
 from recorder.database import Database
 from recorder.export_queue import ExportQueue
 from support.gateway_certificates import CertificateAuthority
+from support.gateway_client import batch, event
 from support.recorders import EXPORT_ALL, make_recorder
 from telemetry import Redactor
+from telemetry.v1 import telemetrygateway_pb2 as pb
 from telemetry_testing import Refuse, scripted_gateway
 
 SECRET = "CLIENT-SECRET-3d9a"
@@ -298,6 +300,54 @@ def test_a_client_certificate_opens_a_gateway_that_demands_one(
         )  # fmt: skip
         exporter, client = secure_exporter(queue, settings)
         assert exporter.run_pass().acked == 1
+        client.close()
+
+
+def test_a_renewed_client_certificate_is_shown_from_the_next_pass_on(
+    database: Database, queue: ExportQueue, authority: CertificateAuthority, tmp_path: Path
+) -> None:
+    (tmp_path / "retired").mkdir()
+    retired = CertificateAuthority(tmp_path / "retired")
+    certificate, key = retired.issue("client")
+    with scripted_gateway(credentials=server_credentials(authority, mutual=True)) as gateway:
+        settings = ExporterSettings.load(
+            export_addr=gateway.address, instance_id="i", tls_ca_file=authority.file, tls_cert_file=certificate,
+            tls_key_file=key,
+        )  # fmt: skip
+        exporter, client = secure_exporter(queue, settings)
+        make_recorder(database).record("search", "submit")
+        assert exporter.run_pass().outcome is Outcome.OUTAGE
+        new_certificate, new_key = authority.issue("renewed")
+        new_certificate.replace(certificate)  # and not yet its key: the former pair holds
+        assert exporter.run_pass().outcome is Outcome.OUTAGE
+        new_key.replace(key)
+        assert exporter.run_pass().acked == 1
+        client.close()
+
+
+def test_an_authority_that_changes_in_the_middle_of_a_stream_does_not_break_it(
+    authority: CertificateAuthority, tmp_path: Path
+) -> None:
+    trusted = tmp_path / "trusted.pem"
+    trusted.write_bytes(authority.file.read_bytes())
+    may_go_on = threading.Event()
+    sent = [event() for _ in range(2)]
+
+    def batches() -> Iterator[pb.RecordEventsRequest]:
+        yield batch(sent[0])
+        may_go_on.wait(10)
+        yield batch(sent[1])
+
+    with scripted_gateway(credentials=server_credentials(authority)) as gateway:
+        client = GatewayClient.from_settings(
+            ExporterSettings.load(export_addr=gateway.address, instance_id="i", tls_ca_file=trusted)
+        )
+        answers = iter(client.open_stream("first", batches()))
+        assert next(answers).succeeded_events == [sent[0].id]
+        trusted.write_bytes(authority.file.read_bytes() * 2)
+        assert len(list(client.open_stream("second", [batch(event())]))) == 1
+        may_go_on.set()
+        assert [one for answer in answers for one in answer.succeeded_events] == [sent[1].id]
         client.close()
 
 

@@ -150,10 +150,10 @@ def test_certificates_are_read_when_the_settings_are(tmp_path: Path) -> None:
     broken = tmp_path / "broken.pem"
     broken.write_text(f"-----BEGIN CERTIFICATE-----\n{SECRET}\n-----END CERTIFICATE-----\n")
     assert ExporterSettings.load(tls_ca_file=authority.file, tls_cert_file=certificate, tls_key_file=key).tls_key_file
-    assert "holds no readable PEM certificate" in faults(tls_ca_file=broken)[PREFIX + "TLS_CA_FILE"]
+    assert "holds no PEM certificate" in faults(tls_ca_file=broken)[PREFIX + "TLS_CA_FILE"]
     for wrong in (other_key, broken):
         told = faults(tls_cert_file=certificate, tls_key_file=wrong)
-        assert "do not fit each other" in told[PREFIX + "TLS_CERT_FILE"]
+        assert "none that the key (without passphrase) fits" in told[PREFIX + "TLS_CERT_FILE"]
 
 
 @pytest.mark.parametrize(

@@ -114,22 +114,37 @@ def test_what_cannot_be_used_at_the_start_is_an_error(tmp_path: Path) -> None:
         WatchedFiles([tmp_path / "none"], lambda: number(tmp_path / "none"))
 
 
-def test_threads_read_a_change_once(file: Path) -> None:
-    numbers = Numbers(file)
-    watched = WatchedFiles([file], numbers)
+def test_a_change_while_the_file_is_read_is_seen_at_the_next_call(file: Path) -> None:
+    watched: WatchedFiles[int]
+
+    def read() -> int:
+        found = number(file)
+        if found == 2:
+            replace(file, "3")
+        return found
+
+    watched = WatchedFiles([file], read)
     replace(file, "2")
-    start = threading.Barrier(8)
-    seen: list[int] = []
+    assert [watched.content(), watched.content()] == [2, 3]
 
-    def look() -> None:
-        start.wait(10)
-        seen.append(watched.content())
 
-    threads = [threading.Thread(target=look) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(10)
-    assert numbers.reads == 2
-    assert set(seen) <= {1, 2}  # who comes while another reads is not held up
-    assert watched.content() == 2
+def test_of_threads_that_read_at_once_a_slow_one_does_not_keep_an_old_version(file: Path) -> None:
+    slow_has_read, may_go = threading.Event(), threading.Event()
+
+    def read() -> int:
+        found = number(file)
+        if threading.current_thread().name == "slow":
+            slow_has_read.set()
+            may_go.wait(10)
+        return found
+
+    watched = WatchedFiles([file], read)
+    slow = threading.Thread(target=watched.content, name="slow")
+    replace(file, "2")
+    slow.start()
+    assert slow_has_read.wait(10)
+    replace(file, "33")
+    assert watched.content() == 33
+    may_go.set()
+    slow.join(10)
+    assert watched.content() == 33
