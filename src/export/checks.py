@@ -148,7 +148,7 @@ def _allowlist(allowlist: Allowlist, today: date) -> Check:
 
 
 def _database(database: Database, settings: ExporterSettings, policy: ExportPolicy, clock: Clock) -> Iterator[Check]:
-    if (file := _missing_file(database)) is not None:
+    if (file := database.missing_file) is not None:
         advice = "make it with: telemetry db upgrade; or name another in TELEMETRY_DATABASE_URL"
         yield fail("database", f"there is no file {file}", advice)
         return
@@ -168,15 +168,6 @@ def _database(database: Database, settings: ExporterSettings, policy: ExportPoli
 
 def _server(database: Database, clock: Clock) -> Iterator[Check]:
     yield from (_sqlite(database) if database.is_sqlite else _postgresql(database, clock))
-
-
-def _missing_file(database: Database) -> Path | None:
-    """Returns SQLite's file where it is not there: a connection would make it."""
-    url = database.engine.url
-    if not database.is_sqlite or url.query:  # SQLite's own kind of URI says what it may make
-        return None
-    file = Path(str(url.database))
-    return None if file.exists() else file
 
 
 def _sqlite(database: Database) -> Iterator[Check]:

@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import (
@@ -215,6 +216,16 @@ class Database(Forkable):
         self._version_checked = False
         self._held = HeldConnection(engine)
 
+    @property
+    def missing_file(self) -> Path | None:
+        """SQLite's file where it is not there, which a connection would make; None where it is, or there is none."""
+        url = self.engine.url
+        # SQLite's own kind of URI says what it may make, and a host may keep its database in memory.
+        if not self.is_sqlite or url.query or not url.database or ":memory:" in url.database:
+            return None
+        file = Path(url.database)
+        return None if file.exists() else file
+
     def run(self, work: Callable[[], T]) -> T:
         """Runs `work`, turning a driver's error into one of ours.
 
@@ -304,12 +315,18 @@ def _driver_error(engine: Engine) -> type[Exception]:
 def check_schema_version(database: Database) -> None:
     """Checks that this code can use the database's tables.
 
-    They are of this code's version, or of a newer one that says that it still serves this code.
+    They are of this code's version, or of a newer one that says that it still serves this code. A file that is
+    not there is not made: who mistyped its name shall not be left with an empty one.
 
     Raises:
         SchemaVersionError: They are missing, or of another version; says which command migrates.
         RecorderError: The database failed.
     """
+    if database.missing_file is not None:
+        # Not which: a probe that anybody may ask passes the text on.
+        raise SchemaVersionError(
+            "there is no such database file; correct TELEMETRY_DATABASE_URL, or run: telemetry db upgrade"
+        )
     found = schema_version(database)
     if found == SCHEMA_VERSION:
         return
@@ -347,6 +364,8 @@ def oldest_code(database: Database) -> str | None:
 
 
 def _text_of(database: Database, table: str, column: str) -> str | None:
+    if database.missing_file is not None:
+        return None
     with database._reading.begin() as connection:  # noqa: SLF001 - the module's own class
         if database.is_sqlite:
             known = connection.exec_driver_sql(

@@ -175,10 +175,14 @@ def test_dead_letters_are_listed_with_their_reason_and_requeued(shell: Shell, mi
     assert shell.telemetry("dead", "requeue", "nonsense").code == 2
 
 
-def test_upgrading_makes_the_tables_and_twice_changes_nothing(fresh_shell: Shell) -> None:
+def test_upgrading_makes_the_tables_and_twice_changes_nothing(fresh_shell: Shell, database_kind: str) -> None:
     before = fresh_shell.telemetry("queue", "status")
     assert before.code == 1
-    assert before.err.strip() == "error: the database has no telemetry tables yet; run: telemetry db upgrade"
+    if database_kind == "sqlite":
+        problem = "there is no such database file; correct TELEMETRY_DATABASE_URL, or run: telemetry db upgrade"
+    else:
+        problem = "the database has no telemetry tables yet; run: telemetry db upgrade"
+    assert before.err.strip() == f"error: {problem}"
     for _ in range(2):
         done = fresh_shell.telemetry("db", "upgrade")
         assert done.code == 0
@@ -203,7 +207,7 @@ def test_upgrading_makes_the_tables_and_twice_changes_nothing(fresh_shell: Shell
         (("record", "search", "submit", "--timestamp", CANARY), 2, "error: --timestamp: must be of the form 2026-01"),
         (("record", "search", "submit", "--timestamp", "2026-01-31"), 2, "error: timestamp: must have a time zone"),
         (("record", "search", "submit", "--user-id", "x"), 2, "Invalid value for '--user-id'"),
-        (("record", "search", "submit"), 1, "error: the database has no telemetry tables yet; run: telemetry db upgra"),
+        (("record", "search", "submit"), 1, "error: there is no such database file; correct TELEMETRY_DATABASE_URL"),
         (("db", "upgrade", "--database-url", "sqlite:///no/such/folder/x.db"), 1, "error: the database file cannot be"),
         (("db", "upgrade", "--database-url", f"postgresql://u:{CANARY}@127.0.0.1:1/x"), 1, "cannot be reached"),
         (("db", "upgrade", "--database-url", f"mysql://u:{CANARY}@h/x"), 1, "mysql is not supported"),

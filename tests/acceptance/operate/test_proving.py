@@ -126,7 +126,8 @@ def test_the_doctor_tells_what_is_red_and_what_to_do(shell: Shell) -> None:
     ("url", "code", "says"),
     [
         ("nonsense", 1, "the database URL is not of the form sqlite:///FILE or postgresql://HOST/NAME"),
-        ("sqlite:///missing/telemetry.db", 1, "the database file cannot be opened; check that its folder exists"),
+        ("sqlite:///missing/telemetry.db", 1, "there is no such database file; correct TELEMETRY_DATABASE_URL, or"),
+        ("sqlite:///mistyped.db", 1, "there is no such database file; correct TELEMETRY_DATABASE_URL, or run:"),
         ("sqlite:///empty.db", 1, "the database has no telemetry tables yet; run: telemetry db upgrade"),
         ("sqlite:///garbage.db", 1, "the file is no SQLite database"),
     ],
@@ -139,6 +140,7 @@ def test_every_mistake_about_the_database_is_told_in_one_line(
 
     monkeypatch.chdir(tmp_path)
     (tmp_path / "garbage.db").write_text("nonsense " * 1_000)
+    (tmp_path / "empty.db").touch()
     with pytest.raises(SystemExit) as ended:
         main([*command, "--database-url", url])
     out, err = capsys.readouterr()
@@ -146,6 +148,7 @@ def test_every_mistake_about_the_database_is_told_in_one_line(
     assert says in " ".join(err.split())
     assert len(err.strip().splitlines()) == 1
     assert (out, "Traceback" in err) == ("", False)
+    assert {each.name for each in tmp_path.glob("*.db")} == {"garbage.db", "empty.db"}
 
 
 def test_an_audit_shows_progress_at_a_terminal_only(shell: Shell, database: Database) -> None:

@@ -257,7 +257,7 @@ def test_probes_tell_life_and_readiness_apart(client: IngestClient, tmp_path: An
         assert answer.status_code == 503
         assert answer.json() == {
             "ready": False,
-            "problem": "the database has no telemetry tables yet; run: telemetry db upgrade",
+            "problem": "there is no such database file; correct TELEMETRY_DATABASE_URL, or run: telemetry db upgrade",
         }
         assert unready.request("GET", "/healthz").status_code == 200
         # What cannot be stored is not taken for recorded: the client comes back.
