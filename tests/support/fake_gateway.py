@@ -72,6 +72,7 @@ class _FakeStream:
     def __init__(self, gateway: FakeGateway, batches: Iterable[pb.RecordEventsRequest]) -> None:
         self._gateway = gateway
         self._batches = batches
+        self._sent: set[str] = set()
 
     def cancel(self) -> None:
         pass
@@ -82,6 +83,7 @@ class _FakeStream:
             gateway.meanwhile("look")
             gateway.raw += request.SerializeToString()
             ids = [event.id for event in request.events.events]
+            self._sent.update(ids)
             outcome = gateway.plan.popleft() if gateway.plan else "acknowledge"
             yield from self._answers(outcome, ids)
 
@@ -112,6 +114,8 @@ class _FakeStream:
             response = self._acknowledge(ids)
             others = sorted(gateway.known - set(ids))
             response.succeeded_events.extend([*others, new_event_id(), "", "no id at all"])
+            # Those of them that this stream brought before are none: it is a late answer.
+            gateway.acknowledged.update(self._sent.intersection(others))
             return [response]
         if outcome == "reject one":
             gateway.rejected.add(ids[0])

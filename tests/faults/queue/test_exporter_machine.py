@@ -78,7 +78,8 @@ class ExporterMachine(RuleBasedStateMachine):
             self.queues.append(MortalQueue(self.database, clock=self.clock))
             self.exporters.append(self.new_exporter(number))
         self.at_work: list[int] = []
-        self.killed_at_work = False
+        self.late: set[int] = set()  # those at work whose lease has ended
+        self.marks_may_miss = False
 
     def new_exporter(self, number: int) -> Exporter:
         return Exporter(
@@ -92,12 +93,15 @@ class ExporterMachine(RuleBasedStateMachine):
         if what == "look":
             self.no_event_is_lost_and_none_is_marked_for_nothing()
         elif what.startswith("exporter killed"):
-            self.queues[at_work].killed = self.killed_at_work = True
+            self.queues[at_work].killed = self.marks_may_miss = True
         elif what == "database busy":
             self.queues[at_work].busy = 2
+            # Once its lease has ended an exporter marks no second time: its events are sent again.
+            self.marks_may_miss = self.marks_may_miss or at_work in self.late
         else:
             # So slow that its lease ended: another one takes the same events.
             self.clock.advance(seconds=LEASE.total_seconds() + 1)
+            self.late.update(self.at_work)
             free = [number for number in EXPORTERS if number not in self.at_work]
             if free:
                 self.run_pass(free[0])
@@ -112,13 +116,15 @@ class ExporterMachine(RuleBasedStateMachine):
             self.queues[number] = MortalQueue(self.database, clock=self.clock)
             self.exporters[number] = self.new_exporter(number)
         else:
-            if not self.killed_at_work:
+            if not self.marks_may_miss:
                 states = self.states()
                 answered = self.gateway.acknowledged - before - self.gateway.rejected
                 assert all(states[event_id][0] for event_id in answered if event_id in states)
                 assert report.outcome is not Outcome.DATABASE
         finally:
             self.at_work.pop()
+            self.late.discard(number)
+            self.queues[number].busy = 0
 
     def states(self) -> dict[str, tuple[bool, str | None, int]]:
         """Returns of each row whether it is exported, why it is dead, and its attempts."""
@@ -149,7 +155,7 @@ class ExporterMachine(RuleBasedStateMachine):
     @rule(number=st.sampled_from(EXPORTERS), plan=st.lists(st.sampled_from(OUTCOMES), max_size=8))
     def export(self, number: int, plan: list[str]) -> None:
         self.gateway.plan = deque(plan)
-        self.killed_at_work = False
+        self.marks_may_miss = False
         self.run_pass(number)
 
     @rule(number=st.sampled_from(EXPORTERS), passes=st.integers(2, 6))
