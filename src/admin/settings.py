@@ -9,11 +9,11 @@ from annotated_types import Ge, Le
 from pydantic import Field, SecretStr
 
 from recorder.settings import DatabaseSettings
-from telemetry.certificates import certificate_problem
 from telemetry.listening import (
     ListenAddress,
     ProxyAddresses,
     is_loopback,
+    listening_faults,
     split_list,
     split_listen_address,
 )
@@ -88,13 +88,7 @@ class AdminSettings(DatabaseSettings):
                 )
         else:
             yield from self._token_faults()
-        if (self.tls_cert_file is None) != (self.tls_key_file is None):
-            yield "tls_cert_file", f"needs {_PREFIX}TLS_KEY_FILE, and the other way round"
-        elif self.certificate is not None and (problem := certificate_problem(*self.certificate)):
-            yield "tls_cert_file", problem
-        # SECURITY: the token travels over plain text only where an operator said so.
-        if not on_loopback and self.tls_cert_file is None and not self.insecure:
-            yield "listen_addr", f"plain text only on loopback; set TLS files, or {_PREFIX}INSECURE=true behind a proxy"
+        yield from listening_faults(self)
 
     def _token_faults(self) -> Iterator[tuple[str, str]]:
         field = "token" if self.token_file is None else "token_file"

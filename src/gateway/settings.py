@@ -12,8 +12,8 @@ from pydantic import AfterValidator, Field, SecretStr
 
 from gateway.errors import InvalidServiceTokensError
 from gateway.service_tokens import read_service_tokens
-from telemetry.certificates import authorities_problem, certificate_problem
-from telemetry.listening import ListenAddress, is_loopback, split_listen_address
+from telemetry.certificates import authorities_problem
+from telemetry.listening import ListenAddress, is_loopback, listening_faults
 from telemetry.settings import Duration, EnvironmentSettings
 
 _PREFIX = "TELEMETRY_GATEWAY_"
@@ -253,48 +253,27 @@ class GatewaySettings(EnvironmentSettings):
     )
 
     def _faults_together(self) -> Iterator[tuple[str, str]]:
-        if (self.tls_cert_file is None) != (self.tls_key_file is None):
-            yield "tls_cert_file", f"needs {_PREFIX}TLS_KEY_FILE, and the other way round"
+        yield from listening_faults(self)
         if self.tls_client_ca_file is not None and self.tls_cert_file is None:
             yield "tls_client_ca_file", "needs a server certificate; set TLS_CERT_FILE and TLS_KEY_FILE"
-        # SECURITY: plain text is taken from other machines only when an operator said so.
-        if self.tls_cert_file is None and not self.insecure and not self.listens_on_loopback:
-            yield "listen_addr", f"plain text only on loopback; set TLS files, or {_PREFIX}INSECURE=true behind a proxy"
         yield from self._authority_faults()
         if self.sink is SinkKind.PLUGIN and self.sink_plugin is None:
             yield "sink_plugin", "is missing; name the plug-in's entry point"
         if any(urlsplit(server).username or urlsplit(server).password for server in self.nats_servers):
             yield "nats_url", "must hold no credentials, which would be shown in logs; use NATS_CREDENTIALS_FILE"
-        files = (
-            "tls_cert_file",
-            "tls_key_file",
-            "tls_client_ca_file",
-            "service_tokens_file",
-            "authority_ca_file",
-            "nats_credentials_file",
-        )
-        for field in files:
+        for field in ("service_tokens_file", "nats_credentials_file"):
             path: Path | None = getattr(self, field)
             if path is not None and not path.is_file():
                 yield field, f"there is no file {path}"
-        yield from self._certificate_faults()
+        for field in ("tls_client_ca_file", "authority_ca_file"):
+            authorities: Path | None = getattr(self, field)
+            if authorities is not None and (problem := authorities_problem(authorities)):
+                yield field, problem
         if self.service_tokens_file is not None and self.service_tokens_file.is_file():
             try:
                 read_service_tokens(self.service_tokens_file)
             except InvalidServiceTokensError as error:
                 yield "service_tokens_file", str(error)
-
-    def _certificate_faults(self) -> Iterator[tuple[str, str]]:
-        # gRPC would only say that it cannot listen.
-        certificate, key = self.tls_cert_file, self.tls_key_file
-        if certificate is not None and key is not None and certificate.is_file() and key.is_file():
-            problem = certificate_problem(certificate, key)
-            if problem is not None:
-                yield "tls_cert_file", problem
-        for field in ("tls_client_ca_file", "authority_ca_file"):
-            file: Path | None = getattr(self, field)
-            if file is not None and file.is_file() and (problem := authorities_problem(file)):
-                yield field, problem
 
     def _authority_faults(self) -> Iterator[tuple[str, str]]:
         for fields in (
@@ -305,11 +284,6 @@ class GatewaySettings(EnvironmentSettings):
             if len(missing) < len(fields):
                 together = ", ".join(self.variable_of(field) for field in fields)
                 yield from ((field, f"is missing; these go together: {together}") for field in missing)
-
-    @property
-    def listens_on_loopback(self) -> bool:
-        """Whether only this machine can connect."""
-        return is_loopback(split_listen_address(self.listen_addr)[0])
 
     @property
     def nats_servers(self) -> Sequence[str]:

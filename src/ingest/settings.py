@@ -12,13 +12,11 @@ from pydantic import AfterValidator, Field
 from ingest.collection import CollectionPackage, catalog_problem, read_packages
 from ingest.tokens import read_tokens
 from recorder.settings import RecorderSettings
-from telemetry.certificates import certificate_problem
 from telemetry.listening import (
     ListenAddress,
     ProxyAddresses,
-    is_loopback,
+    listening_faults,
     split_list,
-    split_listen_address,
 )
 from telemetry.settings import Duration
 
@@ -141,15 +139,7 @@ class IngestSettings(RecorderSettings):
         yield from super()._faults_together()
         if (catalog := self.catalog()) is not None and (problem := catalog_problem(self.packages(), catalog)):
             yield "collection_file", problem
-        certificate, key = self.tls_cert_file, self.tls_key_file
-        if (certificate is None) != (key is None):
-            yield "tls_cert_file", f"needs {_PREFIX}TLS_KEY_FILE, and the other way round"
-        elif certificate is not None and key is not None and (problem := certificate_problem(certificate, key)):
-            yield "tls_cert_file", problem
-        # SECURITY: credentials and private metadata are taken in plain text from other machines only when an operator
-        # said so.
-        if certificate is None and not self.insecure and not is_loopback(split_listen_address(self.listen_addr)[0]):
-            yield "listen_addr", f"plain text only on loopback; set TLS files, or {_PREFIX}INSECURE=true behind a proxy"
+        yield from listening_faults(self)
 
     @property
     def allowed_origins(self) -> Sequence[str]:

@@ -4,9 +4,13 @@
 """
 
 import ipaddress
-from typing import Annotated
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Protocol
 
 from pydantic import AfterValidator
+
+from telemetry.certificates import certificate_problem
 
 _HIGHEST_PORT = 65_535
 
@@ -41,6 +45,32 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+class ListeningSettings(Protocol):
+    """Where a service listens, and how what is sent to it travels."""
+
+    listen_addr: str
+    insecure: bool
+    tls_cert_file: Path | None
+    tls_key_file: Path | None
+
+    def variable_of(self, field: str) -> str:
+        """Returns the name of the environment variable that sets a field."""
+        ...
+
+
+def listening_faults(settings: ListeningSettings) -> Iterator[tuple[str, str]]:
+    """Yields what does not go together in these settings: the field, and what is wrong."""
+    certificate, key = settings.tls_cert_file, settings.tls_key_file
+    if (certificate is None) != (key is None):
+        yield "tls_cert_file", f"needs {settings.variable_of('tls_key_file')}, and the other way round"
+    elif certificate is not None and key is not None and (problem := certificate_problem(certificate, key)):
+        yield "tls_cert_file", problem
+    # SECURITY: what a service is sent travels between machines in plain text only where an operator said so.
+    if certificate is None and not settings.insecure and not is_loopback(split_listen_address(settings.listen_addr)[0]):
+        insecure = settings.variable_of("insecure")
+        yield "listen_addr", f"plain text only on loopback; set TLS files, or {insecure}=true behind a proxy"
 
 
 def _check_proxies(value: str) -> str:

@@ -422,9 +422,9 @@ RECEIVING = (
     ),
     Mutation(
         "plain text from other machines is refused",
-        "gateway/settings.py",
-        "if self.tls_cert_file is None and not self.insecure and not self.listens_on_loopback:",
-        "if False:",
+        "telemetry/listening.py",
+        "if certificate is None and not settings.insecure and not is_loopback(",
+        "if False and not is_loopback(",
         "tests/unit/gateway/test_settings.py",
     ),
 )

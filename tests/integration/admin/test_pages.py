@@ -337,7 +337,7 @@ def test_a_database_that_cannot_be_used_is_told_in_one_line(tmp_path: Path, path
     answer = admin_client(database).get(path)
 
     assert answer.status_code == 503
-    line = "The database file cannot be opened; check that its folder exists (SQLITE_CANTOPEN)."
+    line = "There is no such database file; correct TELEMETRY_DATABASE_URL, or run: telemetry db upgrade."
     if path.endswith(".json"):
         assert answer.json() == {"error": line}
     else:
