@@ -36,7 +36,7 @@ class Stores:
     """Makes databases and drops them at the end.
 
     Args:
-        folder: Where SQLite files go.
+        folder: Where SQLite files go, and whatever else a path needs until the end.
         postgres: The URL of a PostgreSQL server.
     """
 
@@ -60,6 +60,12 @@ class Stores:
         upgrade_database(engine)
         engine.dispose()
         return url
+
+    def new_folder(self, name: str) -> Path:
+        """Returns an empty folder, which goes at the end."""
+        folder = self._folder / name
+        folder.mkdir()
+        return folder
 
     def settings(self) -> dict[str, str]:
         """Returns what decides about durability on the PostgreSQL server."""

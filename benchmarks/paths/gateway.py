@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +21,7 @@ GOAL = 0.5
 
 def measure(stores: Stores, *, full: bool) -> Iterator[Comparison]:
     events, rounds = (100_000, 5) if full else (20_000, 3)
-    folder = Path(tempfile.mkdtemp(prefix="telemetry-bench-"))
+    folder = stores.new_folder("gateway")
     with gateway(folder) as (address, process), ack_server() as acknowledging:
         for streams in (1, 8, 64):
             rate = _rate(streams, events)

@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,7 +33,7 @@ approved_on = 2026-11-02
 
 def measure(stores: Stores, *, full: bool) -> Iterator[Comparison]:
     requests, rounds, seconds = (50_000, 5, 60) if full else (10_000, 3, 10)
-    folder = Path(tempfile.mkdtemp(prefix="telemetry-bench-"))
+    folder = stores.new_folder("pings")
     with server([str(HERE / "bare_app.py")], folder / "bare.log", {}) as floor:
         for kind in ("sqlite", "postgresql"):
             url = stores.fresh(kind)

@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ def measure(stores: Stores, *, full: bool) -> Iterator[Comparison]:
     yield compare(stores, "sqlite", 16, 3.0, seconds, rounds)
     yield compare(stores, "sqlite", 64, 4.0, seconds, rounds)
     yield compare(stores, "postgresql", 64, 3.0, seconds, rounds)
-    if (preload := slow_disk()) is not None:
+    if (preload := slow_disk(stores)) is not None:
         yield compare(stores, "sqlite", 64, 10.0, seconds, rounds, preload=preload)
 
 
@@ -60,11 +59,11 @@ def worker(how: str, url: str, threads: int, seconds: float, preload: Path | Non
     return facts
 
 
-def slow_disk() -> Path | None:
+def slow_disk(stores: Stores) -> Path | None:
     """Returns a library that makes each sync take 1 ms longer; None where there is no C compiler."""
     compiler = shutil.which("cc")
     if compiler is None:
         return None
-    library = Path(tempfile.mkdtemp(prefix="telemetry-bench-")) / "slow_disk.so"
+    library = stores.new_folder("slow-disk") / "slow_disk.so"
     subprocess.run([compiler, "-shared", "-fPIC", "-O2", "-o", library, HERE / "slow_disk.c", "-ldl"], check=True)
     return library
