@@ -25,6 +25,7 @@ from recorder import (
     DatabaseUnavailableError,
     Recorder,
     RecorderError,
+    SchemaVersionError,
     UnsupportedDatabaseError,
 )
 from recorder.database import Database, create_database_engine
@@ -70,7 +71,7 @@ def sqlite_file(tmp_path: Path) -> Path:
             "postgresql://u:SECRETPW@no-such-host.invalid/x",
             "the database cannot be reached: the URL's host is not known",
         ),
-        ("sqlite:////no/such/folder/telemetry.db", "cannot be opened; check that its folder exists"),
+        ("sqlite:////dev", "the database file cannot be opened"),
     ],
 )
 def test_a_database_that_is_not_there(url: str, text: str) -> None:
@@ -79,6 +80,14 @@ def test_a_database_that_is_not_there(url: str, text: str) -> None:
     with pytest.raises(DatabaseUnavailableError) as caught:
         recorder.record("search", "submit")
     assert "SECRETPW" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_file_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+    recorder = make_recorder(Database(create_database_engine(f"sqlite:///{tmp_path / 'mistyped.db'}")))
+    with pytest.raises(SchemaVersionError, match="there is no such database file; .* run: telemetry db upgrade"):
+        recorder.record("search", "submit")
+    assert list(tmp_path.iterdir()) == []
+    recorder.close()
 
 
 def test_a_postgresql_server_that_does_not_know_the_database_or_the_user(postgres: Any) -> None:
