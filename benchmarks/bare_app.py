@@ -1,6 +1,6 @@
 """Answers 204 to whatever comes, served as commands serve: the floor of what takes pings."""
 
-from telemetry.asgi import Receive, Scope, Send
+from telemetry.web.asgi import Receive, Scope, Send
 from telemetry_cli.output import log_to_stderr
 from telemetry_cli.serving import serve_app
 

@@ -17,13 +17,13 @@ import psycopg
 from sqlalchemy import create_engine, make_url
 
 from recorder import Recorder
-from recorder.database import Database, create_database_engine
-from recorder.event_logs import WRITTEN_COLUMNS
-from recorder.export_queue import QUEUED_COLUMNS
-from recorder.migrations import upgrade_database
 from recorder.tee import TeeStore
 from telemetry import EventParameters, ExportMode, ExportPolicy, NewEvent, Redactor, event_context
 from telemetry.context import Client
+from telemetry_store.database import Database, create_database_engine
+from telemetry_store.event_logs import WRITTEN_COLUMNS
+from telemetry_store.export_queue import QUEUED_COLUMNS
+from telemetry_store.migrations import upgrade_database
 
 POLICY = ExportPolicy(export_mode=ExportMode(everything=True))
 PARAMETERS = EventParameters(

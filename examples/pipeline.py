@@ -21,10 +21,10 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import func, select
 
-from recorder.database import Database, create_database_engine
-from recorder.event_logs import event_logs
-from recorder.export_queue import ExportQueue
-from recorder.queue_reading import QueueReading
+from telemetry_store.database import Database, create_database_engine
+from telemetry_store.event_logs import event_logs
+from telemetry_store.export_queue import ExportQueue
+from telemetry_store.queue_reading import QueueReading
 
 ROOT = Path(__file__).resolve().parent.parent
 RUN = ROOT / "run"

@@ -13,8 +13,8 @@ from typing import Any
 from sqlalchemy import Column, Engine, Integer, MetaData, Table, Text, insert
 
 from recorder import AsyncRecorder, BestEffortRecorder, Recorder
-from recorder.database import create_database_engine
 from telemetry import BillingMetadata, Client, EventParameters, MarketingTracking, NewEvent, event_context
+from telemetry_store.database import create_database_engine
 
 SERVICE_VERSION = "1.4.0"
 PAGE_VIEWS = 5_000

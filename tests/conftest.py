@@ -10,11 +10,11 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
-from recorder.database import Database, create_database_engine
-from recorder.export_queue import ExportQueue
-from recorder.migrations import upgrade_database
-from recorder.queue_reading import QueueReading
 from support.databases import ManualClock, PostgresServer, postgres_server
+from telemetry_store.database import Database, create_database_engine
+from telemetry_store.export_queue import ExportQueue
+from telemetry_store.migrations import upgrade_database
+from telemetry_store.queue_reading import QueueReading
 
 # No example is judged by its time: a busy machine is no defect. Fixtures of a function serve all its examples.
 settings.register_profile(

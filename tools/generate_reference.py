@@ -14,14 +14,15 @@ from typing import Any, get_args
 from annotated_types import Ge, Gt, Le
 from pydantic.fields import FieldInfo
 
-from admin.settings import AdminSettings
 from commands_page import render_commands
 from export.settings import ExporterSettings
-from gateway.settings import GatewaySettings
-from ingest import IngestSettings
 from metrics_page import render_metrics
-from recorder.settings import PrivacySettings, RecorderSettings
-from telemetry.settings import EnvironmentSettings, format_duration
+from recorder.settings import RecorderSettings
+from telemetry_admin.settings import AdminSettings
+from telemetry_gateway.settings import GatewaySettings
+from telemetry_ingest import IngestSettings
+from telemetry_runtime.privacy_settings import PrivacySettings
+from telemetry_runtime.settings import EnvironmentSettings, format_duration
 
 REFERENCE = Path(__file__).resolve().parent.parent / "docs" / "reference"
 

@@ -6,8 +6,8 @@ from typing import Any, Final
 from prometheus_client import CollectorRegistry
 
 from export.metrics import ExportMetrics
-from gateway.metrics import GatewayMetrics
-from ingest.metrics import GraphQLMetrics
+from telemetry_gateway.metrics import GatewayMetrics
+from telemetry_ingest.metrics import GraphQLMetrics
 
 _HEAD: Final = """\
 # Metrics

@@ -8,8 +8,8 @@ from measure import Comparison, interleave, seconds
 from stores import Stores, postgres_connection, sqlite_connection
 
 from paths.drain import fill
-from recorder.database import Database, create_database_engine
-from recorder.export_queue import ExportQueue
+from telemetry_store.database import Database, create_database_engine
+from telemetry_store.export_queue import ExportQueue
 
 GOAL = 1.3
 LEASED = 1_000

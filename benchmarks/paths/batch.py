@@ -6,10 +6,10 @@ from typing import Any
 from measure import Comparison, interleave, seconds
 from stores import PARAMETERS, Rows, Stores, postgres_connection, recorder_on, sqlite_connection, usual_context
 
-from recorder.event_logs import WRITTEN_COLUMNS
-from recorder.export_queue import QUEUED_COLUMNS
-from recorder.statements import insert_statements
 from telemetry import NewEvent
+from telemetry_store.event_logs import WRITTEN_COLUMNS
+from telemetry_store.export_queue import QUEUED_COLUMNS
+from telemetry_store.insert_statements import insert_statements
 
 GOALS = {"sqlite": 1.15, "postgresql": 1.25}
 EVENTS = 10_000

@@ -7,9 +7,9 @@ from typing import Any
 from measure import Comparison, interleave, seconds
 from stores import Stores, postgres_connection, sqlite_connection
 
-from admin.time_range import RANGES
-from recorder.database import Database, create_database_engine
-from recorder.event_log_panels import EventLogPanels
+from telemetry_admin.time_range import RANGES
+from telemetry_store.database import Database, create_database_engine
+from telemetry_store.event_log_panels import EventLogPanels
 
 GOAL = 1.0
 MAY_TAKE = 1.0

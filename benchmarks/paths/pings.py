@@ -15,7 +15,7 @@ from measure import Comparison, interleave
 from stores import Stores
 
 from paths.drain import HERE
-from recorder.database import Database, create_database_engine
+from telemetry_store.database import Database, create_database_engine
 
 RATE = 2_000  # so many a second are wanted
 CONNECTIONS = 64

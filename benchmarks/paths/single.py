@@ -7,10 +7,10 @@ from measure import Comparison, interleave, seconds_per_call
 from sqlalchemy import Engine, insert
 from stores import PARAMETERS, Rows, Stores, postgres_connection, recorder_on, sqlite_connection, usual_context
 
-from recorder.database import create_database_engine
-from recorder.event_logs import event_logs
-from recorder.export_queue import export_queue
-from recorder.statements import insert_statements
+from telemetry_store.database import create_database_engine
+from telemetry_store.event_logs import event_logs
+from telemetry_store.export_queue import export_queue
+from telemetry_store.insert_statements import insert_statements
 
 GOALS = {"sqlite": 1.3, "postgresql": 1.5}
 

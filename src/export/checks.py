@@ -18,13 +18,13 @@ from export.errors import CredentialsError, GatewayError
 from export.gateway_client import GatewayClient
 from export.pass_report import Outcome
 from export.settings import ExporterSettings
-from recorder.database import SCHEMA_VERSION, Database, check_schema_version, create_database_engine
-from recorder.errors import RecorderError
-from recorder.export_queue import ExportQueue, QueueCounts
-from recorder.export_runs import ExportRuns
 from telemetry import Allowlist, ExportPolicy
 from telemetry.event import Clock, new_event_id, now_utc
-from telemetry.settings import format_duration
+from telemetry_runtime.settings import format_duration
+from telemetry_store.database import SCHEMA_VERSION, Database, check_schema_version, create_database_engine
+from telemetry_store.errors import RecorderError
+from telemetry_store.export_queue import ExportQueue, QueueCounts
+from telemetry_store.export_runs import ExportRuns
 
 _PATIENCE: Final = timedelta(seconds=10)
 _EXPIRES_SOON: Final = timedelta(days=14)

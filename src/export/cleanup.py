@@ -9,11 +9,11 @@ from typing import Final
 import structlog
 
 from export.metrics import ExportMetrics
-from recorder.database import Database
-from recorder.event_logs import prune_event_logs
-from recorder.export_queue import ExportQueue
-from recorder.export_runs import ExportRuns
 from telemetry.event import Clock, now_utc
+from telemetry_store.database import Database
+from telemetry_store.event_logs import prune_event_logs
+from telemetry_store.export_queue import ExportQueue
+from telemetry_store.export_runs import ExportRuns
 
 ROWS_PER_TRANSACTION: Final = 1_000
 """So few that recorders hardly wait for a cleanup."""

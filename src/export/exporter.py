@@ -19,12 +19,12 @@ from export.leasing import LeasesAhead
 from export.metrics import ExportMetrics
 from export.parts import Parts
 from export.pass_report import Outcome, PassReport
-from recorder.errors import RecorderError
-from recorder.export_queue import ExportQueue, Lease, LeasedEvent
-from recorder.export_runs import ExportRuns
 from telemetry import ExportPolicy, Redactor
 from telemetry.event import IdFactory, new_event_id
 from telemetry.tracing import span
+from telemetry_store.errors import RecorderError
+from telemetry_store.export_queue import ExportQueue, Lease, LeasedEvent
+from telemetry_store.export_runs import ExportRuns
 
 # Streams of one lease that may break before one event is acknowledged: enough to descend by halves
 # from the largest lease, several times over. A gateway that takes some events is searched to the end.

@@ -12,11 +12,11 @@ from export.address import GatewayAddress
 from export.credentials import TokenSource, token_source
 from export.errors import CredentialsError, FailureKind, GatewayError
 from export.settings import ExporterSettings
-from recorder.forks import Forkable
-from telemetry.certificates import check_files
 from telemetry.v1 import telemetrygateway_pb2 as pb
 from telemetry.v1.telemetrygateway_pb2_grpc import TelemeteryGatewayServiceStub
-from telemetry.watched_files import WatchedFiles
+from telemetry_runtime.certificates import check_files
+from telemetry_runtime.forks import Forkable
+from telemetry_runtime.watched_files import WatchedFiles
 
 _MAX_TEXT: Final = 300
 _OPTIONS: Final = (

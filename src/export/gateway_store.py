@@ -14,11 +14,12 @@ from export.delivery import Courier
 from export.errors import FailureKind, GatewayError, NotRecordedError
 from export.gateway_client import GatewayClient
 from export.settings import ExporterSettings
-from recorder.transaction import CallersConnection, InvalidConnectionError
 from telemetry import ExportPolicy, RedactionError, Redactor
 from telemetry.event import IdFactory, new_event_id
-from telemetry.settings import InvalidSettingsError
 from telemetry.v1 import telemetrygateway_pb2 as pb
+from telemetry_runtime.settings import InvalidSettingsError
+from telemetry_store.errors import InvalidConnectionError
+from telemetry_store.ports import CallersConnection
 
 _FIRST_PAUSE_SECONDS: Final = 0.05
 _LONGEST_PAUSE_SECONDS: Final = 2.0

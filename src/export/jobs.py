@@ -15,12 +15,12 @@ from export.exporter import Exporter, PassSettings
 from export.gateway_client import Gateway, GatewayClient
 from export.metrics import ExportMetrics
 from export.settings import ExporterSettings
-from recorder.database import Database, create_database_engine
-from recorder.errors import RecorderError
-from recorder.export_queue import ExportQueue
-from recorder.export_runs import ExportRuns
 from telemetry import ExportPolicy
 from telemetry.event import Clock, now_utc
+from telemetry_store.database import Database, create_database_engine
+from telemetry_store.errors import RecorderError
+from telemetry_store.export_queue import ExportQueue
+from telemetry_store.export_runs import ExportRuns
 
 _JITTER_SHARE = 10
 _log = structlog.get_logger("export.jobs")

@@ -6,7 +6,7 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Self
 
-from recorder.export_queue import ExportQueue, Lease
+from telemetry_store.export_queue import ExportQueue, Lease
 
 
 class LeasesAhead:

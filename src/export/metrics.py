@@ -5,7 +5,7 @@ from datetime import datetime
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
 from export.pass_report import Outcome
-from recorder.export_queue import QueueCounts
+from telemetry_store.export_queue import QueueCounts
 
 
 class ExportMetrics:

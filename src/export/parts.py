@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from random import Random
 
-from recorder.export_queue import LeasedEvent
+from telemetry_store.export_queue import LeasedEvent
 
 
 class Parts:

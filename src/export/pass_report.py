@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
-from recorder.export_runs import ExportRun
 from telemetry.tracing import Span
+from telemetry_store.export_runs import ExportRun
 
 
 class Outcome(Enum):

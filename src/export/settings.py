@@ -11,11 +11,11 @@ from pydantic import AfterValidator, Field, SecretStr
 
 from export.address import GatewayAddress, parse_gateway_address
 from export.bearer_token import check_token
-from recorder.settings import DatabaseSettings
-from telemetry.certificates import authorities_problem, certificate_problem
-from telemetry.listening import ListenAddress
-from telemetry.settings import Duration, PositiveDuration
 from telemetry.v1 import telemetrygateway_pb2 as pb
+from telemetry_runtime.certificates import authorities_problem, certificate_problem
+from telemetry_runtime.listening import ListenAddress
+from telemetry_runtime.settings import Duration, PositiveDuration
+from telemetry_store.settings import DatabaseSettings
 
 EVENTS_WRITE_SCOPE = "telemetry_gateway::events::write"
 

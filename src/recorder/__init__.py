@@ -4,20 +4,21 @@ from recorder.aio import AsyncRecorder
 from recorder.best_effort import BestEffortRecorder
 from recorder.buffered import BufferedRecorder
 from recorder.diversion import Diversion, divert_events
-from recorder.errors import (
+from recorder.recorder import Recorder
+from recorder.tee import TeeStore, without_event_logs
+from telemetry_store.errors import (
     DatabaseBusyError,
     DatabaseFailedError,
     DatabaseFullError,
     DatabaseReadOnlyError,
     DatabaseUnavailableError,
     DuplicateEventError,
+    InvalidConnectionError,
     RecorderError,
     SchemaVersionError,
     UnsupportedDatabaseError,
 )
-from recorder.recorder import EventStore, Recorder
-from recorder.tee import TeeStore, without_event_logs
-from recorder.transaction import InvalidConnectionError
+from telemetry_store.ports import EventStore
 
 __all__ = [
     "AsyncRecorder",

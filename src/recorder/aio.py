@@ -8,13 +8,13 @@ from functools import partial
 from typing import TYPE_CHECKING, LiteralString, Union
 
 from recorder.best_effort import log_not_recorded
-from recorder.forks import Forkable
+from recorder.gathering.shared_writes import SharedWrites
 from recorder.recorder import Recorder, record_span
-from recorder.shared_writes import SharedWrites
 from recorder.tee import event_logs_skipped
 from recorder.tracebacks import forget_locals
 from telemetry import EventParameters, NewEvent
 from telemetry.v1 import telemetrygateway_pb2 as pb
+from telemetry_runtime.forks import Forkable
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession

@@ -7,9 +7,10 @@ from typing import LiteralString
 import structlog
 
 from recorder.recorder import Recorder
-from recorder.transaction import CallersConnection, callers_connection, savepoint
+from recorder.transaction import callers_connection, savepoint
 from telemetry import EventParameters, NewEvent, TelemetryError
 from telemetry.names import is_valid_name
+from telemetry_store.ports import CallersConnection
 
 _log = structlog.get_logger("recorder.best_effort")
 

@@ -6,7 +6,7 @@ from typing import LiteralString
 
 from recorder.best_effort import log_failure, log_not_recorded
 from recorder.diversion import current_diversion
-from recorder.flush_buffer import FlushBuffer, Waiting
+from recorder.gathering.flush_buffer import FlushBuffer, Waiting
 from recorder.recorder import Recorder
 from recorder.tee import event_logs_skipped
 from telemetry import EventParameters, NewEvent

@@ -4,11 +4,11 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Protocol
 
-from recorder.transaction import CallersConnection
 from telemetry.v1 import telemetrygateway_pb2 as pb
+from telemetry_store.ports import CallersConnection
 
 if TYPE_CHECKING:
-    from recorder.recorder import EventStore
+    from telemetry_store.ports import EventStore
 
 
 class Diversion(Protocol):

@@ -2,44 +2,26 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, LiteralString, Protocol, Self
+from typing import TYPE_CHECKING, LiteralString, Self
 
 import structlog
 from sqlalchemy import Engine
 
-from recorder.database import Database, create_database_engine
 from recorder.diversion import current_diversion
 from recorder.tee import TeeStore
 from recorder.tracebacks import forget_locals
-from recorder.transaction import CallersConnection
 from telemetry import Catalog, EventBuilder, EventParameters, ExportPolicy, NewEvent, Redactor, TelemetryMode
 from telemetry.event import DEFAULT_MAX_EVENT_BYTES, Clock, IdFactory, new_event_id, now_utc
 from telemetry.tracing import Fact, Span, span
 from telemetry.v1 import telemetrygateway_pb2 as pb
+from telemetry_store.database import Database, create_database_engine
+from telemetry_store.ports import CallersConnection, EventStore
 
 if TYPE_CHECKING:
     from recorder.settings import RecorderSettings
     from telemetry.policy import ExportSwitch
 
 _log = structlog.get_logger("recorder")
-
-
-class EventStore(Protocol):
-    """Where a recorder puts events."""
-
-    def store_events(
-        self,
-        events: Sequence[pb.Event],
-        *,
-        connection: CallersConnection | None = None,
-        without_event_logs: bool = False,
-    ) -> None:
-        """Stores all of the events or none, durably, or raises."""
-        ...
-
-    def close(self) -> None:
-        """Gives back what the store holds."""
-        ...
 
 
 class Recorder:

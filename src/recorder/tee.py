@@ -8,14 +8,16 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection
 
-from recorder.database import Database
-from recorder.event_logs import WRITTEN_COLUMNS, event_logs, translate
-from recorder.export_queue import QUEUED_COLUMNS, export_queue
-from recorder.group_commit import GroupCommit
-from recorder.statements import insert_statements
-from recorder.transaction import CallersConnection, callers_connection, savepoint
+from recorder.gathering.group_commit import GroupCommit
+from recorder.transaction import callers_connection, savepoint
+from recorder.translation import translate
 from telemetry import ExportPolicy, Redactor
 from telemetry.v1 import telemetrygateway_pb2 as pb
+from telemetry_store.database import Database
+from telemetry_store.event_logs import WRITTEN_COLUMNS, event_logs
+from telemetry_store.export_queue import QUEUED_COLUMNS, export_queue
+from telemetry_store.insert_statements import insert_statements
+from telemetry_store.ports import CallersConnection
 
 _WITHOUT_EVENT_LOGS: ContextVar[bool] = ContextVar("telemetry_without_event_logs", default=False)
 

@@ -2,22 +2,13 @@
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Union
+from typing import Any
 
 from sqlalchemy import Connection
 
-from recorder.database import check_driver
-from telemetry.errors import InvalidInputError
-
-if TYPE_CHECKING:  # the ORM is the host's to import
-    from sqlalchemy.orm import Session, scoped_session
-
-CallersConnection = Union[Connection, "Session", "scoped_session[Session]"]
-"""What a caller's transaction is given as."""
-
-
-class InvalidConnectionError(InvalidInputError):
-    """What was given as `connection` has no transaction that an event could join."""
+from telemetry_store.database import check_driver
+from telemetry_store.errors import InvalidConnectionError
+from telemetry_store.ports import CallersConnection
 
 
 def callers_connection(given: CallersConnection) -> Connection:

@@ -15,22 +15,22 @@ EXIT_WRONG_USE = 2
 
 # The module of each command, in the order of the help: its function of the same name, or its `app` of subcommands.
 _MODULES: Final = {
-    "record": "telemetry_cli.record",
-    "audit": "telemetry_cli.audit",
-    "cleanup": "telemetry_cli.cleanup",
-    "doctor": "telemetry_cli.doctor",
-    "db": "telemetry_cli.database",
-    "export": "telemetry_cli.export",
-    "exported": "telemetry_cli.exported",
-    "queue": "telemetry_cli.queue",
-    "dead": "telemetry_cli.dead",
-    "allowlist": "telemetry_cli.allowlist",
-    "catalog": "telemetry_cli.catalog",
-    "mode": "telemetry_cli.mode",
-    "config": "telemetry_cli.config",
-    "gateway": "telemetry_cli.gateway",
-    "ingest": "telemetry_cli.ingest",
-    "admin": "telemetry_cli.admin",
+    "record": "telemetry_cli.commands.record",
+    "audit": "telemetry_cli.commands.audit",
+    "cleanup": "telemetry_cli.commands.cleanup",
+    "doctor": "telemetry_cli.commands.doctor",
+    "db": "telemetry_cli.commands.db",
+    "export": "telemetry_cli.commands.export",
+    "exported": "telemetry_cli.commands.exported",
+    "queue": "telemetry_cli.commands.queue",
+    "dead": "telemetry_cli.commands.dead",
+    "allowlist": "telemetry_cli.commands.allowlist",
+    "catalog": "telemetry_cli.commands.catalog",
+    "mode": "telemetry_cli.commands.mode",
+    "config": "telemetry_cli.commands.config",
+    "gateway": "telemetry_cli.commands.gateway",
+    "ingest": "telemetry_cli.commands.ingest",
+    "admin": "telemetry_cli.commands.admin",
 }
 
 

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
-from telemetry.settings import format_duration
+from telemetry_runtime.settings import format_duration
 
 MASK: Final = "***"
 

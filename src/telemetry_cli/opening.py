@@ -4,10 +4,10 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from recorder.database import Database, create_database_engine
-from recorder.export_queue import ExportQueue
-from recorder.queue_reading import QueueReading
 from recorder.settings import RecorderSettings
+from telemetry_store.database import Database, create_database_engine
+from telemetry_store.export_queue import ExportQueue
+from telemetry_store.queue_reading import QueueReading
 
 
 class OpenQueue(NamedTuple):

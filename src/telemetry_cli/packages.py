@@ -7,13 +7,13 @@ from urllib.parse import urlsplit
 
 import typer
 
-from telemetry.settings import InvalidSettingsError
 from telemetry_cli.extras import needs_extra
 from telemetry_cli.options import AsJson
 from telemetry_cli.output import out, print_error, print_facts, print_json, print_json_lines, print_rows
+from telemetry_runtime.settings import InvalidSettingsError
 
 if TYPE_CHECKING:
-    from ingest.collection import CollectionPackage
+    from telemetry_ingest.collection import CollectionPackage
 
 app = typer.Typer(help="The reviewed list of URLs that anybody may ping.", no_args_is_help=True)
 
@@ -75,7 +75,7 @@ def try_(
     The service answers 204 to every ping, so a URL with a mistake in it is found here.
     """
     packages = _load(file)
-    from ingest.collection import KeptVariables, RouteTable  # noqa: PLC0415 - an optional part, which is there
+    from telemetry_ingest.collection import KeptVariables, RouteTable  # noqa: PLC0415 - an optional part, which is there
 
     parts = urlsplit(url)
     found = RouteTable([(package.route, package) for package in packages]).match(parts.path or "/")
@@ -101,8 +101,8 @@ def try_(
 
 def _load(file: Path | None) -> "list[CollectionPackage]":
     with needs_extra("ingest"):
-        from ingest import IngestSettings  # noqa: PLC0415 - an optional part
-        from ingest.collection import read_packages  # noqa: PLC0415 - the same
+        from telemetry_ingest import IngestSettings  # noqa: PLC0415 - an optional part
+        from telemetry_ingest.collection import read_packages  # noqa: PLC0415 - the same
     settings = IngestSettings.load(collection_file=file)
     if settings.collection_file is None:
         raise InvalidSettingsError(

@@ -8,10 +8,10 @@ from functools import cache
 from typing import Final, NamedTuple
 
 from export import ExporterSettings
-from gateway import GatewaySettings
 from recorder.settings import RecorderSettings
-from telemetry.settings import EnvironmentSettings, Origin
-from telemetry.settings_file import SETTINGS_FILE_VARIABLE, file_settings
+from telemetry_gateway import GatewaySettings
+from telemetry_runtime.settings import EnvironmentSettings, Origin
+from telemetry_runtime.settings_file import SETTINGS_FILE_VARIABLE, file_settings
 
 _PREFIX: Final = "TELEMETRY_"
 _FOR_TESTS: Final = "TELEMETRY_TEST_"
@@ -26,11 +26,11 @@ def programs() -> Mapping[str, type[EnvironmentSettings]]:
         "gateway": GatewaySettings,
     }
     with contextlib.suppress(ModuleNotFoundError):  # an optional part
-        from ingest import IngestSettings  # noqa: PLC0415 - see above
+        from telemetry_ingest import IngestSettings  # noqa: PLC0415 - see above
 
         found["ingest"] = IngestSettings
     with contextlib.suppress(ModuleNotFoundError):  # likewise
-        from admin import AdminSettings  # noqa: PLC0415 - see above
+        from telemetry_admin import AdminSettings  # noqa: PLC0415 - see above
 
         found["admin"] = AdminSettings
     return found

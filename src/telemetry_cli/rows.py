@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 
 from google.protobuf.message import DecodeError
 
-from recorder.queue_reading import QueuedEvent, QueueReading, QueueState, is_event_id
 from telemetry import InvalidIdError, TelemetryError
 from telemetry.v1 import telemetrygateway_pb2 as pb
 from telemetry_cli.event_content import event_content
 from telemetry_cli.leaving import Leaving
 from telemetry_cli.output import out, print_facts, print_json, print_text
+from telemetry_store.queue_reading import QueuedEvent, QueueReading, QueueState, is_event_id
 
 
 class UnknownEventError(TelemetryError):

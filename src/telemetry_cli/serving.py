@@ -15,14 +15,14 @@ import structlog
 import uvicorn
 
 from telemetry import TelemetryError
-from telemetry.asgi import App
-from telemetry.certificates import check_files
-from telemetry.listening import join_listen_address, split_listen_address
-from telemetry.watched_files import WatchedFiles
-from telemetry_cli.http_protocol import forgiving_protocol
-from telemetry_cli.limited_connections import limited_protocol
+from telemetry.web.asgi import App
 from telemetry_cli.output import err
-from telemetry_cli.timed_http import timed_protocol
+from telemetry_runtime.certificates import check_files
+from telemetry_runtime.http.http_protocol import forgiving_protocol
+from telemetry_runtime.http.limited_connections import limited_protocol
+from telemetry_runtime.http.timed_http import timed_protocol
+from telemetry_runtime.listening import join_listen_address, split_listen_address
+from telemetry_runtime.watched_files import WatchedFiles
 
 _STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 _MakeContext = Callable[[], ssl.SSLContext]

@@ -8,9 +8,10 @@ from weakref import WeakKeyDictionary
 from sqlalchemy import Connection, event
 
 from recorder import EventStore
-from recorder.transaction import CallersConnection, callers_connection
+from recorder.transaction import callers_connection
 from telemetry import ExportMode, ExportPolicy, Redactor
 from telemetry.v1 import telemetrygateway_pb2 as pb
+from telemetry_store.ports import CallersConnection
 from telemetry_testing.recorded_event import RecordedEvent
 from telemetry_testing.telemetry_events import TelemetryEvents
 

@@ -12,15 +12,15 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from recorder.database import Database, create_database_engine
-from recorder.export_queue import ExportQueue
-from recorder.export_runs import ExportRun, ExportRuns
-from recorder.migrations import upgrade_database
 from support.browser import PATIENCE_MS, chromium
 from support.npm import npm_packages
 from support.programs import Shell, wait_for_line
 from support.recorders import make_recorder
 from telemetry import EventContext, EventParameters, NewEvent
+from telemetry_store.database import Database, create_database_engine
+from telemetry_store.export_queue import ExportQueue
+from telemetry_store.export_runs import ExportRun, ExportRuns
+from telemetry_store.migrations import upgrade_database
 
 TOKEN = "a-token-of-enough-characters"
 DESK, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 740}

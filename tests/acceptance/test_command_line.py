@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from recorder.database import SCHEMA_VERSION, Database, create_database_engine
-from recorder.export_queue import ExportQueue
 from support.programs import Result, Shell, wait_for_line
 from telemetry_cli.main import main
+from telemetry_store.database import SCHEMA_VERSION, Database, create_database_engine
+from telemetry_store.export_queue import ExportQueue
 
 ROOT = Path(__file__).resolve().parents[2]
 CANARY = "CANARY-55d0"

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from recorder.database import SCHEMA_VERSION, create_database_engine
 from support.programs import Shell
+from telemetry_store.database import SCHEMA_VERSION, create_database_engine
 
 
 @pytest.fixture

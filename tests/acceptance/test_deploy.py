@@ -16,17 +16,17 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from admin import AdminSettings
 from export import ExporterSettings
-from gateway import GatewaySettings
-from gateway.service import SERVICE_NAME
-from ingest import IngestSettings
-from ingest.health import LIVENESS_PATH, READINESS_PATH
-from recorder.database import SCHEMA_VERSION
 from recorder.settings import RecorderSettings
 from support.programs import PROGRAM
-from telemetry.listening import split_listen_address
+from telemetry_admin import AdminSettings
 from telemetry_cli.main import main
+from telemetry_gateway import GatewaySettings
+from telemetry_gateway.service import SERVICE_NAME
+from telemetry_ingest import IngestSettings
+from telemetry_ingest.health import LIVENESS_PATH, READINESS_PATH
+from telemetry_runtime.listening import split_listen_address
+from telemetry_store.database import SCHEMA_VERSION
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
@@ -220,8 +220,8 @@ def test_the_wheel_that_the_image_installs_is_whole(tmp_path: Path) -> None:
     (wheel,) = (tmp_path / "wheels").iterdir()
     names = zipfile.ZipFile(wheel).namelist()
     for needed in (
-        "recorder/migrations/versions/0001_create_or_adopt.py",
-        "recorder/migrations/versions/0002_audit_and_runs.py",
+        "telemetry_store/migrations/versions/0001_create_or_adopt.py",
+        "telemetry_store/migrations/versions/0002_audit_and_runs.py",
         "telemetry/py.typed",
         "gateway/py.typed",
         "ingest/graphql/schema.graphql",

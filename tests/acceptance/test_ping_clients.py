@@ -16,12 +16,12 @@ import pytest
 import requests
 from scarf import ScarfEventLogger
 
-from pings import BackgroundEventLogger, EventLogger
-from recorder.database import Database, create_database_engine
 from support.events import CANARY
 from support.npm import npm, npm_packages
 from support.programs import Shell, wait_for_line
 from support.recorders import everything_but_event_logs, logged
+from telemetry_pings import BackgroundEventLogger, EventLogger
+from telemetry_store.database import Database, create_database_engine
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ROOT / "examples" / "collection.toml"

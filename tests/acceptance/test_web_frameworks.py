@@ -12,9 +12,9 @@ import httpx2
 import pytest
 from sqlalchemy import text
 
-from recorder.database import Database
 from support.recorders import logged, queued
 from support.servers import web_server
+from telemetry_store.database import Database
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"

@@ -26,4 +26,6 @@ def test_a_command_that_sends_and_serves_nothing_yet_loads_neither(command: str)
 
 @pytest.mark.parametrize("arguments", [(), ("--help",), ("no-such-command",)])
 def test_without_a_known_command_all_are_there(arguments: tuple[str, ...]) -> None:
-    assert {"telemetry_cli.record", "telemetry_cli.export", "telemetry_cli.admin"} <= loaded(*arguments)
+    assert {"telemetry_cli.commands.record", "telemetry_cli.commands.export", "telemetry_cli.commands.admin"} <= loaded(
+        *arguments
+    )

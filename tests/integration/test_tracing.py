@@ -18,8 +18,6 @@ from prometheus_client import CollectorRegistry
 
 from export import Exporter, ExporterSettings, ExportMetrics, GatewayClient, PassSettings
 from recorder import AsyncRecorder, SchemaVersionError
-from recorder.database import Database, create_database_engine
-from recorder.export_queue import ExportQueue
 from support.events import CANARY
 from support.gateway_client import batch, event, metadata, send, stream
 from support.gateway_server import running_gateway
@@ -27,6 +25,8 @@ from support.recorders import EXPORT_ALL, make_recorder, queued
 from telemetry import EventParameters, NewEvent, Redactor
 from telemetry.tracing import span
 from telemetry.v1 import telemetrygateway_pb2 as pb
+from telemetry_store.database import Database, create_database_engine
+from telemetry_store.export_queue import ExportQueue
 from telemetry_testing.scripted_gateway import Batch, Refuse, ScriptedGateway, scripted_gateway
 
 PARAMETERS = EventParameters(metadata={"n": 1}, private_metadata={"query": CANARY})

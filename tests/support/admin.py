@@ -5,11 +5,11 @@ from typing import Any
 
 from starlette.testclient import TestClient
 
-from admin import Access, admin_app
-from recorder.database import Database
-from recorder.settings import PrivacySettings
 from support.databases import ManualClock
 from telemetry.event import Clock
+from telemetry_admin import Access, admin_app
+from telemetry_runtime.privacy_settings import PrivacySettings
+from telemetry_store.database import Database
 
 ORIGIN = "http://127.0.0.1:10090"
 TOKEN = "a-token-of-enough-characters"

@@ -48,7 +48,7 @@ def wrap(
 
 
 def before_the_transaction(countdown: Countdown) -> None:
-    from recorder.database import Database
+    from telemetry_store.database import Database
 
     wrap(Database, "write_held", countdown, "before")
 
@@ -77,13 +77,13 @@ def before_the_commit(countdown: Countdown) -> None:
 
 
 def after_the_commit(countdown: Countdown) -> None:
-    from recorder.database import Database
+    from telemetry_store.database import Database
 
     wrap(Database, "write_held", countdown, "after")
 
 
 def after_the_lease(countdown: Countdown) -> None:
-    from recorder.export_queue import ExportQueue
+    from telemetry_store.export_queue import ExportQueue
 
     wrap(ExportQueue, "lease", countdown, "after", when=lambda lease, *_: bool(lease.events))
 
@@ -101,13 +101,13 @@ def in_the_middle_of_sending(countdown: Countdown) -> None:
 
 
 def acknowledged_and_not_marked(countdown: Countdown) -> None:
-    from recorder.export_queue import ExportQueue
+    from telemetry_store.export_queue import ExportQueue
 
     wrap(ExportQueue, "mark_exported", countdown, "before")
 
 
 def after_the_mark(countdown: Countdown) -> None:
-    from recorder.export_queue import ExportQueue
+    from telemetry_store.export_queue import ExportQueue
 
     wrap(ExportQueue, "mark_exported", countdown, "after")
 
@@ -122,7 +122,7 @@ def cleaned_and_not_counted(countdown: Countdown) -> None:
 
 
 def before_publishing(countdown: Countdown) -> None:
-    from gateway import JsonlSink
+    from telemetry_gateway import JsonlSink
 
     wrap(JsonlSink, "publish", countdown, "before")
 
@@ -138,7 +138,7 @@ class _Os:
 
 
 def in_the_middle_of_a_line(countdown: Countdown) -> None:
-    from gateway.sinks import jsonl
+    from telemetry_gateway.sinks import jsonl
 
     def write(file: int, data: Any) -> int:
         if countdown.is_last():
@@ -150,7 +150,7 @@ def in_the_middle_of_a_line(countdown: Countdown) -> None:
 
 
 def written_and_not_synced(countdown: Countdown) -> None:
-    from gateway.sinks import jsonl
+    from telemetry_gateway.sinks import jsonl
 
     def write(file: int, data: Any) -> int:
         written = os.write(file, data)
@@ -161,19 +161,19 @@ def written_and_not_synced(countdown: Countdown) -> None:
 
 
 def published_and_not_remembered(countdown: Countdown) -> None:
-    from gateway.publishing import PublishingQueue
+    from telemetry_gateway.publishing.publishing import PublishingQueue
 
     wrap(PublishingQueue, "_remember", countdown, "before")
 
 
 def remembered_and_not_acknowledged(countdown: Countdown) -> None:
-    from gateway.publishing import PublishingQueue
+    from telemetry_gateway.publishing.publishing import PublishingQueue
 
     wrap(PublishingQueue, "_write", countdown, "after")
 
 
 def renamed_and_not_opened(countdown: Countdown) -> None:
-    from gateway import JsonlSink
+    from telemetry_gateway import JsonlSink
 
     original: Any = JsonlSink._rotate
 
@@ -185,7 +185,7 @@ def renamed_and_not_opened(countdown: Countdown) -> None:
 
 
 def compressed_and_still_there(countdown: Countdown) -> None:
-    from gateway.sinks import rotation
+    from telemetry_gateway.sinks import rotation
 
     wrap(rotation, "sync_directory", countdown, "before")
 

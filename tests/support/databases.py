@@ -11,9 +11,9 @@ from pathlib import Path
 
 from sqlalchemy import URL, create_engine, make_url
 
-from recorder.database import create_database_engine
-from recorder.migrations import upgrade_database
 from support.wheel_postgres import server_from_wheel
+from telemetry_store.database import create_database_engine
+from telemetry_store.migrations import upgrade_database
 
 POSTGRES_VARIABLE = "TELEMETRY_TEST_POSTGRES_URL"
 _TEMPLATE = "telemetry_template"

@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 import grpc
 
-from gateway import Authenticator, GatewayServer, GatewaySettings, LicenseCheck, Sink
 from support.gateway_client import event, send
+from telemetry_gateway import Authenticator, GatewayServer, GatewaySettings, LicenseCheck, Sink
 
 T = TypeVar("T")
 

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Iterable, Sequence
 
-from gateway import Message, SinkError
+from telemetry_gateway import Message, SinkError
 
 
 class MemorySink:

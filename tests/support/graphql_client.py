@@ -10,9 +10,9 @@ import httpx2
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 
-from ingest import Authenticator, Caller, IngestSettings, InvalidCredentialsError, create_app
 from recorder import AsyncRecorder
-from recorder.database import Database
+from telemetry_ingest import Authenticator, Caller, IngestSettings, InvalidCredentialsError, create_app
+from telemetry_store.database import Database
 
 RECORD = (
     "mutation RecordTelemetryEvents($events: [TelemetryEventInput!]!) "

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import psycopg
 
-from recorder.database import create_database_engine
-from recorder.migrations import upgrade_database
 from support.wheel_postgres import server_from_wheel
+from telemetry_store.database import create_database_engine
+from telemetry_store.migrations import upgrade_database
 
 _PATIENCE = 120.0
 

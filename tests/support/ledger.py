@@ -19,12 +19,12 @@ from pathlib import Path
 
 import orjson
 
-from gateway.sinks.rotation import closed_files, open_closed
-from recorder.database import Database, create_database_engine
-from recorder.export_queue import ExportQueue
 from support.crash_at import POINTS
 from support.programs import PROGRAM
 from support.recording_process import SECRET
+from telemetry_gateway.sinks.rotation import closed_files, open_closed
+from telemetry_store.database import Database, create_database_engine
+from telemetry_store.export_queue import ExportQueue
 
 _HERE = Path(__file__).parent
 _LONGEST_WAIT = 300.0

@@ -6,11 +6,11 @@ from typing import Any
 from sqlalchemy import select
 
 from recorder import Recorder
-from recorder.database import Database
-from recorder.event_logs import event_logs
-from recorder.export_queue import export_queue
 from telemetry import Allowlist, ExportMode, ExportPolicy, Redactor
 from telemetry.v1 import telemetrygateway_pb2 as pb
+from telemetry_store.database import Database
+from telemetry_store.event_logs import event_logs
+from telemetry_store.export_queue import export_queue
 
 EXPORT_ALL = ExportPolicy(export_mode=ExportMode(everything=True))
 

@@ -11,9 +11,10 @@ from sqlalchemy.orm import Session, scoped_session
 from export import ExporterSettings, ExportJobs
 from recorder import AsyncRecorder, BestEffortRecorder, DatabaseBusyError, Recorder, divert_events
 from recorder.settings import RecorderSettings
-from telemetry import BillingMetadata, Client, EventParameters, NewEvent, asgi, wsgi
-from telemetry.request_context import RequestHeaders
+from telemetry import BillingMetadata, Client, EventParameters, NewEvent
 from telemetry.v1 import telemetrygateway_pb2 as pb
+from telemetry.web import asgi, wsgi
+from telemetry.web.request_context import RequestHeaders
 from telemetry_testing import (
     Batch,
     RecordedEvent,

@@ -15,7 +15,7 @@ DATABASES = {
     }
 }
 MIDDLEWARE = [
-    "telemetry.django.TelemetryContextMiddleware",
+    "telemetry_django.TelemetryContextMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from recorder.database import Database, create_database_engine
-from recorder.export_queue import ExportQueue
 from support.programs import Shell, wait_for_line
 from support.recorders import make_recorder
-from telemetry.settings_file import write_setting
+from telemetry_runtime.settings_file import write_setting
+from telemetry_store.database import Database, create_database_engine
+from telemetry_store.export_queue import ExportQueue
 from telemetry_testing import scripted_gateway
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from recorder.database import Database
-from recorder.export_queue import ExportQueue
 from support.programs import Shell
 from support.recorders import make_recorder
 from support.terminals import at_terminal
 from telemetry import NewEvent
+from telemetry_store.database import Database
+from telemetry_store.export_queue import ExportQueue
 from telemetry_testing import delay, scripted_gateway
 
 MINUTE = timedelta(minutes=1)

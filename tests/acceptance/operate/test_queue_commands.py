@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from recorder.database import Database
-from recorder.export_queue import ExportQueue
 from support.events import CANARY
 from support.programs import Result, Shell
 from support.recorders import make_recorder
 from telemetry import EventParameters, NewEvent
 from telemetry.event import new_event_id
+from telemetry_store.database import Database
+from telemetry_store.export_queue import ExportQueue
 
 MINUTE = timedelta(minutes=1)
 

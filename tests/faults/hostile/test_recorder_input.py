@@ -12,10 +12,6 @@ from prometheus_client import CollectorRegistry
 
 from export import Exporter, ExporterSettings, ExportMetrics, GatewayClient, Outcome, PassSettings
 from recorder import DuplicateEventError, Recorder, RecorderError
-from recorder.database import Database, create_database_engine
-from recorder.export_queue import ExportQueue
-from recorder.migrations import upgrade_database
-from recorder.queue_reading import QueueReading
 from recorder.tee import TeeStore
 from support.databases import ManualClock
 from support.gateway_server import RunningGateway, running_gateway
@@ -23,6 +19,10 @@ from support.hostile import NOW, SECRET, HostileCalls
 from support.recorders import EXPORT_ALL, logged, queued
 from telemetry import EventParameters, InvalidInputError, NewEvent, Redactor
 from telemetry.event import new_event_id
+from telemetry_store.database import Database, create_database_engine
+from telemetry_store.export_queue import ExportQueue
+from telemetry_store.migrations import upgrade_database
+from telemetry_store.queue_reading import QueueReading
 
 EVENTS = int(os.environ.get("TELEMETRY_TEST_HOSTILE", "300"))
 """How many are generated; `make faults` sets more."""

@@ -15,11 +15,6 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import insert
 
 from export import Exporter, ExporterSettings, ExportMetrics, GatewayClient, Outcome, PassSettings
-from gateway import read_rejects
-from recorder.database import Database, create_database_engine
-from recorder.export_queue import ExportQueue, export_queue
-from recorder.migrations import upgrade_database
-from recorder.queue_reading import QueueReading
 from support.databases import ManualClock
 from support.gateway_client import TIMEOUT, event, metadata
 from support.gateway_server import RunningGateway, surviving_gateway
@@ -28,6 +23,11 @@ from support.recorders import EXPORT_ALL
 from telemetry import Redactor
 from telemetry.event import new_event_id
 from telemetry.v1 import telemetrygateway_pb2 as pb
+from telemetry_gateway import read_rejects
+from telemetry_store.database import Database, create_database_engine
+from telemetry_store.export_queue import ExportQueue, export_queue
+from telemetry_store.migrations import upgrade_database
+from telemetry_store.queue_reading import QueueReading
 
 EVENTS = int(os.environ.get("TELEMETRY_TEST_HOSTILE", "300"))
 """How many messages are generated; `make faults` sets more."""

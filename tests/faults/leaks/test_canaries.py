@@ -20,7 +20,6 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from sqlalchemy import make_url
 
-from recorder.database import Database, create_database_engine
 from support.canaries import decoded_rejects, found, found_in_files
 from support.canary_recording import bad, good
 from support.gateway_certificates import CertificateAuthority
@@ -29,6 +28,7 @@ from support.ports import free_port
 from support.recorders import make_recorder
 from support.recording_proxy import RecordingProxy
 from telemetry import TelemetryError
+from telemetry_store.database import Database, create_database_engine
 
 CANARIES = int(os.environ.get("TELEMETRY_TEST_CANARIES", "1000"))
 """How many at least, for each database; `make faults` sets more."""

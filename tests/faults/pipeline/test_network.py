@@ -12,11 +12,11 @@ from sqlalchemy import make_url
 
 from export import Exporter, ExporterSettings, ExportMetrics, GatewayClient, PassSettings
 from recorder import RecorderError
-from recorder.database import Database, create_database_engine
-from recorder.export_queue import ExportQueue
 from support.databases import postgresql_target
 from support.recorders import EXPORT_ALL, logged, make_recorder, queued
 from telemetry import NewEvent, Redactor
+from telemetry_store.database import Database, create_database_engine
+from telemetry_store.export_queue import ExportQueue
 from telemetry_testing import FaultProxy, scripted_gateway
 
 FAULTS = int(os.environ.get("TELEMETRY_TEST_FAULTS", "12"))

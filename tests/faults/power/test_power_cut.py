@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway import JsonlSink, Rotation, read_rejects
-from recorder.database import create_database_engine
-from recorder.migrations import upgrade_database
 from support.power import LEDGER, Disk, build_shim, read_calls
+from telemetry_gateway import JsonlSink, Rotation, read_rejects
+from telemetry_store.database import create_database_engine
+from telemetry_store.migrations import upgrade_database
 
 CUTS = int(os.environ.get("TELEMETRY_TEST_CUTS", "60"))
 """For each test; `make faults` sets more."""
@@ -38,7 +38,7 @@ os._exit(0)
 PUBLISHING = """
 import os, sys
 from pathlib import Path
-from gateway import JsonlSink, Message, Rotation
+from telemetry_gateway import JsonlSink, Message, Rotation
 from telemetry.event import new_event_id
 folder, count = sys.argv[1], int(sys.argv[2])
 ledger = os.open(f"{folder}/ledger", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -56,8 +56,8 @@ REJECTING = """
 import os, sys
 from datetime import UTC, datetime
 from pathlib import Path
-from gateway import Reject
-from gateway.rejects import RejectsFile
+from telemetry_gateway import Reject
+from telemetry_gateway.publishing.rejects import RejectsFile
 from telemetry.event import new_event_id
 from telemetry.v1 import telemetrygateway_pb2 as pb
 folder, count = sys.argv[1], int(sys.argv[2])

@@ -10,9 +10,9 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from structlog.testing import capture_logs
 
 from recorder import AsyncRecorder
-from recorder.database import Database
 from support.recorders import make_recorder, stored_names
 from telemetry import EventParameters, NewEvent
+from telemetry_store.database import Database
 
 MOST_STEPS = 200
 

@@ -9,8 +9,8 @@ from collections import Counter
 
 import pytest
 
-from recorder.database import Database
 from support.recorders import queued
+from telemetry_store.database import Database
 
 PROGRAM = """
 import os, signal, sys, threading, time

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from recorder import AsyncRecorder, BufferedRecorder, Recorder
-from recorder.database import Database
 from support.recorders import make_recorder, queued, stored_names
 from telemetry import NewEvent
+from telemetry_store.database import Database
 
 PROCESSES = 4
 EVENTS = 25

@@ -13,10 +13,10 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from recorder.database import Database
 from support.ledger import until
 from support.ports import free_port
 from support.recorders import queued, stored_names
+from telemetry_store.database import Database
 
 REQUESTS = 60
 PRELUDE = """
@@ -138,7 +138,7 @@ monkey.patch_all()
 import os, sys, gevent
 from sqlalchemy import create_engine
 from recorder import BestEffortRecorder, BufferedRecorder, Recorder
-from recorder.database import Database, create_database_engine
+from telemetry_store.database import Database, create_database_engine
 from support.recorders import make_recorder
 
 url, mode = sys.argv[1:]

@@ -5,7 +5,7 @@ import sys
 
 PROGRAM = """
 import os, signal, threading
-from telemetry_cli.export import _stop_on_signals
+from telemetry_cli.commands.export import _stop_on_signals
 stopping = threading.Event()
 _stop_on_signals(stopping.set)
 with stopping._cond:  # as in the middle of `stopping.wait`

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from recorder.database import Database
-from recorder.export_queue import ExportQueue
 from support.ledger import Findings, Pipeline, until
 from support.ports import free_port
 from support.recorders import make_recorder
 from telemetry import NewEvent
+from telemetry_store.database import Database
+from telemetry_store.export_queue import ExportQueue
 
 EXPORTERS = int(os.environ.get("TELEMETRY_TEST_STORM_EXPORTERS", "3"))
 EVENTS = int(os.environ.get("TELEMETRY_TEST_STORM_EVENTS", "2000"))

@@ -13,14 +13,14 @@ from prometheus_client import CollectorRegistry
 
 from export import Exporter, ExportMetrics, Outcome, PassSettings
 from recorder import DatabaseBusyError
-from recorder.database import Database
-from recorder.export_queue import ExportQueue, Lease, export_queue
 from support.databases import ManualClock
 from support.events import CANARY, sensitive_event
 from support.fake_gateway import OUTCOMES, FakeGateway, Killed
 from support.recorders import EXPORT_ALL, make_recorder
 from support.sequences import SEQUENCES, empty_the_queue, opened_for_many_commits, sequences
 from telemetry import EventParameters, NewEvent, Redactor
+from telemetry_store.database import Database
+from telemetry_store.export_queue import ExportQueue, Lease, export_queue
 
 LEASE = timedelta(minutes=5)
 SETTINGS = PassSettings(

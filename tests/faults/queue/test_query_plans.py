@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from recorder import event_logs as logs
-from recorder import export_queue as working
-from recorder import queue_reading as reading
-from recorder.database import Database
-from recorder.export_queue import ExportQueue, export_queue
 from support.recorders import make_recorder
 from telemetry import NewEvent
+from telemetry_store import event_logs as logs
+from telemetry_store import export_queue as working
+from telemetry_store import queue_reading as reading
+from telemetry_store.database import Database
+from telemetry_store.export_queue import ExportQueue, export_queue
 
 ROWS = int(os.environ.get("TELEMETRY_TEST_ROWS", "30000"))
 """Exported events beside those that are at work; enough for a planner to choose. `make faults` sets more."""

@@ -7,14 +7,14 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from recorder.database import Database
-from recorder.export_queue import ExportQueue, Lease
-from recorder.queue_reading import QueueReading
 from support.databases import ManualClock
 from support.recorders import make_recorder
 from support.sequences import SEQUENCES, empty_the_queue, opened_for_many_commits, sequences
 from telemetry import NewEvent
 from telemetry.event import new_event_id
+from telemetry_store.database import Database
+from telemetry_store.export_queue import ExportQueue, Lease
+from telemetry_store.queue_reading import QueueReading
 
 MINUTE = timedelta(minutes=1)
 

@@ -28,14 +28,14 @@ from recorder import (
     SchemaVersionError,
     UnsupportedDatabaseError,
 )
-from recorder.database import Database, create_database_engine
-from recorder.export_queue import ExportQueue
-from recorder.migrations import upgrade_database
 from recorder.settings import RecorderSettings
 from support.databases import postgresql_target
 from support.events import CANARY
 from support.recorders import EXPORT_ALL, logged, make_recorder, queued, stored_names
 from telemetry import EventParameters, NewEvent
+from telemetry_store.database import Database, create_database_engine
+from telemetry_store.export_queue import ExportQueue
+from telemetry_store.migrations import upgrade_database
 from telemetry_testing import FaultProxy
 
 SECRET = EventParameters(private_metadata={"query": CANARY, "more": "x" * 2_000})
@@ -238,7 +238,7 @@ def test_how_long_an_answer_is_waited_for_is_a_setting(postgres: Any) -> None:
 
 
 def test_a_sqlite_that_is_too_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("recorder.database.sqlite3.sqlite_version_info", (3, 34, 1))
+    monkeypatch.setattr("telemetry_store.database.sqlite3.sqlite_version_info", (3, 34, 1))
     with pytest.raises(UnsupportedDatabaseError, match=r"3\.35 or later is needed"):
         create_database_engine(f"sqlite:///{tmp_path / 'x.db'}")
 

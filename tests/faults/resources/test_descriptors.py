@@ -5,8 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from recorder.database import Database
 from support.recorders import queued
+from telemetry_store.database import Database
 
 PRELUDE = """
 import os, resource, sys, time

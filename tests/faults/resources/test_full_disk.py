@@ -14,16 +14,16 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from export import Exporter, ExporterSettings, ExportMetrics, GatewayClient, Outcome, PassSettings
-from gateway import read_rejects
 from recorder import BestEffortRecorder, Recorder, RecorderError
-from recorder.database import Database, create_database_engine
-from recorder.export_queue import ExportQueue
-from recorder.migrations import upgrade_database
 from support.databases import ManualClock
 from support.gateway_client import event, send
 from support.gateway_server import running_gateway
 from support.recorders import EXPORT_ALL, logged, make_recorder, queued
 from telemetry import EventParameters, NewEvent, Redactor
+from telemetry_gateway import read_rejects
+from telemetry_store.database import Database, create_database_engine
+from telemetry_store.export_queue import ExportQueue
+from telemetry_store.migrations import upgrade_database
 from telemetry_testing import scripted_gateway
 
 SIZE = 3 * 1024 * 1024

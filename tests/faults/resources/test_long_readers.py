@@ -10,10 +10,10 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import create_engine
 
 from export import Exporter, ExporterSettings, ExportMetrics, GatewayClient, Outcome, PassSettings
-from recorder.database import WAL_BYTES, Database, create_database_engine
-from recorder.export_queue import ExportQueue
 from support.recorders import EXPORT_ALL, make_recorder
 from telemetry import EventParameters, NewEvent, Redactor
+from telemetry_store.database import WAL_BYTES, Database, create_database_engine
+from telemetry_store.export_queue import ExportQueue
 from telemetry_testing import scripted_gateway
 
 LARGE = EventParameters(private_metadata={"text": "x" * 60_000})

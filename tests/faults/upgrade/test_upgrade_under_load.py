@@ -16,18 +16,18 @@ from typing import NamedTuple
 import pytest
 from sqlalchemy import Engine
 
-from recorder.database import Database, create_database_engine
-from recorder.export_queue import ExportQueue
-from recorder.migrations import find_schema_faults, upgrade_database
 from support.ledger import until
 from support.original_system import ORIGINAL
 from support.recorders import make_recorder
+from telemetry_store.database import Database, create_database_engine
+from telemetry_store.export_queue import ExportQueue
+from telemetry_store.migrations import find_schema_faults, upgrade_database
 
 ROWS = int(os.environ.get("TELEMETRY_TEST_ROWS", "20000"))
 
 WRITING = """
 import json, sys, time, uuid
-from recorder.database import create_database_engine
+from telemetry_store.database import create_database_engine
 url, report = sys.argv[1:]
 engine = create_database_engine(url)
 sqlite = engine.dialect.name == "sqlite"

@@ -11,15 +11,15 @@ from starlette.requests import Request
 from starlette.routing import Mount
 from starlette.testclient import TestClient
 
-from admin import Access, admin_app
-from admin.forms import read_form
-from admin.gate import CONTENT_SECURITY_POLICY
-from recorder.database import Database
-from recorder.export_queue import ExportQueue
-from recorder.settings import PrivacySettings
 from support.admin import ORIGIN, TOKEN, admin_client, form_token, text_of
 from support.databases import ManualClock
 from support.recorders import make_recorder
+from telemetry_admin import Access, admin_app
+from telemetry_admin.forms import read_form
+from telemetry_admin.gate import CONTENT_SECURITY_POLICY
+from telemetry_runtime.privacy_settings import PrivacySettings
+from telemetry_store.database import Database
+from telemetry_store.export_queue import ExportQueue
 
 PAGES = ("/", "/overview.json", "/dead-letters", "/left", "/allowlist", "/events/0190a5c0-0000-7000-8000-000000000000")
 

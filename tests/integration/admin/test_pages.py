@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, update
 
-from admin.pages import SHOWN
-from recorder.database import Database, create_database_engine
-from recorder.event_logs import event_logs
-from recorder.export_queue import ExportQueue, export_queue
-from recorder.export_runs import ExportRun, ExportRuns
 from support.admin import TOKEN, admin_client, form_token, text_of
 from support.databases import ManualClock
 from support.events import CANARY, sensitive_event
 from support.recorders import make_recorder
 from telemetry import Allowlist, AllowlistEntry, EventParameters, NewEvent, event_context
+from telemetry_admin.pages import SHOWN
+from telemetry_store.database import Database, create_database_engine
+from telemetry_store.event_logs import event_logs
+from telemetry_store.export_queue import ExportQueue, export_queue
+from telemetry_store.export_runs import ExportRun, ExportRuns
 
 HOSTILE = "<script>alert(1)</script>\"'&<img src=x onerror=alert(2)>"
 

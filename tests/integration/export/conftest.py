@@ -10,10 +10,10 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from export import Exporter, ExporterSettings, ExportMetrics, GatewayClient, PassSettings
-from recorder.export_queue import ExportQueue
-from recorder.export_runs import ExportRuns
 from support.recorders import EXPORT_ALL
 from telemetry import ExportPolicy, Redactor
+from telemetry_store.export_queue import ExportQueue
+from telemetry_store.export_runs import ExportRuns
 from telemetry_testing import ScriptedGateway, scripted_gateway
 
 QUICK = PassSettings(backoff=(timedelta(milliseconds=1), timedelta(milliseconds=2)))

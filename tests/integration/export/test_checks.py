@@ -9,15 +9,15 @@ from sqlalchemy import make_url
 
 from export import ExporterSettings
 from export.checks import Check, Level, check_instance, free_bytes
-from recorder.database import Database
-from recorder.export_queue import ExportQueue
-from recorder.export_runs import ExportRun, ExportRuns
 from support.gateway_authority import running_authority
 from support.gateway_certificates import CertificateAuthority
 from support.gateway_server import RunningGateway, running_gateway
 from support.recorders import make_recorder
 from telemetry import NewEvent
 from telemetry.event import new_event_id
+from telemetry_store.database import Database
+from telemetry_store.export_queue import ExportQueue
+from telemetry_store.export_runs import ExportRun, ExportRuns
 
 MINUTE = timedelta(minutes=1)
 GIB = 1024**3

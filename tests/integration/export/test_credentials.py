@@ -16,13 +16,13 @@ from structlog.testing import capture_logs
 
 from export import CredentialsError, Exporter, ExporterSettings, ExportMetrics, GatewayClient, Outcome, PassSettings
 from export.credentials import ClientCredentials, StaticToken, token_source
-from recorder.database import Database
-from recorder.export_queue import ExportQueue
 from support.gateway_certificates import CertificateAuthority
 from support.gateway_client import batch, event
 from support.recorders import EXPORT_ALL, make_recorder
 from telemetry import Redactor
 from telemetry.v1 import telemetrygateway_pb2 as pb
+from telemetry_store.database import Database
+from telemetry_store.export_queue import ExportQueue
 from telemetry_testing import Refuse, scripted_gateway
 
 SECRET = "CLIENT-SECRET-3d9a"

@@ -14,13 +14,13 @@ from sqlalchemy import insert
 from structlog.testing import capture_logs
 
 from export import Cleanup, ExportError, ExporterSettings, ExportJobs, ExportMetrics
-from recorder.database import Database
-from recorder.errors import DatabaseBusyError
-from recorder.export_queue import ExportQueue
-from recorder.export_runs import KEPT_RUNS, ExportRun, ExportRuns, export_runs
 from support.databases import ManualClock
 from support.recorders import logged, make_recorder
 from telemetry import NewEvent
+from telemetry_store.database import Database
+from telemetry_store.errors import DatabaseBusyError
+from telemetry_store.export_queue import ExportQueue
+from telemetry_store.export_runs import KEPT_RUNS, ExportRun, ExportRuns, export_runs
 from telemetry_testing import Batch, ScriptedGateway, acknowledge
 
 MINUTE = timedelta(minutes=1)

@@ -7,12 +7,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from export import Outcome
-from recorder.database import Database
-from recorder.errors import DatabaseBusyError
-from recorder.export_runs import ExportRun, ExportRuns
 from support.databases import ManualClock
 from support.recorders import make_recorder
 from telemetry import ExportMode, ExportPolicy, NewEvent
+from telemetry_store.database import Database
+from telemetry_store.errors import DatabaseBusyError
+from telemetry_store.export_runs import ExportRun, ExportRuns
 from telemetry_testing import Refuse, ScriptedGateway
 
 

@@ -10,14 +10,14 @@ import pytest
 from structlog.testing import capture_logs
 
 from export import Exporter, GatewayClient, Outcome
-from recorder.database import Database
-from recorder.errors import DatabaseBusyError
-from recorder.export_queue import ExportQueue, QueueCounts
-from recorder.queue_reading import QueueReading
 from support.databases import ManualClock
 from support.recorders import make_recorder
 from telemetry import EventParameters, NewEvent
 from telemetry.v1 import telemetrygateway_pb2 as pb
+from telemetry_store.database import Database
+from telemetry_store.errors import DatabaseBusyError
+from telemetry_store.export_queue import ExportQueue, QueueCounts
+from telemetry_store.queue_reading import QueueReading
 from telemetry_testing import Batch, Refuse, ScriptedGateway, acknowledge
 
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE

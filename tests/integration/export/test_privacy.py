@@ -15,10 +15,6 @@ from structlog.testing import capture_logs
 
 from export import Exporter, ExporterSettings, ExportMetrics, GatewayClient, Outcome, PassSettings
 from export.chunks import ChunkMaker, Outgoing
-from recorder.database import Database
-from recorder.export_queue import ExportQueue, export_queue
-from recorder.queue_reading import QueueReading
-from recorder.settings import PrivacySettings
 from support.events import CANARY, sensitive_event, valid_parameters
 from support.recorders import EXPORT_ALL, make_recorder
 from telemetry import (
@@ -32,8 +28,12 @@ from telemetry import (
     TelemetryMode,
 )
 from telemetry.event import new_event_id
-from telemetry.settings import InvalidSettingsError
 from telemetry.v1 import telemetrygateway_pb2 as pb
+from telemetry_runtime.privacy_settings import PrivacySettings
+from telemetry_runtime.settings import InvalidSettingsError
+from telemetry_store.database import Database
+from telemetry_store.export_queue import ExportQueue, export_queue
+from telemetry_store.queue_reading import QueueReading
 from telemetry_testing import Batch, Refuse, ScriptedGateway, acknowledge
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from gateway import Check, GatewaySettings, check_gateway, checks
 from support.gateway_authority import AUDIENCE, CLIENT, ISSUER, running_authority
 from support.gateway_certificates import CertificateAuthority
 from support.gateway_server import running_gateway
+from telemetry_gateway import Check, GatewaySettings, check_gateway, checks
 
 
 def look(folder: Path, **settings: Any) -> dict[str, Check]:
@@ -93,7 +93,7 @@ def test_files_in_folders_that_are_not_there(tmp_path: Path) -> None:
 
 
 def test_a_file_that_may_not_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.checks.os.access", lambda place, mode: False)  # whoever runs this, root too
+    monkeypatch.setattr("telemetry_gateway.checks.os.access", lambda place, mode: False)  # whoever runs this, root too
     assert "may not be written; give it to the gateway's user" in failed(look(tmp_path))["rejects file"]
 
 

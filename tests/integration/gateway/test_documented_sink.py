@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from gateway import GatewaySettings, Message, SinkError
 from support.gateway_client import event, send
 from support.gateway_server import running_gateway
+from telemetry_gateway import GatewaySettings, Message, SinkError
 
 PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "run-a-gateway.md"
 

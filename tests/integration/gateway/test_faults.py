@@ -14,13 +14,13 @@ import pytest
 from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from gateway import DeduplicationError, GatewayServer, GatewaySettings, JsonlSink, ListenError, SinkError
-from gateway.statuses import DETAILS_KEY
 from support.gateway_client import TIMEOUT, Answer, batch, event, metadata, send, stream
 from support.gateway_server import running_gateway
 from support.gateway_sinks import MemorySink, out_of_order
 from telemetry.v1 import telemetrygateway_pb2 as pb
 from telemetry.v1.telemetrygateway_pb2_grpc import TelemeteryGatewayServiceStub
+from telemetry_gateway import DeduplicationError, GatewayServer, GatewaySettings, JsonlSink, ListenError, SinkError
+from telemetry_gateway.statuses import DETAILS_KEY
 
 
 class TestTheSinkFails:

@@ -20,8 +20,8 @@ from support.events import CANARY
 from support.gateway_certificates import CertificateAuthority
 from support.gateway_server import RunningGateway, running_gateway
 from telemetry import EventParameters, InvalidNameError, NewEvent, RedactionError, Redactor
-from telemetry.settings import InvalidSettingsError
 from telemetry.v1 import telemetrygateway_pb2 as pb
+from telemetry_runtime.settings import InvalidSettingsError
 from telemetry_testing import Batch, Refuse, ScriptedGateway, acknowledge, scripted_gateway
 
 TOKEN = "SECRET-TOKEN"

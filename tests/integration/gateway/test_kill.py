@@ -19,7 +19,7 @@ from telemetry.v1 import telemetrygateway_pb2 as pb
 
 PROGRAM = """
 import asyncio, sys
-from gateway import GatewaySettings, serve
+from telemetry_gateway import GatewaySettings, serve
 asyncio.run(serve(GatewaySettings.load(), on_ready=lambda address: print(address, flush=True)))
 """
 

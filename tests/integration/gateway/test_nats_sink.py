@@ -17,10 +17,10 @@ import pytest
 from nats.js import JetStreamContext, api
 from nats.js.errors import NotFoundError
 
-from gateway import Message, SinkError, SinkRefusedError
-from gateway.sinks.jetstream import JetStreamSink, JetStreamTarget, headers_of
 from support.gateway_client import LICENSED, event, send
 from support.gateway_server import running_gateway
+from telemetry_gateway import Message, SinkError, SinkRefusedError
+from telemetry_gateway.sinks.jetstream import JetStreamSink, JetStreamTarget, headers_of
 
 URL = os.environ.get("TELEMETRY_TEST_NATS_URL", "nats://127.0.0.1:4222")
 

@@ -15,12 +15,12 @@ import pytest
 from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc  # type: ignore[import-untyped]
 
-from gateway import GatewaySettings, ListenError, RejectsError, read_rejects, serve
-from gateway.statuses import DETAILS_KEY
 from support.gateway_client import INSTANCE, LICENSED, batch, event, metadata, send, stream
 from support.gateway_server import running_gateway
 from support.gateway_sinks import MemorySink
-from telemetry.metrics_port import MetricsPortError
+from telemetry_gateway import GatewaySettings, ListenError, RejectsError, read_rejects, serve
+from telemetry_gateway.statuses import DETAILS_KEY
+from telemetry_runtime.metrics_port import MetricsPortError
 
 
 class TestRejects:

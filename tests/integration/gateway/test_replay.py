@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from gateway import GatewaySettings, Reject, RejectsError, SinkError, read_rejects, replay_rejects
-from gateway.rejects import RejectsFile, put_aside
 from support.gateway_client import INSTANCE, event, send
 from support.gateway_server import running_gateway
 from telemetry.v1 import telemetrygateway_pb2 as pb
+from telemetry_gateway import GatewaySettings, Reject, RejectsError, SinkError, read_rejects, replay_rejects
+from telemetry_gateway.publishing.rejects import RejectsFile, put_aside
 
 
 def settings(folder: Path, **changes: Any) -> GatewaySettings:

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway import GatewayServer, GatewaySettings, SinkError
 from support.gateway_client import event, send
 from support.gateway_server import running_gateway
+from telemetry_gateway import GatewayServer, GatewaySettings, SinkError
 
 PACKAGE = """
 from support.gateway_sinks import MemorySink
@@ -64,7 +64,7 @@ def test_a_plug_in_that_is_none(tmp_path: Path, name: str, problem: str) -> None
 
 
 def test_the_library_of_the_sink_nats_may_be_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "gateway.sinks.jetstream", None)
+    monkeypatch.setitem(__import__("sys").modules, "telemetry_gateway.sinks.jetstream", None)
     settings = GatewaySettings.load(sink="nats", deduplication_file=tmp_path / "deduplication.db")
 
     with pytest.raises(SinkError, match=r"pip install 'telemetry-recorder\[nats\]'"):

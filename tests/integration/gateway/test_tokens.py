@@ -13,14 +13,14 @@ import grpc
 import pytest
 from joserfc.jwk import ECKey, OctKey
 
-from gateway import AuthenticatorUnavailableError, PermissionDeniedError
-from gateway.authority import Authority
-from gateway.introspection import Introspection
-from gateway.jwts import JwtRules, Jwts
 from support.gateway_authority import AUDIENCE, CLIENT, ISSUER, SCOPE, TestAuthority, running_authority
 from support.gateway_certificates import CertificateAuthority
 from support.gateway_client import INSTANCE, SERVICE, event, send
 from support.gateway_server import RunningGateway, running_gateway
+from telemetry_gateway import AuthenticatorUnavailableError, PermissionDeniedError
+from telemetry_gateway.identity.authority import Authority
+from telemetry_gateway.identity.introspection import Introspection
+from telemetry_gateway.identity.jwts import JwtRules, Jwts
 
 DENIED = grpc.StatusCode.PERMISSION_DENIED
 
@@ -272,7 +272,7 @@ class TestIntrospection:
         assert authority.asked == ["/introspect"] * 3
 
     def test_the_cache_is_bounded(self, authority: TestAuthority, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("gateway.introspection._MAX_CACHED", 2)
+        monkeypatch.setattr("telemetry_gateway.identity.introspection._MAX_CACHED", 2)
 
         async def scenario() -> None:
             introspection = Introspection(

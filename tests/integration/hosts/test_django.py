@@ -23,9 +23,9 @@ from structlog.testing import capture_logs
 
 import telemetry
 from telemetry import EventContext, current_context, event_context
-from telemetry.django import TelemetryContextMiddleware
+from telemetry_django import TelemetryContextMiddleware
 
-OURS = "telemetry.django.TelemetryContextMiddleware"
+OURS = "telemetry_django.TelemetryContextMiddleware"
 SESSIONS = "django.contrib.sessions.middleware.SessionMiddleware"
 AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
 CANARY = "CANARY-77d0"

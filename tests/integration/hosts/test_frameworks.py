@@ -15,7 +15,8 @@ from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.requests import HTTPConnection
 from structlog.testing import capture_logs
 
-from telemetry import EventContext, asgi, current_context, wsgi
+from telemetry import EventContext, current_context
+from telemetry.web import asgi, wsgi
 
 INTERACTION = "X-Sourcegraph-Interaction-ID"
 

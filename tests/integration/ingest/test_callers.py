@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from starlette.requests import HTTPConnection
 
-from ingest import AuthenticatorUnavailableError, Caller, InvalidCredentialsError, NotPermittedError
-from ingest.tokens import tokens_entry
-from recorder.database import Database
 from support.graphql_client import RECORDED, IngestClient, KnownTokens, client_event, ingest_client, messages
 from support.recorders import logged, queued
+from telemetry_ingest import AuthenticatorUnavailableError, Caller, InvalidCredentialsError, NotPermittedError
+from telemetry_ingest.tokens import tokens_entry
+from telemetry_store.database import Database
 
 pytestmark = pytest.mark.parametrize("database_kind", ["sqlite"])
 

@@ -8,10 +8,10 @@ from typing import Any
 import httpx2
 import pytest
 
-from ingest import IngestSettings
-from recorder.database import Database
 from support.graphql_client import PATH, RECORD, RECORDED, client_event
 from support.recorders import queued
+from telemetry_ingest import IngestSettings
+from telemetry_store.database import Database
 
 pytestmark = pytest.mark.parametrize("database_kind", ["sqlite"])
 

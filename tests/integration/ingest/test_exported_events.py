@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from ingest import Caller
-from recorder.database import Database
-from recorder.export_queue import ExportQueue
 from support.databases import ManualClock
 from support.events import CANARY
 from support.graphql_client import IngestClient, KnownTokens, ingest_client
 from support.recorders import make_recorder
 from telemetry import EventParameters
 from telemetry.v1 import telemetrygateway_pb2 as pb
+from telemetry_ingest import Caller
+from telemetry_store.database import Database
+from telemetry_store.export_queue import ExportQueue
 
 QUERY = """
 query Exported($first: Int! = 50, $after: String) {

@@ -9,13 +9,13 @@ import pytest
 from graphql import build_client_schema, get_introspection_query
 from structlog.testing import capture_logs
 
-from ingest.graphql.documents import Documents
-from ingest.graphql.schema import load_schema
 from recorder import AsyncRecorder
-from recorder.database import Database, create_database_engine
 from support.graphql_client import PATH, RECORD, RECORDED, IngestClient, client_event, ingest_client, messages
 from support.recorders import logged, make_recorder
-from telemetry.asgi import App
+from telemetry.web.asgi import App
+from telemetry_ingest.graphql.documents import Documents
+from telemetry_ingest.graphql.schema import load_schema
+from telemetry_store.database import Database, create_database_engine
 
 pytestmark = pytest.mark.parametrize("database_kind", ["sqlite"])
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recorder.database import Database
 from support.graphql_client import RECORD, RECORDED, IngestClient, client_event, ingest_client
 from support.recorders import stored_names
+from telemetry_store.database import Database
 
 pytestmark = pytest.mark.parametrize("database_kind", ["sqlite"])
 

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from ingest import Caller, IngestSettings, create_app
-from recorder.database import Database
 from support.graphql_client import RECORDED, IngestClient, KnownTokens, client_event, ingest_client, messages
 from support.recorders import logged, queued
+from telemetry_ingest import Caller, IngestSettings, create_app
+from telemetry_store.database import Database
 
 SECRET = "SECRET-5d1f"
 

@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import pytest
 
-from pings import BackgroundEventLogger, EventLogger
 from support.awkward_server import AwkwardServer, awkward_server, drip, hang, reset, status
+from telemetry_pings import BackgroundEventLogger, EventLogger
 
 TAKEN = status(204)
 PATIENCE = 30
@@ -173,7 +173,7 @@ def test_a_forked_child_sends_its_own_pings_and_not_its_parents() -> None:
 
 SENDS = """
 import sys
-from pings import BackgroundEventLogger, EventLogger
+from telemetry_pings import BackgroundEventLogger, EventLogger
 logger = BackgroundEventLogger(EventLogger(sys.argv[1], timeout=86400), exit_timeout=float(sys.argv[2]), {options})
 {before}
 assert logger.log_event({{"n": 1}})

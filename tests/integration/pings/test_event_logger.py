@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from pings import EventLogger, InvalidEndpointError
-from pings.delivery import Deadline, Endpoint
 from support.awkward_server import Answer, awkward_server, drip, hang, reset, status, text
 from support.gateway_certificates import CertificateAuthority
+from telemetry_pings import EventLogger, InvalidEndpointError
+from telemetry_pings.delivery import Deadline, Endpoint
 
 TAKEN = status(204)
 
@@ -267,7 +267,7 @@ def test_of_equal_pings_one_is_sent_where_one_is_wanted(listener: Listener) -> N
 def test_the_users_interrupt_passes() -> None:
     code = """
 import sys
-from pings import EventLogger
+from telemetry_pings import EventLogger
 try:
     EventLogger(sys.argv[1], timeout=3600).log_event({})
 except KeyboardInterrupt:
@@ -285,7 +285,7 @@ except KeyboardInterrupt:
 def test_a_look_up_is_interrupted_too() -> None:
     code = """
 import sys, threading
-from pings.delivery import Deadline, Endpoint
+from telemetry_pings.delivery import Deadline, Endpoint
 def hangs(host, port):
     print("looking", flush=True)
     threading.Event().wait()
@@ -331,7 +331,7 @@ def test_a_handshake_that_hangs_costs_the_timeout_and_no_more(listener: Listener
 
 def test_nothing_is_printed() -> None:
     code = """
-from pings import EventLogger
+from telemetry_pings import EventLogger
 for url in ("http://127.0.0.1:1", "https://127.0.0.1:1"):
     assert not EventLogger(url).log_event({"a": object()})
     assert not EventLogger(url).log_event({})

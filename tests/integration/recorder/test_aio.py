@@ -12,10 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, c
 from structlog.testing import capture_logs
 
 from recorder import AsyncRecorder, Recorder, without_event_logs
-from recorder.database import Database
 from support.recorders import make_recorder, stored_names
 from telemetry import InvalidNameError, NewEvent, event_context
 from telemetry.v1 import telemetrygateway_pb2 as pb
+from telemetry_store.database import Database
 
 
 class SlowStore:

@@ -8,14 +8,14 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from recorder.audit import Audit, Auditor, Place
-from recorder.database import Database, create_database_engine
-from recorder.event_logs import prune_event_logs
-from recorder.export_ledger import hash_of_name
-from recorder.export_queue import ExportQueue
 from support.databases import ManualClock
 from support.recorders import make_recorder
 from telemetry import ExportMode, ExportPolicy, NewEvent
+from telemetry_store.audit import Audit, Auditor, Place
+from telemetry_store.database import Database, create_database_engine
+from telemetry_store.event_logs import prune_event_logs
+from telemetry_store.export_ledger import hash_of_name
+from telemetry_store.export_queue import ExportQueue
 
 MINUTE = timedelta(minutes=1)
 DAY = datetime(2026, 1, 31, 23, 59, tzinfo=UTC)

@@ -4,14 +4,14 @@ import pytest
 from sqlalchemy import select
 
 from recorder import without_event_logs
-from recorder.database import Database, create_database_engine
-from recorder.event_logs import event_logs
-from recorder.export_ledger import ADOPTED_EVENT_LOGS, ADOPTED_QUEUE, export_ledger
-from recorder.export_queue import export_queue
-from recorder.migrations import upgrade_database
-from recorder.statements import insert_statements
 from support.recorders import make_recorder
 from telemetry import ExportMode, ExportPolicy, NewEvent
+from telemetry_store.database import Database, create_database_engine
+from telemetry_store.event_logs import event_logs
+from telemetry_store.export_ledger import ADOPTED_EVENT_LOGS, ADOPTED_QUEUE, export_ledger
+from telemetry_store.export_queue import export_queue
+from telemetry_store.insert_statements import insert_statements
+from telemetry_store.migrations import upgrade_database
 
 
 def unlogged(database: Database) -> set[str]:

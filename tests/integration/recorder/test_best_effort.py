@@ -7,10 +7,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from recorder import BestEffortRecorder
-from recorder.database import Database
 from support.events import CANARY
 from support.recorders import make_recorder, stored_names
 from telemetry import EventParameters, NewEvent
+from telemetry_store.database import Database
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from recorder import BufferedRecorder, without_event_logs
-from recorder.database import Database
 from support.events import CANARY
 from support.recorders import make_recorder, queued, stored_names
 from telemetry import EventParameters, NewEvent, event_context
+from telemetry_store.database import Database
 
 LONG = timedelta(seconds=20)
 
@@ -112,6 +112,6 @@ def test_children_store_their_own_events_and_not_their_parents(database: Databas
 
 
 def in_spawned_child(url: str, number: int) -> None:
-    from recorder.database import create_database_engine  # noqa: PLC0415 - the child imports it itself
+    from telemetry_store.database import create_database_engine  # noqa: PLC0415 - the child imports it itself
 
     in_child(BufferedRecorder(make_recorder(Database(create_database_engine(url)))), number)

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import insert, text
 
-from recorder.database import Database, create_database_engine
-from recorder.event_log_panels import (
+from telemetry_store.database import Database, create_database_engine
+from telemetry_store.event_log_panels import (
     MAX_NAMES,
     EventLogPanels,
     Span,
@@ -17,8 +17,8 @@ from recorder.event_log_panels import (
     names_statement,
     people_statement,
 )
-from recorder.event_logs import event_logs
-from recorder.migrations import upgrade_database
+from telemetry_store.event_logs import event_logs
+from telemetry_store.migrations import upgrade_database
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -7,8 +7,6 @@ import pytest
 from sqlalchemy import inspect, select, text
 
 from recorder import TeeStore
-from recorder.database import Database
-from recorder.event_logs import event_logs
 from support.recorders import EXPORT_ALL, logged, make_recorder
 from telemetry import (
     BillingMetadata,
@@ -20,6 +18,8 @@ from telemetry import (
     Redactor,
 )
 from telemetry.v1 import telemetrygateway_pb2 as pb
+from telemetry_store.database import Database
+from telemetry_store.event_logs import event_logs
 
 WHEN = datetime(2026, 2, 3, 4, 5, 6, 789012, tzinfo=UTC)
 FULL = EventContext(
@@ -152,7 +152,7 @@ def text_value(value: str) -> Any:
 
 
 def test_a_value_too_deep_to_translate_is_marked(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    from recorder import event_logs as module  # noqa: PLC0415
+    from telemetry_store import event_logs as module  # noqa: PLC0415
 
     def too_deep(struct: Any) -> Any:
         raise RecursionError

@@ -6,13 +6,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import make_url
 
-from recorder.database import Database, create_database_engine
-from recorder.event_logs import prune_event_logs
-from recorder.export_queue import ExportQueue, Lease
-from recorder.queue_reading import QueueReading
 from support.databases import ManualClock
 from support.recorders import make_recorder
 from telemetry import NewEvent
+from telemetry_store.database import Database, create_database_engine
+from telemetry_store.event_logs import prune_event_logs
+from telemetry_store.export_queue import ExportQueue, Lease
+from telemetry_store.queue_reading import QueueReading
 
 MINUTE = timedelta(minutes=1)
 

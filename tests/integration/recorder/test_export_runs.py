@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
-from recorder.database import Database
-from recorder.export_runs import ExportRun, ExportRuns
+from telemetry_store.database import Database
+from telemetry_store.export_runs import ExportRun, ExportRuns
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

@@ -10,14 +10,14 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Engine, inspect
 
 from recorder import Recorder, SchemaVersionError
-from recorder.database import SCHEMA_VERSION, VERSION_TABLE, Database, create_database_engine, metadata
-from recorder.export_queue import ExportQueue
-from recorder.export_runs import export_runs
-from recorder.migrations import upgrade_database
 from recorder.settings import RecorderSettings
 from support.events import CANARY, sensitive_event
 from support.original_system import make_original
 from support.recorders import logged, make_recorder, queued
+from telemetry_store.database import SCHEMA_VERSION, VERSION_TABLE, Database, create_database_engine, metadata
+from telemetry_store.export_queue import ExportQueue
+from telemetry_store.export_runs import export_runs
+from telemetry_store.migrations import upgrade_database
 
 
 @pytest.fixture

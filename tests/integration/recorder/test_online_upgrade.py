@@ -11,15 +11,15 @@ from sqlalchemy import Engine, event, inspect
 from sqlalchemy.exc import IntegrityError
 
 from recorder import DatabaseBusyError, SchemaVersionError
-from recorder.database import SCHEMA_VERSION, VERSION_TABLE, Database, create_database_engine, schema_version
-from recorder.export_queue import ExportQueue
-from recorder.migrations import SchemaFault, find_schema_faults, upgrade_database
-from recorder.migrations.build_progress import _in_words
-from recorder.migrations.upgrade import _UPGRADE_LOCK
 from support.events import sensitive_event
 from support.original_system import make_original
 from support.programs import PROGRAM
 from support.recorders import logged, make_recorder, queued
+from telemetry_store.database import SCHEMA_VERSION, VERSION_TABLE, Database, create_database_engine, schema_version
+from telemetry_store.export_queue import ExportQueue
+from telemetry_store.migrations import SchemaFault, find_schema_faults, upgrade_database
+from telemetry_store.migrations.build_progress import _in_words
+from telemetry_store.migrations.upgrade import _UPGRADE_LOCK
 
 on_postgresql = pytest.mark.parametrize("database_kind", ["postgresql"])
 CHANGES = ("ALTER", "CREATE", "DROP", "INSERT", "UPDATE", "WITH", "LOCK")

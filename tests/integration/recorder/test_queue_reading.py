@@ -2,13 +2,13 @@
 
 from datetime import timedelta
 
-from recorder.database import Database
-from recorder.export_queue import ExportQueue
-from recorder.queue_reading import ExportedPlace, QueueReading, QueueState
 from support.databases import ManualClock
 from support.recorders import make_recorder
 from telemetry import NewEvent
 from telemetry.event import new_event_id
+from telemetry_store.database import Database
+from telemetry_store.export_queue import ExportQueue
+from telemetry_store.queue_reading import ExportedPlace, QueueReading, QueueState
 
 MINUTE = timedelta(minutes=1)
 

@@ -6,9 +6,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from recorder import AsyncRecorder, BestEffortRecorder, BufferedRecorder
-from recorder.database import Database
 from recorder.recorder import Recorder
 from telemetry import Catalog, CatalogEntry, ExportMode, ExportPolicy, NewEvent, Redactor, UnknownEventError
+from telemetry_store.database import Database
 
 CATALOG = Catalog([CatalogEntry(feature="search", action="submit", owner="o", description="d")])
 KNOWN = NewEvent("search", "submit")

@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recorder import DuplicateEventError, Recorder, without_event_logs
-from recorder.database import Database
 from recorder.settings import RecorderSettings
 from support.events import CANARY, valid_parameters
 from support.recorders import EXPORT_ALL, logged, make_recorder, queued, stored_names
@@ -29,6 +28,7 @@ from telemetry import (
     event_context,
 )
 from telemetry.v1 import telemetrygateway_pb2 as pb
+from telemetry_store.database import Database
 
 EVENT_ID = "0190a5c0-0000-7000-8000-000000000001"
 WHEN = datetime(2026, 2, 3, 4, 5, 6, 789012, tzinfo=UTC)

@@ -12,11 +12,11 @@ from sqlalchemy.orm import Session, scoped_session, sessionmaker
 from structlog.testing import capture_logs
 
 from recorder import BestEffortRecorder, DuplicateEventError, InvalidConnectionError, Recorder, RecorderError
-from recorder.database import Database, create_database_engine
-from recorder.migrations import upgrade_database
 from support.events import CANARY
 from support.recorders import make_recorder, stored_names
 from telemetry import EventParameters, NewEvent
+from telemetry_store.database import Database, create_database_engine
+from telemetry_store.migrations import upgrade_database
 
 EVENT_ID = "0190a5c0-0000-7000-8000-000000000001"
 business = MetaData()

@@ -12,10 +12,10 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from telemetry.asgi import Receive, Scope, Send
-from telemetry_cli.http_protocol import forgiving_protocol
-from telemetry_cli.limited_connections import limited_protocol
-from telemetry_cli.timed_http import timed_protocol
+from telemetry.web.asgi import Receive, Scope, Send
+from telemetry_runtime.http.http_protocol import forgiving_protocol
+from telemetry_runtime.http.limited_connections import limited_protocol
+from telemetry_runtime.http.timed_http import timed_protocol
 
 MAX_CONNECTIONS = 3
 

@@ -11,8 +11,8 @@ from textwrap import dedent
 import pytest
 
 from pytest_telemetry import plugin
-from recorder.database import Database
 from support.recorders import stored_names
+from telemetry_store.database import Database
 
 pytest_plugins = ["pytester"]
 

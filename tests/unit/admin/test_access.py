@@ -3,8 +3,8 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from admin import Access
 from support.databases import ManualClock
+from telemetry_admin import Access
 
 
 def test_a_session_holds_for_its_time_and_not_longer() -> None:

@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from admin import AdminSettings
 from support.gateway_certificates import CertificateAuthority
-from telemetry.settings import InvalidSettingsError
+from telemetry_admin import AdminSettings
+from telemetry_runtime.settings import InvalidSettingsError
 
 TOKEN = "a-token-of-enough-characters"
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from admin import formats
-from admin.charts import HEIGHT, Series, lying_bar, stacked_bars
-from admin.overview import features_of, split_name
-from admin.time_range import RANGES, TimeRange, range_of
+from telemetry_admin import formats
+from telemetry_admin.charts import HEIGHT, Series, lying_bar, stacked_bars
+from telemetry_admin.overview import features_of, split_name
+from telemetry_admin.time_range import RANGES, TimeRange, range_of
 
 NOW = datetime(2026, 3, 1, 12, 34, 56, tzinfo=UTC)
 moments = st.datetimes(datetime(1990, 1, 1), datetime(2090, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - given one

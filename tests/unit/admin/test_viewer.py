@@ -2,11 +2,11 @@ from datetime import date
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from admin.viewer import Node, view_event
 from support.events import CANARY, sensitive_event
 from telemetry import Allowlist, AllowlistEntry, Redactor
 from telemetry.explanation import Rule
 from telemetry.v1 import telemetrygateway_pb2 as pb
+from telemetry_admin.viewer import Node, view_event
 
 ENTRY = AllowlistEntry("search.results", "submit", {"count": "why"}, "me", date(2026, 1, 1))
 

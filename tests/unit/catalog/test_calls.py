@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from catalog import UnreadableCodeError, read_code
+from telemetry_catalog import UnreadableCodeError, read_code
 
 IMPORTS = "from recorder import Recorder\n"
 

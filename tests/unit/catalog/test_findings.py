@@ -1,7 +1,7 @@
 from pathlib import Path
 
-from catalog import FindingKind, compare, generate_helpers, read_code
 from telemetry import Catalog, CatalogEntry
+from telemetry_catalog import FindingKind, compare, generate_helpers, read_code
 
 SEARCH = CatalogEntry(feature="search", action="submit", owner="o", description="d", origin="events.toml, line 1")
 

@@ -9,8 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from catalog import UnnameableEventError, generate_helpers, helper_name
-from catalog.helpers import identifier
 from telemetry import (
     BillingMetadata,
     Catalog,
@@ -21,6 +19,8 @@ from telemetry import (
     NewEvent,
     parse_catalog,
 )
+from telemetry_catalog import UnnameableEventError, generate_helpers, helper_name
+from telemetry_catalog.helpers import identifier
 
 CATALOG = parse_catalog(
     """

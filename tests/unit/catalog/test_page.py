@@ -1,5 +1,5 @@
-from catalog import render_catalog
 from telemetry import Catalog, CatalogEntry, MetadataKey, MetadataKind
+from telemetry_catalog import render_catalog
 
 
 def test_the_page_says_all_that_the_catalogue_says() -> None:

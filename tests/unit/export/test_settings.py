@@ -9,7 +9,7 @@ import pytest
 from export import ExporterSettings
 from export.address import GatewayAddress, parse_gateway_address
 from support.gateway_certificates import CertificateAuthority
-from telemetry.settings import InvalidSettingsError
+from telemetry_runtime.settings import InvalidSettingsError
 
 PREFIX = "TELEMETRY_GATEWAY_EXPORTER_"
 SECRET = "SECRET-8c1e"

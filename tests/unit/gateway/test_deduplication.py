@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.deduplication import DeduplicationWindow
+from telemetry_gateway.publishing.deduplication import DeduplicationWindow
 
 printable = st.text(st.characters(exclude_categories=["C"]), min_size=1, max_size=5)
 key_sets = st.sets(st.tuples(st.text(max_size=3).filter(lambda text: text.isprintable()), printable), max_size=20)

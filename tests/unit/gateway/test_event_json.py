@@ -15,8 +15,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.event_json import compile_encoder, event_to_json
 from telemetry.v1 import telemetrygateway_pb2 as pb
+from telemetry_gateway.publishing.event_json import compile_encoder, event_to_json
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 numbers = st.floats(allow_nan=False, allow_infinity=False)

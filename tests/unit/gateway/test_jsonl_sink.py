@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway import JsonlSink, Message, Rotation, SinkError
-from gateway.sinks.rotation import closed_files
+from telemetry_gateway import JsonlSink, Message, Rotation, SinkError
+from telemetry_gateway.sinks.rotation import closed_files
 
 NOON = 1_760_011_200.0  # 2025-10-09T12:00:00Z
 LIMIT = 1024 * 1024
@@ -220,7 +220,7 @@ class TestRotation:
         sink = self._sink(path, Rotation(max_bytes=300), Clock())
         sink.publish([message("a", padding=200)])
         with monkeypatch.context() as patch:
-            patch.setattr("gateway.sinks.jsonl.sync_directory", _no_more_files)
+            patch.setattr("telemetry_gateway.sinks.jsonl.sync_directory", _no_more_files)
             with pytest.raises(SinkError, match="cannot be written: Too many open files"):
                 sink.publish([message("b", padding=200)])
         assert (ids(path), closed_files(path)) == (["a"], [])

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway import OverLimitError
-from gateway.limits import PublisherLimits
+from telemetry_gateway import OverLimitError
+from telemetry_gateway.limits import PublisherLimits
 
 
 class Clock:
@@ -57,7 +57,7 @@ def test_a_long_silence_saves_up_a_burst_and_no_more(batch: tuple[int, int]) -> 
 
 
 def test_many_publishers_are_forgotten_the_oldest_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.limits._MAX_PUBLISHERS", 2)
+    monkeypatch.setattr("telemetry_gateway.limits._MAX_PUBLISHERS", 2)
     limits = PublisherLimits(1, None, burst_seconds=1, clock=Clock())
     for publisher in "abc":
         limits.take(publisher, 5, 0)

@@ -8,11 +8,11 @@ from google.protobuf.json_format import Parse
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway import InvalidStreamError, Message
-from gateway.messages import MessageMaker
-from gateway.publisher import name_in_json, read_publisher
 from support.gateway_client import INSTANCE, event
 from telemetry.v1 import telemetrygateway_pb2 as pb
+from telemetry_gateway import InvalidStreamError, Message
+from telemetry_gateway.publishing.messages import MessageMaker
+from telemetry_gateway.publishing.publisher import name_in_json, read_publisher
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 identifiers = st.one_of(

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway import Reject, RejectsError, read_rejects
-from gateway.rejects import RejectsFile
 from telemetry.v1 import telemetrygateway_pb2 as pb
+from telemetry_gateway import Reject, RejectsError, read_rejects
+from telemetry_gateway.publishing.rejects import RejectsFile
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from gateway import GatewaySettings
 from support.gateway_certificates import CertificateAuthority
-from telemetry.listening import is_loopback, split_listen_address
-from telemetry.settings import InvalidSettingsError
+from telemetry_gateway import GatewaySettings
+from telemetry_runtime.listening import is_loopback, split_listen_address
+from telemetry_runtime.settings import InvalidSettingsError
 
 PREFIX = "TELEMETRY_GATEWAY_"
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from gateway import (
+from telemetry_gateway import (
     AnyOf,
     DrainingError,
     Message,
@@ -16,7 +16,7 @@ from gateway import (
     SinkError,
     StdoutSink,
 )
-from gateway.patience import Patience
+from telemetry_gateway.publishing.patience import Patience
 
 
 class TestStdout:

@@ -3,9 +3,9 @@ from typing import Any
 import pytest
 from graphql import ExecutionResult, GraphQLError
 
-from ingest.errors import TooManyRequestsError
-from ingest.graphql.answers import refusal, result
 from recorder import DatabaseBusyError, DatabaseUnavailableError, RecorderError
+from telemetry_ingest.errors import TooManyRequestsError
+from telemetry_ingest.graphql.answers import refusal, result
 
 
 @pytest.mark.parametrize(("seconds", "told"), [(0.02, "1"), (1.2, "2"), (3.0, "3")])

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from ingest.collection import CollectionEndpoint, parse_packages
 from recorder import DatabaseBusyError
 from telemetry import EventTooLargeError, NewEvent
+from telemetry_ingest.collection import CollectionEndpoint, parse_packages
 
 PACKAGES = """
 [[package]]

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest.collection import InvalidPackagesError, parse_packages, read_packages
+from telemetry_ingest.collection import InvalidPackagesError, parse_packages, read_packages
 
 ROUTE = 'route = "/p/{version}"\n'
 EVENT = 'feature = "tool"\naction = "install"\n'

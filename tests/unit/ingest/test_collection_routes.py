@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.collection.routes import Route, RouteTable
+from telemetry_ingest.collection.routes import Route, RouteTable
 
 
 def table(*routes: str) -> RouteTable[str]:

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.collection.partial_json import read_object
-from ingest.collection.variables import KeptVariables, Reading
+from telemetry_ingest.collection.partial_json import read_object
+from telemetry_ingest.collection.variables import KeptVariables, Reading
 
 json_values = st.recursive(
     st.none()

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ingest.limits import AddressLimit
+from telemetry_ingest.limits import AddressLimit
 
 
 class Seconds:

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from ingest import IngestSettings
-from ingest.errors import TooManyRequestsError
 from support.gateway_certificates import CertificateAuthority
-from telemetry.settings import InvalidSettingsError
+from telemetry_ingest import IngestSettings
+from telemetry_ingest.errors import TooManyRequestsError
+from telemetry_runtime.settings import InvalidSettingsError
 
 PREFIX = "TELEMETRY_INGEST_"
 

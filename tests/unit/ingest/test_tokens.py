@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from ingest import InvalidTokensError
-from ingest.tokens import new_token, parse_tokens, read_tokens, token_hash, tokens_entry
+from telemetry_ingest import InvalidTokensError
+from telemetry_ingest.tokens import new_token, parse_tokens, read_tokens, token_hash, tokens_entry
 
 HASH = token_hash("good")
 SECRET = "SECRET-5d1f"

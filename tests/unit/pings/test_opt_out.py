@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pings import opt_out_variable
-from pings.opt_out import OPT_OUTS
 from telemetry import policy
+from telemetry_pings import opt_out_variable
+from telemetry_pings.opt_out import OPT_OUTS
 
 
 @pytest.mark.parametrize(
@@ -55,10 +55,10 @@ def test_whoever_opts_out_of_export_opts_out_of_pings(environ: dict[str, str]) -
 
 
 def test_importing_it_imports_nothing_heavy() -> None:
-    code = "import sys; before = set(sys.modules); import pings; print(*sorted(set(sys.modules) - before))"
+    code = "import sys; before = set(sys.modules); import telemetry_pings; print(*sorted(set(sys.modules) - before))"
     modules = subprocess.run(
         [sys.executable, "-S", "-c", code], capture_output=True, text=True, check=True, env={"PYTHONPATH": "src"}
     ).stdout.split()
-    assert "pings.delivery" in modules
+    assert "telemetry_pings.delivery" in modules
     for heavy in ("asyncio", "ssl", "http", "email", "logging", "telemetry", "google", "dataclasses", "inspect"):
         assert not [name for name in modules if name == heavy or name.startswith(f"{heavy}.")], heavy

@@ -10,10 +10,10 @@ import pytest
 from celery.signals import worker_process_shutdown  # type: ignore[import-untyped]
 from structlog.testing import capture_logs
 
-from recorder import flush_buffer
-from recorder.errors import DatabaseBusyError, DuplicateEventError
-from recorder.flush_buffer import FlushBuffer, Waiting
+from recorder.gathering import flush_buffer
+from recorder.gathering.flush_buffer import FlushBuffer, Waiting
 from telemetry.v1 import telemetrygateway_pb2 as pb
+from telemetry_store.errors import DatabaseBusyError, DuplicateEventError
 
 SOON = timedelta(milliseconds=5)
 LONG = timedelta(seconds=10)

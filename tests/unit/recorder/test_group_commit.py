@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recorder.errors import DatabaseBusyError, DuplicateEventError
-from recorder.group_commit import GroupCommit
+from recorder.gathering.group_commit import GroupCommit
+from telemetry_store.errors import DatabaseBusyError, DuplicateEventError
 
 SECONDS = 10
 
@@ -191,7 +191,7 @@ def test_a_caller_that_is_interrupted_while_it_waits_holds_up_nobody(
             other.append(Caller(group, "b"))
             until_waiting(group, 1)
 
-    from recorder import group_commit  # noqa: PLC0415
+    from recorder.gathering import group_commit  # noqa: PLC0415
 
     original = group_commit._Waiting.__init__
 

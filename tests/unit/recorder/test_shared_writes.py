@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from recorder import DatabaseBusyError
-from recorder.shared_writes import SharedWrites
+from recorder.gathering.shared_writes import SharedWrites
 
 PATIENCE = 30
 

@@ -6,7 +6,7 @@ import urllib.request
 import pytest
 from prometheus_client import CollectorRegistry, Counter
 
-from telemetry.metrics_port import MetricsPortError, serve_metrics
+from telemetry_runtime.metrics_port import MetricsPortError, serve_metrics
 
 
 def test_a_registry_is_served_until_the_port_is_stopped() -> None:

@@ -8,8 +8,9 @@ from wsgiref.util import setup_testing_defaults
 import pytest
 from structlog.testing import capture_logs
 
-from telemetry import Client, EventContext, asgi, current_context, event_context, wsgi
-from telemetry.request_context import RequestContext, RequestHeaders
+from telemetry import Client, EventContext, current_context, event_context
+from telemetry.web import asgi, wsgi
+from telemetry.web.request_context import RequestContext, RequestHeaders
 
 CANARY = "CANARY-31ce"
 HEADERS = RequestHeaders(client="X-Client", country="X-Country")

@@ -8,7 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field
 
-from telemetry.settings import Duration, EnvironmentSettings, InvalidSettingsError, format_duration, parse_duration
+from telemetry_runtime.settings import (
+    Duration,
+    EnvironmentSettings,
+    InvalidSettingsError,
+    format_duration,
+    parse_duration,
+)
 
 
 class Example(EnvironmentSettings):

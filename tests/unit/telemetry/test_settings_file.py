@@ -7,8 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field
 
-from telemetry.settings import EnvironmentSettings, InvalidSettingsError, Origin
-from telemetry.settings_file import SettingsFileError, file_settings, read_settings_file, settings_file, write_setting
+from telemetry_runtime.settings import EnvironmentSettings, InvalidSettingsError, Origin
+from telemetry_runtime.settings_file import (
+    SettingsFileError,
+    file_settings,
+    read_settings_file,
+    settings_file,
+    write_setting,
+)
 
 
 class Example(EnvironmentSettings):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from telemetry.watched_files import WatchedFiles
+from telemetry_runtime.watched_files import WatchedFiles
 
 
 class Numbers:

@@ -2,10 +2,12 @@ import importlib
 import pkgutil
 
 import export
-import gateway
 import recorder
-from telemetry.settings import EnvironmentSettings, Origin
+import telemetry_admin
+import telemetry_gateway
+import telemetry_ingest
 from telemetry_cli.programs import UnknownName, programs, unknown_names
+from telemetry_runtime.settings import EnvironmentSettings, Origin
 
 
 def leaves(kind: type[EnvironmentSettings]) -> set[type[EnvironmentSettings]]:
@@ -14,7 +16,7 @@ def leaves(kind: type[EnvironmentSettings]) -> set[type[EnvironmentSettings]]:
 
 
 def test_every_programs_settings_are_shown() -> None:
-    for package in (export, gateway, recorder, importlib.import_module("ingest"), importlib.import_module("admin")):
+    for package in (export, recorder, telemetry_admin, telemetry_gateway, telemetry_ingest):
         for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
             if module.name.endswith(".settings"):
                 importlib.import_module(module.name)

@@ -1,5 +1,0 @@
-"""GraphQL, as the clients of the original system speak it."""
-
-from ingest.graphql.endpoint import GRAPHQL_PATH, GraphQLEndpoint, GraphQLLimits
-
-__all__ = ["GRAPHQL_PATH", "GraphQLEndpoint", "GraphQLLimits"]

@@ -1,0 +1,1 @@
+"""The context of events from a web request, for ASGI and WSGI."""

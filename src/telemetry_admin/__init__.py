@@ -1,0 +1,12 @@
+"""The page on which operators see what is recorded, what waits and what left."""
+
+from telemetry_admin.access import Access
+from telemetry_admin.app import admin_app, app_from_settings
+from telemetry_admin.settings import AdminSettings
+
+__all__ = [
+    "Access",
+    "AdminSettings",
+    "admin_app",
+    "app_from_settings",
+]

@@ -1,0 +1,1 @@
+"""The commands that `telemetry --help` shows, one file a command."""

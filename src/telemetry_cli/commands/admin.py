@@ -1,0 +1,42 @@
+"""`telemetry admin`: the page on which operators see what is recorded, what waits and what left."""
+
+import logging
+from typing import Annotated
+
+import typer
+
+from telemetry_cli.extras import needs_extra
+from telemetry_cli.options import DatabaseUrl
+from telemetry_cli.output import log_to_stderr
+
+app = typer.Typer(help="The operators' page: events, queue, dead letters, what left.", no_args_is_help=True)
+
+
+@app.callback()
+def callback() -> None:
+    """The operators' page: events, queue, dead letters, what left."""
+
+
+@app.command()
+def serve(
+    listen: Annotated[
+        str | None,
+        typer.Option(help="host:port. Default: TELEMETRY_ADMIN_LISTEN_ADDR, else 127.0.0.1:10090.", show_default=False),
+    ] = None,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Serve the page until SIGTERM or Ctrl-C; on this machine only, unless a token is set.
+
+    Prints the address on standard error when browsers can connect; logs go there too. The token and
+    everything else (names, TLS) is set in the environment, see TELEMETRY_ADMIN_* in the reference.
+    """
+    with needs_extra("admin"):
+        from telemetry_admin import AdminSettings, app_from_settings  # noqa: PLC0415 - an optional part
+        from telemetry_cli.serving import Serving, serve_app  # noqa: PLC0415 - likewise
+    log_to_stderr(logging.INFO)
+    settings = AdminSettings.load(listen_addr=listen, database_url=database_url)
+    serve_app(
+        app_from_settings(settings),
+        settings.listen_addr,
+        Serving(certificate=settings.certificate, trusted_proxies=settings.proxies),
+    )

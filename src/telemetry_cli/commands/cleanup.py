@@ -1,0 +1,49 @@
+"""`telemetry cleanup`: delete what was kept long enough, now."""
+
+from dataclasses import asdict
+
+from prometheus_client import CollectorRegistry
+
+from export import Cleanup, ExporterSettings, ExportMetrics
+from telemetry_cli.options import AsJson, DatabaseUrl
+from telemetry_cli.output import print_facts, print_json
+from telemetry_cli.progress import follow_progress
+from telemetry_runtime.settings import format_duration
+from telemetry_store.database import Database, create_database_engine
+from telemetry_store.export_queue import ExportQueue
+
+
+def cleanup(database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:  # noqa: FBT002 - an option
+    """Delete exported events past their retention, and old rows of event_logs where a retention is set.
+
+    `telemetry export once` and `run` do it, too. An event that was not exported, and a dead letter, is
+    never deleted. In small transactions: may be interrupted and begun again.
+    """
+    settings = ExporterSettings.load(database_url=database_url)
+    database = Database(create_database_engine(settings.database_url, timeout=settings.database_timeout))
+    metrics = ExportMetrics(CollectorRegistry())
+    work = Cleanup(
+        database,
+        ExportQueue(database),
+        exported_retention=settings.exported_events_retention,
+        event_logs_retention=settings.event_logs_retention,
+        metrics=metrics,
+    )
+    try:
+        with follow_progress("rows", None, metrics.registry, ("events_pruned", "event_logs_pruned")):
+            report = work.run()
+    finally:
+        database.close()
+    if as_json:
+        print_json(asdict(report))
+        return
+    kept = settings.event_logs_retention
+    print_facts(
+        "Deleted",
+        {
+            f"exported longer than {format_duration(settings.exported_events_retention)} ago": f"{report.exported:,}",
+            "event_logs": "kept for ever"
+            if kept is None
+            else f"{report.event_logs:,} older than {format_duration(kept)}",
+        },
+    )

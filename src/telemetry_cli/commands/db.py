@@ -1,0 +1,95 @@
+"""`telemetry db`: the tables."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import timedelta
+from typing import Annotated
+
+import typer
+
+from recorder.settings import RecorderSettings
+from telemetry_cli.masking import masked_url
+from telemetry_cli.options import AsJson, DatabaseUrl
+from telemetry_cli.output import err, out, print_facts, print_json, print_json_lines, print_rows
+from telemetry_store.database import SCHEMA_VERSION, Database, create_database_engine, oldest_code, schema_version
+
+app = typer.Typer(help="Make and migrate the tables.", no_args_is_help=True)
+
+
+@app.callback()
+def callback() -> None:
+    """Make and migrate the tables."""
+
+
+@contextmanager
+def _opened(database_url: str | None) -> Generator[tuple[Database, str]]:
+    settings = RecorderSettings.load(database_url=database_url)
+    database = Database(create_database_engine(settings.database_url))
+    try:
+        yield database, masked_url(settings.database_url)
+    finally:
+        database.close()
+
+
+@app.command()
+def upgrade(
+    database_url: DatabaseUrl = None,
+    patience: Annotated[
+        float, typer.Option(min=0, help="Seconds to go on asking for a table that other transactions hold.")
+    ] = 600,
+    as_json: AsJson = False,  # noqa: FBT002 - an option
+) -> None:
+    """Make the tables, or bring them to the version that this program needs.
+
+    Services may go on recording meanwhile, on PostgreSQL without waiting. Tables of the original system
+    are adopted with their rows. Run it before the first service starts, and after each upgrade of this
+    package. Doing it twice changes nothing; after an interruption it goes on.
+    """
+    # Alembic is a fifth of what loading the command line takes, and no other command needs it.
+    from telemetry_store.migrations import upgrade_database  # noqa: PLC0415 - see above
+
+    with _opened(database_url) as (database, url):
+        version = upgrade_database(database.engine, patience=timedelta(seconds=patience), tell=_tell)
+    if as_json:
+        print_json({"database": url, "version": version})
+    else:
+        out.print(f"{url} is at version {version}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def current(database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:  # noqa: FBT002 - an option
+    """Print which version the tables have, which this program needs, and which the tables still serve."""
+    with _opened(database_url) as (database, url):
+        version, oldest = schema_version(database), oldest_code(database)
+    facts = {"database": url, "version": version, "needed": SCHEMA_VERSION, "oldest_code": oldest}
+    if as_json:
+        print_json(facts)
+    else:
+        print_facts("Tables", {name.replace("_", " "): value for name, value in facts.items()})
+
+
+@app.command()
+def check(database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:  # noqa: FBT002 - an option
+    """Look whether tables, columns and indexes are as this program needs them; end with 1 where they are not.
+
+    With --json, a line for each fault.
+    """
+    from telemetry_store.migrations import find_schema_faults  # noqa: PLC0415 - as in `upgrade`
+
+    with _opened(database_url) as (database, url):
+        faults = find_schema_faults(database)
+    if as_json:
+        print_json_lines(asdict(fault) for fault in faults)
+    elif faults:
+        print_rows(url, ("place", "problem"), ((fault.place, fault.problem) for fault in faults))
+    else:
+        out.print(f"{url} is as version {SCHEMA_VERSION} of the code needs it", highlight=False, soft_wrap=True)
+    if faults:
+        raise typer.Exit(1)
+
+
+def _tell(text: str) -> None:
+    """Shows people at a terminal what takes a while."""
+    if err.is_terminal:
+        err.print(text, highlight=False, soft_wrap=True)

@@ -1,0 +1,76 @@
+"""`telemetry doctor`: is everything well, and what to do where it is not."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime
+
+import typer
+from rich.text import Text
+
+from export.checks import Check, Level, check_instance, fail, ok, warn
+from export.settings import ExporterSettings
+from recorder.settings import RecorderSettings
+from telemetry_cli.options import AsJson, DatabaseUrl, ExportAddress, ExportModeOption
+from telemetry_cli.output import out, print_json
+from telemetry_cli.programs import unknown_names
+from telemetry_runtime.settings import InvalidSettingsError
+from telemetry_store.errors import RecorderError
+
+_STYLES = {Level.OK: "green", Level.WARN: "yellow", Level.FAIL: "bold red"}
+
+
+def doctor(
+    addr: ExportAddress = None,
+    export_mode: ExportModeOption = None,
+    database_url: DatabaseUrl = None,
+    as_json: AsJson = False,  # noqa: FBT002 - an option
+) -> None:
+    """Look at everything that recording and exporting need: a line each, with what to do where it is not ok.
+
+    Settings, mode, allowlist, database, tables, clocks, disk, backlog, dead letters, the gateway and its
+    certificate, credentials. Changes nothing and sends no event. Ends with 1 where something fails.
+    """
+    failed = False
+    for check in _checks(addr, export_mode=export_mode, database_url=database_url):
+        failed = failed or check.level is Level.FAIL
+        if as_json:
+            print_json({**asdict(check), "level": check.level.value})
+        else:
+            _print(check)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _checks(addr: str | None, **arguments: str | None) -> Iterator[Check]:
+    faults: dict[str, str] = {}  # by variable: the two programs share most of them
+    settings: ExporterSettings | None = None
+    try:
+        settings = ExporterSettings.load(export_addr=addr, **arguments)
+    except InvalidSettingsError as error:
+        faults.update(error.faults)
+    try:
+        RecorderSettings.load(**arguments)  # what only recorders read
+    except InvalidSettingsError as error:
+        faults.update(error.faults)
+    for variable, problem in faults.items():
+        yield fail("settings", f"{variable}: {problem}", "correct it; see: telemetry config show")
+    if settings is None:
+        return
+    unknown = list(unknown_names())
+    for name in unknown:
+        yield warn("settings", str(name), "correct the name, or take it out")
+    if not unknown and not faults:
+        yield ok("settings", "all are valid")
+    try:
+        yield from check_instance(settings, today=datetime.now(UTC).date())
+    except RecorderError as error:
+        yield fail("settings", str(error), "correct it; see: telemetry config show")
+
+
+def _print(check: Check) -> None:
+    line = Text(f"{check.level.value:<5}", style=_STYLES[check.level])
+    line.append(f"{check.name:<13}", style="bold")
+    line.append(check.found, style="default")
+    if check.advice is not None:
+        line.append(f" -> {check.advice}", style="default")
+    out.print(line, soft_wrap=True)

@@ -1,0 +1,74 @@
+"""`telemetry gateway rejects`: events that could not be accepted, and their second chance."""
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from telemetry_cli.event_content import event_content
+from telemetry_cli.options import AsJson
+from telemetry_cli.output import out, print_facts, print_json, print_json_lines, print_rows
+from telemetry_gateway import GatewaySettings, Reject, read_rejects, replay_rejects
+
+app = typer.Typer(help="See the events that could not be accepted, and send them again.", no_args_is_help=True)
+
+
+@app.callback()
+def callback() -> None:
+    """See the events that could not be accepted, and send them again."""
+
+
+@app.command("list")
+def list_rejects(
+    limit: Annotated[int, typer.Option(min=1, help="How many, the latest first.")] = 20,
+    payload: Annotated[  # noqa: FBT002 - an option
+        bool, typer.Option("--payload", help="Show the events, too. They may hold private metadata.")
+    ] = False,
+    as_json: AsJson = False,  # noqa: FBT002 - an option
+) -> None:
+    """List rejected events with the reason, the latest first.
+
+    Reads TELEMETRY_GATEWAY_REJECTS_FILE; beside a running gateway, too.
+    """
+    kept = list(read_rejects(GatewaySettings.load().rejects_file))
+    rows = [_facts(reject, payload=payload) for reject in reversed(kept[-limit:])]
+    if as_json:
+        print_json_lines(rows)
+        return
+    columns = ("event_id", "at", "publisher", "reason", *(("event",) if payload else ()))
+    print_rows(
+        f"Rejected events, {len(rows)} of {len(kept)}", columns, ([row[name] for name in columns] for row in rows)
+    )
+
+
+def _facts(reject: Reject, *, payload: bool) -> dict[str, object]:
+    facts: dict[str, object] = {
+        "event_id": reject.event.id,
+        "at": reject.at.isoformat(timespec="seconds"),
+        "publisher": reject.publisher,
+        "reason": reject.reason,
+    }
+    if payload:
+        facts["event"] = event_content(reject.event) or "cannot be written as JSON"
+    return facts
+
+
+@app.command()
+def replay(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count; change nothing.")] = False,  # noqa: FBT002 - an option
+    as_json: AsJson = False,  # noqa: FBT002 - an option
+) -> None:
+    """Check rejected events again, publish what can be accepted now, and keep the rest.
+
+    For after a mistake in the gateway's settings, such as a sink whose messages were bounded too tightly. Takes
+    the gateway's settings from the environment. With the sink jsonl, stop the gateway first: its
+    file has one writer. May be interrupted and begun again. Lines that cannot be read are kept in
+    REJECTS_FILE.unreadable.
+    """
+    report = replay_rejects(GatewaySettings.load(), dry_run=dry_run)
+    if as_json:
+        print_json({**asdict(report), "dry_run": dry_run})
+        return
+    print_facts("Rejects", {name.replace("_", " "): value for name, value in asdict(report).items()})
+    if dry_run:
+        out.print("Nothing was changed.")

@@ -1,0 +1,68 @@
+"""The receiving end: takes events from exporters and publishes them, each once, before it acknowledges."""
+
+from telemetry_gateway.checks import Check, check_gateway
+from telemetry_gateway.errors import (
+    AuthenticatorUnavailableError,
+    DeduplicationError,
+    DrainingError,
+    GatewayServiceError,
+    InvalidServiceTokensError,
+    InvalidStreamError,
+    ListenError,
+    OverLimitError,
+    PermissionDeniedError,
+    RejectsError,
+    SilentStreamError,
+    SinkBrokenError,
+    SinkError,
+    SinkRefusedError,
+    UnauthenticatedError,
+)
+from telemetry_gateway.identity.auth import AnyOf, Authenticator, StaticTokens
+from telemetry_gateway.identity.identification import LicenseCheck
+from telemetry_gateway.identity.service_tokens import ServiceTokensFile
+from telemetry_gateway.metrics import GatewayMetrics
+from telemetry_gateway.publishing.rejects import Reject, read_rejects
+from telemetry_gateway.publishing.replay import ReplayReport, replay_rejects
+from telemetry_gateway.server import GatewayServer, serve
+from telemetry_gateway.settings import GatewaySettings, SinkKind
+from telemetry_gateway.sinks import JsonlSink, Message, Rotation, Sink, StdoutSink
+
+__all__ = [
+    "AnyOf",
+    "Authenticator",
+    "AuthenticatorUnavailableError",
+    "Check",
+    "DeduplicationError",
+    "DrainingError",
+    "GatewayMetrics",
+    "GatewayServer",
+    "GatewayServiceError",
+    "GatewaySettings",
+    "InvalidServiceTokensError",
+    "InvalidStreamError",
+    "JsonlSink",
+    "LicenseCheck",
+    "ListenError",
+    "Message",
+    "OverLimitError",
+    "PermissionDeniedError",
+    "Reject",
+    "RejectsError",
+    "ReplayReport",
+    "Rotation",
+    "ServiceTokensFile",
+    "SilentStreamError",
+    "Sink",
+    "SinkBrokenError",
+    "SinkError",
+    "SinkKind",
+    "SinkRefusedError",
+    "StaticTokens",
+    "StdoutSink",
+    "UnauthenticatedError",
+    "check_gateway",
+    "read_rejects",
+    "replay_rejects",
+    "serve",
+]

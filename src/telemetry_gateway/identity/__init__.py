@@ -1,0 +1,1 @@
+"""Who sends: tokens, certificates of authorities, licenses, identifiers."""

@@ -1,0 +1,1 @@
+"""From events to the sink, each once: JSON, repeats, retries, rejects."""

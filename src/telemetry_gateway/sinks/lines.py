@@ -1,0 +1,27 @@
+"""A message as one line of JSON: `{"attributes": {...}, "message": {"metadata": ..., "event": ...}}`."""
+
+from typing import Any
+
+import orjson
+
+from telemetry_gateway.publishing.publisher import name_in_json
+from telemetry_gateway.sinks.sink import Message
+
+
+def encode_line(message: Message) -> bytes:
+    """Returns a message's line, with its line feed. JSON text holds no other."""
+    attributes = orjson.dumps(dict(message.attributes))
+    return b'{"attributes":' + attributes + b',"message":' + message.body + b"}\n"
+
+
+def decode_key(line: bytes) -> tuple[str, str]:
+    """Returns the key of the message on a line.
+
+    Raises:
+        ValueError: The line is none that `encode_line` wrote.
+    """
+    try:
+        message: dict[str, Any] = orjson.loads(line)["message"]
+        return name_in_json(message["metadata"]["identifier"]), str(message["event"]["id"])
+    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+        raise ValueError("not a line of a telemetry sink") from error

@@ -1,0 +1,26 @@
+"""Events over HTTP, from clients that are not Python backends."""
+
+from telemetry_ingest.app import create_app
+from telemetry_ingest.auth import Authenticator, Caller
+from telemetry_ingest.errors import (
+    AuthenticatorUnavailableError,
+    IngestError,
+    InvalidCredentialsError,
+    InvalidRequestError,
+    InvalidTokensError,
+    NotPermittedError,
+)
+from telemetry_ingest.settings import IngestSettings
+
+__all__ = [
+    "Authenticator",
+    "AuthenticatorUnavailableError",
+    "Caller",
+    "IngestError",
+    "IngestSettings",
+    "InvalidCredentialsError",
+    "InvalidRequestError",
+    "InvalidTokensError",
+    "NotPermittedError",
+    "create_app",
+]

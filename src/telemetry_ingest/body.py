@@ -1,0 +1,43 @@
+"""Reads the body of a request, as far as it may go."""
+
+import asyncio
+from datetime import timedelta
+
+from starlette.requests import ClientDisconnect
+
+from telemetry.web.asgi import Receive
+from telemetry_ingest.errors import BodyTooLargeError, BodyTooSlowError
+
+
+async def read_body(receive: Receive, *, max_bytes: int, within: timedelta) -> bytes:
+    """Returns the whole body of a request.
+
+    Args:
+        receive: ASGI's, of the request.
+        max_bytes: The most that is read.
+        within: How long all of it may take.
+
+    Raises:
+        BodyTooLargeError: It is larger.
+        BodyTooSlowError: It took longer.
+        ClientDisconnect: The client went away before its end.
+    """
+    try:
+        async with asyncio.timeout(within.total_seconds()):
+            return await _read(receive, max_bytes)
+    except TimeoutError:
+        seconds = within.total_seconds()
+    raise BodyTooSlowError(f"the body was not whole within {seconds:g} s")
+
+
+async def _read(receive: Receive, max_bytes: int) -> bytes:
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        body += message.get("body", b"")
+        if len(body) > max_bytes:
+            raise BodyTooLargeError(f"the body is larger than {max_bytes} bytes")
+        if not message.get("more_body", False):
+            return bytes(body)

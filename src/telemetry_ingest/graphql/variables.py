@@ -1,0 +1,147 @@
+"""What is wrong with a request's variables, said without their values.
+
+graphql-core checks them too, but its texts quote what was sent. What passes here passes there.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any, Final, NamedTuple
+
+from graphql import (
+    GraphQLInputObjectType,
+    GraphQLInputType,
+    GraphQLLeafType,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    is_input_object_type,
+    is_input_type,
+    is_leaf_type,
+    is_list_type,
+    is_non_null_type,
+    is_required_input_field,
+    type_from_ast,
+)
+from graphql.pyutils import Undefined
+
+from telemetry_ingest.errors import InvalidRequestError
+
+MAX_FAULTS: Final = 20
+"""The most faults that one answer tells."""
+
+_MUST_BE: Final = {
+    "Int": "must be an integer of 32 bits",
+    "Float": "must be a number",
+    "String": "must be text",
+    "ID": "must be text or an integer",
+    "Boolean": "must be true or false",
+    "DateTime": "must be a time of RFC 3339, such as 2026-01-31T12:00:00Z",
+}
+# SECURITY: a name that is no identifier may be anything, and is told by its position.
+_NAMEABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+
+
+class VariableFault(NamedTuple):
+    """A value that does not fit its place.
+
+    Attributes:
+        place: Names of fields, and positions or keys in lists, from the variable on: `events[0].timestamp`.
+        problem: The rule that it breaks.
+    """
+
+    place: str
+    problem: str
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.problem}"
+
+
+class InvalidVariablesError(InvalidRequestError):
+    """Variables do not fit the types that their places have.
+
+    Attributes:
+        faults: The first of them.
+    """
+
+    def __init__(self, faults: Sequence[VariableFault]) -> None:
+        super().__init__("variables", "; ".join(map(str, faults)))
+        self.faults = tuple(faults)
+
+
+def check_variables(schema: GraphQLSchema, operation: OperationDefinitionNode, variables: Mapping[str, Any]) -> None:
+    """Checks the variables of an operation.
+
+    Args:
+        schema: What knows the types.
+        operation: What declares the variables; valid by the schema.
+        variables: What was sent.
+
+    Raises:
+        InvalidVariablesError: Some of them do not fit.
+    """
+    if faults := tuple(islice(_operations_faults(schema, operation, variables), MAX_FAULTS)):
+        raise InvalidVariablesError(faults)
+
+
+def _operations_faults(
+    schema: GraphQLSchema, operation: OperationDefinitionNode, variables: Mapping[str, Any]
+) -> Iterator[VariableFault]:
+    for definition in operation.variable_definitions or ():
+        name = definition.variable.name.value
+        declared = type_from_ast(schema, definition.type)
+        if not is_input_type(declared):
+            continue  # no valid operation declares one
+        value = variables.get(name, Undefined)
+        if value is Undefined and definition.default_value is not None:
+            continue
+        yield from _faults(value, declared, name)
+
+
+def _faults(value: Any, type_: GraphQLInputType, place: str) -> Iterator[VariableFault]:
+    if is_non_null_type(type_):
+        if value is Undefined:
+            yield VariableFault(place, "is required")
+        elif value is None:
+            yield VariableFault(place, "must not be null, as which JavaScript sends NaN and infinities")
+        else:
+            yield from _faults(value, type_.of_type, place)
+    elif value is None or value is Undefined:
+        return
+    elif is_list_type(type_):
+        if isinstance(value, list):
+            for index, item in enumerate(value):
+                yield from _faults(item, type_.of_type, f"{place}[{_item_name(item) or index}]")
+        else:
+            yield from _faults(value, type_.of_type, place)
+    elif is_input_object_type(type_):
+        yield from _object_faults(value, type_, place)
+    elif is_leaf_type(type_) and not _fits(value, type_):
+        yield VariableFault(place, _MUST_BE.get(type_.name, f"must be of the type {type_.name}"))
+
+
+def _object_faults(value: Any, type_: GraphQLInputObjectType, place: str) -> Iterator[VariableFault]:
+    if not isinstance(value, dict):
+        yield VariableFault(place, "must be an object")
+        return
+    for name, field in type_.fields.items():
+        if name in value:
+            yield from _faults(value[name], field.type, f"{place}.{name}")
+        elif is_required_input_field(field):
+            yield VariableFault(f"{place}.{name}", "is required")
+    for position, name in enumerate(value):
+        if name not in type_.fields:
+            shown = repr(name) if _NAMEABLE.fullmatch(name) else f"number {position + 1}"
+            yield VariableFault(place, f"has the unknown field {shown}; known are {', '.join(type_.fields)}")
+
+
+def _item_name(item: Any) -> str | None:
+    """Returns the key that an entry of metadata has."""
+    key = item.get("key") if isinstance(item, dict) else None
+    return repr(key) if isinstance(key, str) and _NAMEABLE.fullmatch(key) else None
+
+
+def _fits(value: Any, type_: GraphQLLeafType) -> bool:
+    try:
+        return type_.coerce_input_value(value) is not Undefined
+    except Exception:  # noqa: BLE001 - whatever it says, it may quote the value
+        return False

@@ -1,0 +1,155 @@
+"""The built-in hook: tokens that an operator handed out, known by their hashes.
+
+[[token]]
+sha256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+user_id = 42
+site_admin = true
+"""
+
+import hashlib
+import hmac
+import json
+import re
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from starlette.requests import HTTPConnection
+
+from telemetry.reviewed_file import ReviewedTable, read_tables
+from telemetry_ingest.auth import Caller
+from telemetry_ingest.errors import InvalidCredentialsError, InvalidTokensError
+from telemetry_runtime.watched_files import WatchedFiles
+
+_FIELDS: Final = frozenset({"sha256", "user_id", "site_admin", "note"})
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
+_INT64: Final = range(-(2**63), 2**63)
+_TOKEN_BYTES: Final = 32
+
+
+def new_token() -> str:
+    """Returns a token that nobody can guess."""
+    return f"tlm_{secrets.token_urlsafe(_TOKEN_BYTES)}"
+
+
+def token_hash(token: str) -> str:
+    """Returns what the tokens file holds of a token.
+
+    A plain hash is enough: tokens are random and long, so there is no list of likely ones to try.
+    """
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def tokens_entry(token: str, *, user_id: int | None, site_admin: bool, note: str) -> str:
+    """Returns a token's entry for the tokens file."""
+    lines = ["", "[[token]]", f'sha256 = "{token_hash(token)}"']
+    if user_id is not None:
+        lines.append(f"user_id = {user_id}")
+    if site_admin:
+        lines.append("site_admin = true")
+    if note:
+        lines.append(f"note = {json.dumps(note)}")  # JSON's texts are TOML's
+    return "\n".join([*lines, ""])
+
+
+@dataclass(frozen=True, slots=True)
+class KnownToken:
+    """A token of the file.
+
+    Attributes:
+        sha256: Its hash, in hex.
+        caller: Who shows it.
+    """
+
+    sha256: str
+    caller: Caller
+
+
+def parse_tokens(text: str, origin: str) -> list[KnownToken]:
+    """Reads a tokens file.
+
+    Args:
+        text: The file's text, TOML.
+        origin: The file's name, for errors.
+
+    Raises:
+        InvalidTokensError: It breaks its format; says the line, and nothing that stands there.
+    """
+    found: dict[str, KnownToken] = {}
+    for table in read_tables(text, origin, "token", InvalidTokensError):
+        known = _known_token(table)
+        if known.sha256 in found:
+            raise table.fault("sha256", "this token stands in the file twice")
+        found[known.sha256] = known
+    return list(found.values())
+
+
+def read_tokens(path: Path) -> list[KnownToken]:
+    """Reads a tokens file.
+
+    Raises:
+        InvalidTokensError: It cannot be read, or breaks its format.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        problem = str(error.strerror) if isinstance(error, OSError) else "is not UTF-8"
+    else:
+        return parse_tokens(text, str(path))
+    raise InvalidTokensError(str(path), f"cannot be read: {problem}")
+
+
+def _known_token(table: ReviewedTable) -> KnownToken:
+    table.check_fields(_FIELDS, ("sha256",))
+    sha256, user_id, site_admin = (table.fields.get(name) for name in ("sha256", "user_id", "site_admin"))
+    if not isinstance(sha256, str) or _SHA256.fullmatch(sha256) is None:
+        raise table.fault("sha256", "must be the token's SHA-256 in 64 lower-case hex digits, never the token itself")
+    if user_id is not None and (isinstance(user_id, bool) or not isinstance(user_id, int) or user_id not in _INT64):
+        raise table.fault("user_id", "must be an integer of 64 bits")
+    if site_admin is not None and not isinstance(site_admin, bool):
+        raise table.fault("site_admin", "must be true or false")
+    return KnownToken(sha256, Caller(user_id=user_id, site_admin=bool(site_admin)))
+
+
+class TokensAuthenticator:
+    """Tells callers by the tokens that a file knows.
+
+    Args:
+        tokens: What stands in the file.
+    """
+
+    def __init__(self, tokens: Sequence[KnownToken]) -> None:
+        self._tokens = tuple(tokens)
+
+    async def authenticate(self, token: str | None, request: HTTPConnection) -> Caller | None:  # noqa: ARG002
+        """Returns who shows the token: see `Authenticator`."""
+        if token is None:
+            return None
+        given, caller = token_hash(token), None
+        for known in self._tokens:
+            # SECURITY: in constant time, and to the end of the list: how long it takes tells nothing of what is in it.
+            if hmac.compare_digest(known.sha256, given):
+                caller = known.caller
+        if caller is None:
+            raise InvalidCredentialsError("the token is not known here")
+        return caller
+
+
+class TokensFile:
+    """Tells callers by the tokens of a file, as it is when they are shown.
+
+    Args:
+        path: The file. Once it is changed, new tokens pass and those taken out do not, without a restart.
+
+    Raises:
+        InvalidTokensError: It cannot be read, or breaks its format.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._tokens = WatchedFiles([path], lambda: TokensAuthenticator(read_tokens(path)))
+
+    async def authenticate(self, token: str | None, request: HTTPConnection) -> Caller | None:
+        """Returns who shows the token: see `Authenticator`."""
+        return await self._tokens.content().authenticate(token, request)

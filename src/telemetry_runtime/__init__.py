@@ -1,0 +1,1 @@
+"""The edge of a process: settings, listening addresses, certificates, watched files, forks, bounded HTTP serving."""

@@ -1,0 +1,1 @@
+"""Serves ASGI applications over HTTP with bounds on time, size and connections."""

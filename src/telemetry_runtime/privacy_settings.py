@@ -1,0 +1,124 @@
+"""The settings that decide what may leave, from the environment."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator
+
+from telemetry import (
+    Allowlist,
+    AllowlistEntry,
+    ExportMode,
+    ExportPolicy,
+    Redactor,
+    TelemetryMode,
+    parse_allowlist,
+)
+from telemetry.allowlist import ADDITIONAL_EVENT_TYPES_VARIABLE, parse_additional_event_types
+from telemetry.policy import ExportSwitch, opt_out_variable
+from telemetry_runtime.settings import EnvironmentSettings
+
+
+def _parse_mode(value: object) -> object:
+    return TelemetryMode.parse(value) if isinstance(value, str) else value
+
+
+def _check_export_mode(value: str) -> str:
+    ExportMode.parse(value)
+    return value
+
+
+def _check_additional(value: str) -> str:
+    parse_additional_event_types(value)
+    return value
+
+
+class ConsentSettings(EnvironmentSettings):
+    """Whether anything may leave at all. It needs no file, so that a broken one keeps nobody from saying no."""
+
+    export_mode: Annotated[str, AfterValidator(_check_export_mode)] = Field(
+        default="none",
+        validation_alias="TELEMETRY_EXPORT_MODE",
+        description="What is exported: `none`, `all`, or feature prefixes separated by commas.",
+    )
+    telemetry_mode: Annotated[TelemetryMode, BeforeValidator(_parse_mode)] = Field(
+        default=TelemetryMode.ON,
+        validation_alias="TELEMETRY_MODE",
+        description="`on`; `local`: record, never export; `off`: record nothing.",
+    )
+    do_not_track: str = Field(
+        default="", validation_alias="DO_NOT_TRACK", description="`1` or `true` switches export off for this process."
+    )
+    scarf_no_analytics: str = Field(
+        default="",
+        validation_alias="SCARF_NO_ANALYTICS",
+        description="As `DO_NOT_TRACK`; Scarf's name for it.",
+    )
+
+    def export_policy(self, switch: ExportSwitch | None = None) -> ExportPolicy:
+        """Returns what decides whether an event may leave at all."""
+        return ExportPolicy(
+            export_mode=ExportMode.parse(self.export_mode),
+            telemetry_mode=self.telemetry_mode,
+            opted_out_by=opt_out_variable(
+                {"DO_NOT_TRACK": self.do_not_track, "SCARF_NO_ANALYTICS": self.scarf_no_analytics}
+            ),
+            switch=switch,
+        )
+
+
+class PrivacySettings(ConsentSettings):
+    """What decides about leaving the instance; read alike by recorders and exporters."""
+
+    allowlist_file: Path | None = Field(
+        default=None,
+        validation_alias="TELEMETRY_ALLOWLIST_FILE",
+        description="The reviewed TOML file of private metadata that may leave; none: nothing may.",
+    )
+    additional_event_types: Annotated[str, AfterValidator(_check_additional)] = Field(
+        default="",
+        validation_alias=ADDITIONAL_EVENT_TYPES_VARIABLE,
+        description="More allowlist entries: `feature::action[::key...]`, separated by commas; `*` for any action.",
+    )
+    first_party_instance: bool = Field(
+        default=False,
+        validation_alias="TELEMETRY_FIRST_PARTY_INSTANCE",
+        description="Whether the sensitive fields of all events may leave: for the gateway operator's own instances.",
+    )
+
+    @field_validator("allowlist_file")
+    @classmethod
+    def _check_allowlist(cls, value: Path | None) -> Path | None:
+        if value is not None:
+            _read_allowlist(value)
+        return value
+
+    def allowlist(self) -> Allowlist:
+        """Returns the reviewed allowlist, the environment's entries included.
+
+        Raises:
+            InvalidAllowlistError: The file breaks its format, or an entry stands in both.
+        """
+        entries = [] if self.allowlist_file is None else _read_allowlist(self.allowlist_file)
+        return Allowlist([*entries, *parse_additional_event_types(self.additional_event_types)])
+
+    def redactor(self) -> Redactor:
+        """Returns what removes from events all that must not leave."""
+        return Redactor(self.allowlist(), first_party=self.first_party_instance)
+
+
+def _read_allowlist(path: Path) -> list[AllowlistEntry]:
+    return parse_allowlist(read_reviewed_file(path, "allowlist"), str(path))
+
+
+def read_reviewed_file(path: Path, what: str) -> str:
+    """Return the text of a reviewed file.
+
+    Raises:
+        ValueError: It cannot be read; says why.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        problem = error.strerror if isinstance(error, OSError) else "is not UTF-8"
+    raise ValueError(f"the {what} file {path} cannot be read: {problem}")

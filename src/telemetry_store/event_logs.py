@@ -1,0 +1,109 @@
+"""The legacy table `event_logs`, for analytics on the instance."""
+
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import JSON, BigInteger, CheckConstraint, Column, Connection, Index, Integer, Table, Text, text
+
+from telemetry_store.database import Database, UtcDateTime, metadata
+from telemetry_store.export_ledger import EVENT_LOGS_PRUNED, PRUNED_THAT_DAY, count_entries, entries_of_days
+from telemetry_store.queue_statements import for_postgresql, for_sqlite
+
+UNKNOWN: Final = "unknown"
+
+
+class _Jsonb(JSON):
+    """PostgreSQL's jsonb. SQLAlchemy's own would load that dialect into services on SQLite, too."""
+
+    __visit_name__ = "JSONB"
+
+
+_JSON = JSON().with_variant(_Jsonb(), "postgresql")
+_EMPTY_OBJECT = text("'{}'")
+
+event_logs = Table(
+    "event_logs",
+    metadata,
+    # SQLite counts rows up only for a column of exactly the type INTEGER.
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("name", Text, nullable=False),
+    Column("url", Text, nullable=False),
+    Column("user_id", Integer, nullable=False),
+    Column("anonymous_user_id", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("argument", _JSON, nullable=False, server_default=_EMPTY_OBJECT),
+    Column("public_argument", _JSON, nullable=False, server_default=_EMPTY_OBJECT),
+    Column("version", Text, nullable=False),
+    Column("timestamp", UtcDateTime, nullable=False),
+    Column("feature_flags", _JSON),
+    Column("cohort_id", Text),
+    Column("first_source_url", Text),
+    Column("last_source_url", Text),
+    Column("referrer", Text),
+    Column("device_id", Text),
+    Column("insert_id", Text),
+    Column("billing_product_category", Text),
+    Column("billing_event_id", Text),
+    Column("client", Text),
+    CheckConstraint("name <> ''", name="event_logs_check_name_not_empty"),
+    CheckConstraint("source <> ''", name="event_logs_check_source_not_empty"),
+    CheckConstraint("version <> ''", name="event_logs_check_version_not_empty"),
+    CheckConstraint("user_id <> 0 OR anonymous_user_id <> ''", name="event_logs_check_has_user"),
+    Index("event_logs_name", "name"),
+    Index("event_logs_source", "source"),
+    Index("event_logs_user_id", "user_id"),
+    Index("event_logs_anonymous_user_id", "anonymous_user_id"),
+    Index("event_logs_timestamp", "timestamp"),
+    # Everything that the panels of the admin page count by, so that they need not read the table.
+    Index("event_logs_activity", "timestamp", "name", "user_id", "anonymous_user_id"),
+)
+
+WRITTEN_COLUMNS: Final = (
+    "name",
+    "url",
+    "user_id",
+    "anonymous_user_id",
+    "source",
+    "argument",
+    "public_argument",
+    "version",
+    "timestamp",
+    "feature_flags",
+    "cohort_id",
+    "first_source_url",
+    "last_source_url",
+    "referrer",
+    "device_id",
+    "billing_product_category",
+    "client",
+)
+"""The columns of a translated row, in the row's order. The others are not used by new events."""
+
+_STATEMENTS: Final = {
+    # By the index on timestamp, a bounded number at a time, so that no transaction is long.
+    "prune": """
+        DELETE FROM event_logs WHERE id IN (
+            SELECT id FROM event_logs WHERE timestamp < {before} ORDER BY timestamp LIMIT {limit}
+        ) RETURNING {day} AS day, name, {exportable} AS exportable
+    """,
+}
+_SQLITE: Final = for_sqlite(_STATEMENTS)
+_POSTGRESQL: Final = for_postgresql(_STATEMENTS)
+
+
+def prune_event_logs(database: Database, before: datetime, limit: int) -> int:
+    """Deletes at most `limit` rows older than `before`, and counts the exportable ones in the ledger.
+
+    Returns how many it deleted.
+    """
+    statement = (_SQLITE if database.is_sqlite else _POSTGRESQL)["prune"]
+    values = {"before": database.to_driver(before), "limit": limit}
+
+    def pruning(connection: Connection) -> int:
+        rows = connection.exec_driver_sql(statement, values).all()
+        exportable = [(row.day, row.name) for row in rows if row.exportable]
+        days = entries_of_days(PRUNED_THAT_DAY, exportable)
+        count_entries(connection, {EVENT_LOGS_PRUNED: len(exportable)} | days)
+        return len(rows)
+
+    return database.write(pruning)

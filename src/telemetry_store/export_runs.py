@@ -1,0 +1,162 @@
+"""What the latest export passes did, kept in the database for operators of any process to see."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Float,
+    Index,
+    Integer,
+    Select,
+    String,
+    Table,
+    Text,
+    delete,
+    insert,
+    select,
+    update,
+)
+
+from telemetry_store.database import Database, UtcDateTime, metadata
+
+export_runs = Table(
+    "telemetry_export_runs",
+    metadata,
+    Column("request_id", String(36), primary_key=True),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("last_at", UtcDateTime, nullable=False),
+    Column("passes", BigInteger, nullable=False),
+    Column("duration", Float, nullable=False),
+    Column("outcome", String(16), nullable=False),
+    Column("problem", Text),
+    Column("leased", Integer, nullable=False),
+    Column("streams", Integer, nullable=False),
+    Column("sent", Integer, nullable=False),
+    Column("acked", Integer, nullable=False),
+    Column("rejected", Integer, nullable=False),
+    Column("dead", Integer, nullable=False),
+    Column("held", Integer, nullable=False),
+    Column("remaining", BigInteger),
+    Column("bytes", BigInteger, nullable=False),
+    Index("telemetry_export_runs_last_at", "last_at"),
+)
+
+KEPT_RUNS: Final = 1_000
+"""How many rows cleanup keeps: the latest ones."""
+
+_LONGEST_PROBLEM: Final = 1_000
+_OF_THE_LATEST: Final = ("last_at", "duration", "remaining")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportRun:
+    """One export pass; or several in a row that moved nothing and ended alike.
+
+    Attributes:
+        request_id: Names the (first) pass, as the log and the gateway do.
+        started_at: When it began.
+        last_at: When it, or the last of several, ended.
+        passes: How many passes this stands for.
+        duration: Seconds; of the last of several.
+        outcome: How it ended: `drained`, `outage`, `refused` and so on.
+        problem: What went wrong, in words that hold no secret; None where nothing did.
+        leased: Events leased.
+        streams: Streams opened.
+        sent: Events handed to the transport.
+        acked: Events acknowledged and marked.
+        rejected: Events that the gateway said can never succeed.
+        dead: Events that became dead letters.
+        held: Events outside the export mode.
+        remaining: Unexported events after the pass; None where the database could not tell.
+        bytes: Serialized size of the events sent.
+    """
+
+    request_id: str
+    started_at: datetime
+    last_at: datetime
+    outcome: str
+    passes: int = 1
+    duration: float = 0.0
+    problem: str | None = None
+    leased: int = 0
+    streams: int = 0
+    sent: int = 0
+    acked: int = 0
+    rejected: int = 0
+    dead: int = 0
+    held: int = 0
+    remaining: int | None = None
+    bytes: int = 0
+
+
+class ExportRuns:
+    """The table of export passes. Threads and processes may share it.
+
+    Args:
+        database: Where it is.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, run: ExportRun) -> None:
+        """Keeps what a pass did.
+
+        A pass that leased nothing and ended as the latest one did is counted in its row: an exporter
+        that finds nothing every few seconds, or no gateway all night, must not push out the passes that tell something.
+
+        Raises:
+            RecorderError: The database failed.
+        """
+        values = asdict(run)
+        if run.problem is not None:
+            values["problem"] = run.problem[:_LONGEST_PROBLEM]
+
+        def adding(connection: Connection) -> None:
+            if run.leased == 0 and _count_again(connection, values):
+                return
+            connection.execute(insert(export_runs).values(values))
+
+        self._database.write(adding)
+
+    def latest(self, limit: int) -> list[ExportRun]:
+        """Returns at most `limit` passes, the latest first.
+
+        Raises:
+            RecorderError: The database failed.
+        """
+        statement = _latest_first(select(export_runs)).limit(limit)
+        rows = self._database.read(lambda connection: connection.execute(statement).mappings().all())
+        return [ExportRun(**row) for row in rows]
+
+    def prune(self, keep: int = KEPT_RUNS) -> int:
+        """Deletes all but the latest `keep`; returns how many it deleted.
+
+        Raises:
+            RecorderError: The database failed.
+        """
+        kept = _latest_first(select(export_runs.c.request_id)).limit(keep)
+        statement = delete(export_runs).where(export_runs.c.request_id.not_in(kept))
+        return self._database.write(lambda connection: connection.execute(statement).rowcount)
+
+
+def _latest_first(statement: Select[Any]) -> Select[Any]:
+    return statement.order_by(export_runs.c.last_at.desc(), export_runs.c.request_id.desc())
+
+
+def _count_again(connection: Connection, values: Mapping[str, Any]) -> bool:
+    """Counts a pass in the latest row, where that is of the same kind; returns whether it is."""
+    runs = export_runs.c
+    latest = _latest_first(select(runs.request_id)).limit(1).scalar_subquery()
+    statement = (
+        update(export_runs)
+        .where(runs.request_id == latest, runs.leased == 0, runs.outcome == values["outcome"])
+        .where(runs.problem.is_not_distinct_from(values["problem"]))
+        .values({name: values[name] for name in _OF_THE_LATEST} | {"passes": runs.passes + 1})
+    )
+    return connection.execute(statement).rowcount > 0

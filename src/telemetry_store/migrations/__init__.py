@@ -1,0 +1,6 @@
+"""The tables' migrations, run by Alembic; they ship with the package."""
+
+from telemetry_store.migrations.check import SchemaFault, find_schema_faults
+from telemetry_store.migrations.upgrade import upgrade_database
+
+__all__ = ["SchemaFault", "find_schema_faults", "upgrade_database"]

@@ -1,0 +1,134 @@
+"""Looks whether a database's tables, columns and indexes are what this code expects."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy import Connection, Index, Inspector, Table
+from sqlalchemy.engine.interfaces import ReflectedIndex
+
+from telemetry_store.database import SCHEMA_VERSION, Database, schema_compatibility, schema_version
+from telemetry_store.event_logs import event_logs
+from telemetry_store.export_ledger import export_ledger
+from telemetry_store.export_queue import export_queue
+from telemetry_store.export_runs import export_runs
+
+_TABLES: Final = (event_logs, export_queue, export_ledger, export_runs, schema_compatibility)
+_UPGRADE: Final = "run: telemetry db upgrade"
+_RESTORE: Final = "no upgrade can bring its rows back: restore it from a backup"
+_INVALID: Final = sa.text(
+    "SELECT relname FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid "
+    "WHERE NOT indisvalid AND indrelid = to_regclass(:table)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaFault:
+    """Something that is not as the code expects it.
+
+    Attributes:
+        place: A table, or `table.column`, or an index.
+        problem: What is wrong with it, and what to do.
+    """
+
+    place: str
+    problem: str
+
+
+def find_schema_faults(database: Database) -> list[SchemaFault]:
+    """Returns what is not as this code expects it; nothing where the tables can be used.
+
+    What others have added (tables, columns, indexes) is no fault; nor is a newer version that still has everything.
+
+    Raises:
+        RecorderError: The database failed.
+    """
+    found = schema_version(database)
+    if found is None:
+        return [SchemaFault("the database", f"has no telemetry tables yet; {_UPGRADE}")]
+    faults = [] if found >= SCHEMA_VERSION else [_old(found)]
+
+    def looking() -> list[SchemaFault]:
+        with database.engine.connect() as connection:
+            inspector = sa.inspect(connection)
+            lost = [] if faults else missing_tables(connection)
+            there = [table for table in _TABLES if table.name not in lost]
+            gone = [SchemaFault(name, f"does not exist; {_RESTORE}") for name in lost]
+            return gone + [fault for table in there for fault in _of_table(connection, inspector, table)]
+
+    return faults + database.run(looking)
+
+
+def missing_tables(connection: Connection) -> list[str]:
+    """Returns the tables of this code's version that are not there."""
+    inspector = sa.inspect(connection)
+    return [table.name for table in _TABLES if not inspector.has_table(table.name)]
+
+
+def _old(found: str) -> SchemaFault:
+    return SchemaFault("the database", f"is of version {found}, this code needs {SCHEMA_VERSION}; {_UPGRADE}")
+
+
+def _of_table(connection: Connection, inspector: Inspector, table: Table) -> Iterator[SchemaFault]:
+    if not inspector.has_table(table.name):
+        yield SchemaFault(table.name, f"does not exist; {_UPGRADE}")
+        return
+    columns: dict[str, Any] = {column["name"]: column["type"] for column in inspector.get_columns(table.name)}
+    for column in table.columns:
+        place = f"{table.name}.{column.name}"
+        if column.name not in columns:
+            yield SchemaFault(place, f"does not exist; {_UPGRADE}")
+        elif connection.dialect.name == "postgresql":
+            # SQLite keeps any value in any column.
+            expected = column.type.dialect_impl(connection.dialect)
+            if columns[column.name]._type_affinity is not expected._type_affinity:  # noqa: SLF001 - as SQLAlchemy compares
+                yield SchemaFault(place, f"is of type {columns[column.name]}; change it back, then {_UPGRADE}")
+    yield from _of_indexes(connection, inspector, table)
+
+
+def _of_indexes(connection: Connection, inspector: Inspector, table: Table) -> Iterator[SchemaFault]:
+    invalid = _invalid_indexes(connection, table)
+    for index in _missing_indexes(connection, inspector, table):
+        name = str(index.name)
+        if name in invalid:
+            yield SchemaFault(name, f"was not built to its end, so it is written to and never used; {_UPGRADE}")
+        else:
+            yield SchemaFault(name, f"does not exist, so queries read all of {table.name}; {_UPGRADE}")
+
+
+def missing_indexes(connection: Connection) -> list[Index]:
+    """Returns the indexes that this code expects and that cannot be used, or are not there. All tables must be."""
+    inspector = sa.inspect(connection)
+    return [index for table in _TABLES for index in _missing_indexes(connection, inspector, table)]
+
+
+def _missing_indexes(connection: Connection, inspector: Inspector, table: Table) -> Iterator[Index]:
+    invalid = _invalid_indexes(connection, table)
+    present = [index for index in inspector.get_indexes(table.name) if index["name"] not in invalid]
+    names = {index["name"] for index in present}
+    for index in sorted(table.indexes, key=lambda index: str(index.name)):
+        if index.name not in names and not _serves(index, present):
+            yield index
+
+
+def _invalid_indexes(connection: Connection, table: Table) -> set[str]:
+    if connection.dialect.name != "postgresql":
+        return set()
+    return set(connection.execute(_INVALID, {"table": table.name}).scalars())
+
+
+def condition_of(index: Index) -> str | None:
+    """Returns the condition of a partial index, as SQL."""
+    where = index.dialect_options["postgresql"].get("where")
+    return None if where is None else str(where)
+
+
+def _serves(wanted: Index, present: Iterable[ReflectedIndex]) -> bool:
+    """Returns whether an index of another name does what is wanted: an adopted table has its own."""
+    columns = [column.name for column in wanted.columns]
+    return condition_of(wanted) is None and any(
+        index["column_names"][: len(columns)] == columns
+        and not any(option.endswith("_where") for option in index.get("dialect_options", {}))
+        for index in present
+    )

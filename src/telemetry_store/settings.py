@@ -1,0 +1,18 @@
+"""Where the tables are, from the environment."""
+
+from pydantic import Field
+
+from telemetry_runtime.privacy_settings import PrivacySettings
+
+DEFAULT_DATABASE_URL = "sqlite:///telemetry.db"
+
+
+class DatabaseSettings(PrivacySettings):
+    """What may leave, and where events are. Base of the programs that work on the database."""
+
+    database_url: str = Field(
+        default=DEFAULT_DATABASE_URL,
+        validation_alias="TELEMETRY_DATABASE_URL",
+        repr=False,  # it may hold a password
+        description="A SQLAlchemy URL, for SQLite or PostgreSQL.",
+    )
