@@ -27,7 +27,7 @@ RECORDING = (
     ),
     Mutation(
         "event_logs holds the private part",
-        "telemetry_store/event_logs.py",
+        "recorder/translation.py",
         "        **_from_struct(event.parameters.private_metadata),\n",
         "",
         f"{_RECORDING} -k private",
@@ -167,7 +167,7 @@ RECORDING = (
     ),
     Mutation(
         "what cannot be translated costs the event nothing",
-        "telemetry_store/event_logs.py",
+        "recorder/translation.py",
         "    except Exception as error:  # noqa: BLE001 - see above\n        problem = type(error).__name__",
         "    except ZeroDivisionError as error:\n        problem = type(error).__name__",
         "tests/integration/recorder/test_event_logs.py",
