@@ -223,10 +223,16 @@ def test_the_wheel_that_the_image_installs_is_whole(tmp_path: Path) -> None:
         "telemetry_store/migrations/versions/0001_create_or_adopt.py",
         "telemetry_store/migrations/versions/0002_audit_and_runs.py",
         "telemetry/py.typed",
-        "gateway/py.typed",
-        "ingest/graphql/schema.graphql",
+        "telemetry_gateway/py.typed",
+        "telemetry_ingest/graphql/schema.graphql",
     ):
         assert needed in names
+    # Any other top-level name could be a package of the host's, which an installation would overwrite.
+    tops = {name.split("/")[0] for name in names if ".dist-info/" not in name}
+    assert {"telemetry", "recorder", "export"} <= tops
+    assert not [
+        top for top in tops if not re.fullmatch(r"telemetry|recorder|export|telemetry_\w+|pytest_telemetry", top)
+    ]
     run(*pip, "install", "--no-deps", "--target", str(tmp_path / "installed"), str(wheel))
     environment = {"PYTHONPATH": str(tmp_path / "installed"), "PATH": ""}
     # `-P` and the path before all else: what runs is the wheel's code, not this checkout's.

@@ -208,6 +208,12 @@ def test_importing_starts_nothing() -> None:
     subprocess.run([sys.executable, "-c", program], check=True, timeout=30)
 
 
+@pytest.mark.parametrize("package", ["export", "telemetry_admin"])
+def test_what_reads_the_store_loads_no_recorder(package: str) -> None:
+    program = f"import sys, {package}; assert 'recorder' not in sys.modules"
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=30)
+
+
 def test_a_service_that_only_records_loads_nothing_of_the_export_side() -> None:
     program = (
         "import sys, recorder; "
