@@ -1,7 +1,8 @@
 """Code that must not type-check: each line that ends in `# E: <rule>` is an error of just that rule."""
 
 from recorder import BestEffortRecorder, Recorder
-from telemetry import EventParameters, NewEvent, asgi
+from telemetry import EventParameters, NewEvent
+from telemetry.web import asgi
 from telemetry_testing import ScriptedGateway, TelemetryEvents
 
 recorder = Recorder.from_url("sqlite:///telemetry.db", service_version="1.0")

@@ -152,7 +152,7 @@ def text_value(value: str) -> Any:
 
 
 def test_a_value_too_deep_to_translate_is_marked(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    from telemetry_store import event_logs as module  # noqa: PLC0415
+    from recorder import translation as module  # noqa: PLC0415
 
     def too_deep(struct: Any) -> Any:
         raise RecursionError
