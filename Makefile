@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: run test faults upgrade-load mutations lint types proto proto-check docs docs-check bench format clean help
+.PHONY: run test faults upgrade-load mutations lint types english proto proto-check docs docs-check bench format clean help
 
 help: ## This list.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -62,6 +62,10 @@ lint: $(VENV)/.dev ## Style and import rules.
 types: $(VENV)/.dev ## Strict types, twice.
 	$(BIN)/mypy
 	$(BIN)/pyright
+
+english: $(VENV)/.dev ## Phrases on the deny list, and pages with lines that are too long.
+	$(BIN)/python tools/check_english.py
+	$(BIN)/python tools/check_docs_width.py
 
 proto: $(VENV)/.dev ## Makes the wire types anew from proto/.
 	$(BIN)/python tools/generate_proto.py
