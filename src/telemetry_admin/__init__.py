@@ -1,4 +1,4 @@
-"""The page on which operators see what is recorded, what waits and what left."""
+"""Admin page: shows operators the recorded events, the export queue and the exported events."""
 
 from telemetry_admin.access import Access
 from telemetry_admin.app import admin_app, app_from_settings

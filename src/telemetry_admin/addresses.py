@@ -1,4 +1,4 @@
-"""Addresses within the page, wherever a host has mounted it."""
+"""URL paths within the page, below the path where a host has mounted it."""
 
 from typing import Any
 
@@ -7,16 +7,16 @@ from starlette.routing import Router
 
 
 def path_to(request: Request, name: str, **parameters: Any) -> str:
-    """Returns the path of a page by its name, below the place where the application is mounted."""
+    """Return the URL path of a route by its name, including the path where the application is mounted."""
     router: Router = request.scope["app"].router
     return f"{request.scope.get('root_path', '')}{router.url_path_for(name, **parameters)}"
 
 
 def path_within(request: Request, target: str) -> str:
-    """Returns a path that a form named, below the place where the application is mounted; else the first page.
+    """Return the redirect target that a form named, including the mount path; the overview if it is not allowed.
 
-    Only a path of our own: no scheme, no host, and nothing that a browser would take for one.
+    Only paths within this application are allowed: no scheme, no host, and nothing that a browser reads as one.
     """
-    # SECURITY: else a link to the login form could send people elsewhere once they are in.
+    # SECURITY: prevents open redirects: a link to the login form must not lead to another site after the login.
     ours = target.startswith("/") and not target.startswith(("//", "/\\")) and target.isprintable()
     return f"{request.scope.get('root_path', '')}{target}" if ours else path_to(request, "overview")

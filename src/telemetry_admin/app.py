@@ -1,4 +1,4 @@
-"""The page as an ASGI application: served by `telemetry admin serve`, or mounted in a host's."""
+"""The page as an ASGI application: served by `telemetry admin serve`, or mounted in a host's application."""
 
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
@@ -22,7 +22,7 @@ from telemetry_runtime.privacy_settings import PrivacySettings
 from telemetry_store.database import Database, create_database_engine
 
 _STATIC: Final = Path(__file__).parent / "static"
-# A page that takes longer is not waited for by anybody, and would hold a thread and a connection.
+# No client waits longer for a page; a longer query would only occupy a thread and a connection.
 _ANSWER_TIMEOUT: Final = timedelta(minutes=1)
 
 
@@ -34,17 +34,17 @@ def admin_app(
     hosts: Iterable[str] = (),
     clock: Clock = now_utc,
 ) -> Starlette:
-    """Returns the page as an ASGI application, to be mounted in a host's.
+    """Return the page as an ASGI application, to be mounted in a host's application.
 
         app.mount("/telemetry", admin_app(database, PrivacySettings.load(), access=Access(token), hosts=["a.example"]))
 
     Args:
-        database: What it is about. The host closes it.
-        privacy: The rules about leaving, which it shows.
-        access: Who may see it. SECURITY: by default everybody who reaches it; then it must stand behind
+        database: The database to show. The caller closes it.
+        privacy: The redaction and export rules to show.
+        access: Access control. SECURITY: by default every client has access; then mount the page behind
             the host's own authentication.
-        hosts: The names, without ports, that browsers reach it by, beside those of loopback; `*` for any.
-        clock: Tells the time.
+        hosts: Host names, without ports, that browsers use for the page, besides loopback names; `*` for any.
+        clock: Returns the current time.
     """
     access = access or Access()
     pages = Pages(database, privacy, access, clock)
@@ -69,10 +69,10 @@ def admin_app(
 
 
 def app_from_settings(settings: AdminSettings) -> Starlette:
-    """Returns the page as `telemetry admin serve` serves it, with a database of its own.
+    """Return the page as `telemetry admin serve` serves it. It opens and closes its own database.
 
     Raises:
-        UnsupportedDatabaseError: The database URL names none that can be used.
+        UnsupportedDatabaseError: The database URL names an unsupported database.
     """
     database = Database(create_database_engine(settings.database_url, timeout=_ANSWER_TIMEOUT))
     access = Access(settings.known_token(), session=settings.session)

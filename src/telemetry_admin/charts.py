@@ -1,4 +1,4 @@
-"""Bar charts as shapes: where each bar stands, in hundredths, and what its label says. Templates draw them as SVG."""
+"""Bar charts as shapes: position (in percent) and label of each bar. Templates draw them as SVG."""
 
 import math
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from telemetry_admin import formats
 from telemetry_store.event_log_panels import Span
 
 HEIGHT: Final = 100
-"""Of every chart, in its own units."""
+"""Height of every chart, in SVG units."""
 
 _MOST_TICKS: Final = 5
 _MOST_LABELS: Final = 7
@@ -18,12 +18,12 @@ _MOST_LABELS: Final = 7
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """What one colour stands for.
+    """A series of values, drawn in one colour.
 
     Attributes:
-        name: For the legend.
-        values: One for each span.
-        colour: The number of the colour.
+        name: Name in the legend.
+        values: One value per span.
+        colour: Number of the colour.
     """
 
     name: str
@@ -32,7 +32,7 @@ class Series:
 
     @property
     def total(self) -> int:
-        """All values together."""
+        """Sum of the values."""
         return sum(self.values)
 
 
@@ -41,9 +41,9 @@ class Segment:
     """A part of a bar.
 
     Attributes:
-        y: Its upper edge, from above.
-        height: Its height.
-        colour: The number of its colour.
+        y: Distance of the upper edge from the top of the chart.
+        height: Height.
+        colour: Number of the colour.
     """
 
     y: float
@@ -56,12 +56,12 @@ class Bar:
     """A bar of a chart.
 
     Attributes:
-        name: Its span, for people.
-        label: What the axis says below it; empty for most.
-        minor: Whether the label can be left out where there is little room.
+        name: Its span, as readable text.
+        label: Axis label below the bar; empty for most bars.
+        minor: Whether the label can be hidden on narrow screens.
         total: Its value.
-        segments: Its parts, from below.
-        parts: Each part's name, value and colour, the largest first, without those that are nothing.
+        segments: Its segments, from the bottom.
+        parts: Name, value and colour of each part except zeros, the largest first.
     """
 
     name: str
@@ -74,11 +74,11 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """A line across a chart.
+    """A horizontal grid line of a chart.
 
     Attributes:
-        label: What it stands for.
-        y: Where it is, from above.
+        label: Value at this line.
+        y: Distance from the top of the chart.
     """
 
     label: str
@@ -87,12 +87,12 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A chart of bars.
+    """A bar chart.
 
     Attributes:
         bars: From left to right.
-        ticks: The axis, from above.
-        series: For the legend and the table.
+        ticks: Ticks of the axis, from the top.
+        series: Series for the legend and the table.
     """
 
     bars: Sequence[Bar]
@@ -101,17 +101,17 @@ class Chart:
 
     @property
     def total(self) -> int:
-        """All bars together."""
+        """Sum of all bars."""
         return sum(bar.total for bar in self.bars)
 
     @property
     def highest(self) -> Bar | None:
-        """The highest bar, the latest of equal ones; None where there is nothing."""
+        """The highest bar, or the latest of equally high ones; None if all bars are zero."""
         return max(reversed(self.bars), key=lambda bar: bar.total) if self.total else None
 
 
 def stacked_bars(spans: Sequence[Span], series: Sequence[Series]) -> Chart:
-    """Returns a chart with a bar for each span, the first series at its bottom."""
+    """Return a chart with a bar for each span, with the first series at the bottom."""
     totals = [sum(one.values[place] for one in series) for place in range(len(spans))]
     step = _step(max(totals, default=0))
     ticks = max(1, math.ceil(max(totals, default=0) / step))
@@ -135,14 +135,14 @@ def stacked_bars(spans: Sequence[Span], series: Sequence[Series]) -> Chart:
 
 
 def _labels(spans: Sequence[Span]) -> dict[int, tuple[str, bool]]:
-    """Returns what the axis says below some of the spans, and whether it is minor.
+    """Return the axis labels by index of the span, each with whether it is minor.
 
-    The hour within a day, else the day where one begins.
+    Labels are hours for a range of up to a day, else the first span of a day gets the date.
     """
     within_a_day = not spans or spans[-1][1] - spans[0][0] <= timedelta(days=1)
     places = [place for place, span in enumerate(spans) if within_a_day or span[0].hour == 0]
     every = max(1, math.ceil(len(places) / _MOST_LABELS))
-    # Counted from the right: the latest time is the one that is looked for.
+    # Count from the right, so that the latest time is always labelled.
     labelled = places[::-1][::every]
     form = "%H:%M" if within_a_day else "%d %b"
     return {place: (spans[place][0].strftime(form), bool(number % 2)) for number, place in enumerate(labelled)}
@@ -160,24 +160,24 @@ def _segments(values: Sequence[tuple[int, int]], highest: float) -> list[Segment
 
 
 def _step(highest: int) -> float:
-    """Returns the distance of two ticks: the smallest of 1, 2, 2.5 and 5, times a power of ten, that is enough."""
+    """Return the distance between ticks: 1, 2, 2.5 or 5 times a power of ten, the smallest that suffices."""
     wanted = max(1.0, highest / _MOST_TICKS)
     power = 10.0 ** math.floor(math.log10(wanted))
     steps = [power * factor for factor in (1, 2, 2.5, 5, 10)]
-    # Counts are whole, and so are their ticks.
+    # Counts are integers, so ticks are integers, too.
     return next(step for step in steps if step >= wanted and step.is_integer())
 
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """A part of a bar that lies, in hundredths of its width.
+    """A part of a horizontal bar, in percent of the bar's width.
 
     Attributes:
-        name: For the legend.
-        value: What it stands for.
-        x: Its left edge.
-        width: Its width.
-        colour: The name of its colour.
+        name: Name in the legend.
+        value: Value of the part.
+        x: Left edge.
+        width: Width.
+        colour: Name of the colour.
     """
 
     name: str
@@ -187,8 +187,8 @@ class Slice:
     colour: str
 
 
-def lying_bar(parts: Sequence[tuple[str, int, str]]) -> list[Slice]:
-    """Returns a bar of names, values and colours, from the left; of nothing it is empty."""
+def horizontal_bar(parts: Sequence[tuple[str, int, str]]) -> list[Slice]:
+    """Return a horizontal bar of names, values and colours, from left to right; widths are 0 if the sum is 0."""
     whole = sum(value for _, value, _ in parts)
     slices = []
     x = 0.0

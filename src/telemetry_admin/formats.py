@@ -1,4 +1,4 @@
-"""Numbers and times as people read them."""
+"""Formats numbers and times as readable text."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -11,12 +11,12 @@ _DAY: Final = timedelta(days=1)
 
 
 def number(value: float) -> str:
-    """Returns a count: `12,345`."""
+    """Format a count: `12,345`."""
     return f"{value:,.0f}"
 
 
 def short_number(value: float) -> str:
-    """Returns a count for an axis: `950`, `1.5k`, `20M`."""
+    """Format a count for an axis: `950`, `1.5k`, `20M`."""
     for size, unit in _SHORT:
         if value >= size:
             return f"{value / size:.3g}{unit}"
@@ -24,7 +24,7 @@ def short_number(value: float) -> str:
 
 
 def share(part: float, whole: float) -> str:
-    """Returns a part in percent: `12%`, `<1%`; of nothing it is `0%`."""
+    """Format a part of a whole in percent: `12%`, `<1%`; `0%` if the whole is 0."""
     percent = 100 * part / whole if whole else 0.0
     if 0 < percent < 1:
         return "<1%"
@@ -32,7 +32,7 @@ def share(part: float, whole: float) -> str:
 
 
 def size(octets: float) -> str:
-    """Returns a number of bytes: `812 B`, `1.2 MB`."""
+    """Format a number of bytes: `812 B`, `1.2 MB`."""
     for limit, unit in ((1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB")):
         if octets >= limit:
             return f"{octets / limit:.3g} {unit}"
@@ -40,7 +40,7 @@ def size(octets: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Returns a length of time by its two largest units: `3 h 12 min`, `850 ms`."""
+    """Format a duration with its two largest units: `3 h 12 min`, `850 ms`."""
     if seconds < 1:
         return f"{max(0.0, seconds) * 1000:.0f} ms"
     left = round(seconds)
@@ -55,7 +55,7 @@ def duration(seconds: float) -> str:
 
 
 def ago(moment: datetime, now: datetime) -> str:
-    """Returns how long ago something was, as roughly as people tell it: `21 h ago`; `in 5 min` for what is to come."""
+    """Format a time relative to now, rounded down to one unit: `21 h ago`, or `in 5 min` for the future."""
     seconds = (now - moment).total_seconds()
     if abs(seconds) < 1:
         return "just now"
@@ -64,17 +64,17 @@ def ago(moment: datetime, now: datetime) -> str:
 
 
 def moment(value: datetime) -> str:
-    """Returns a point in time to the second, in UTC."""
+    """Format a time to the second, in UTC."""
     return f"{value.astimezone(UTC):%d %b %Y, %H:%M:%S} UTC"
 
 
 def machine_moment(value: datetime) -> str:
-    """Returns a point in time for machines."""
+    """Format a time in ISO 8601."""
     return value.astimezone(UTC).isoformat(timespec="seconds")
 
 
 def span_name(span: Span) -> str:
-    """Returns a span as people read it: `Tue 24 Nov 2026`, or `Tue 24 Nov, 06:00 to 12:00`."""
+    """Format a span: `Tue 24 Nov 2026`, or `Tue 24 Nov, 06:00 to 12:00`."""
     since, until = span
     if until - since >= _DAY:
         return f"{since:%a %d %b %Y}"

@@ -1,4 +1,4 @@
-"""Reads what a form sent, once it is known to be one of ours."""
+"""Reads the fields of a form, after checking its token against cross-site requests."""
 
 import asyncio
 from typing import Final
@@ -18,28 +18,28 @@ _MAX_SECONDS: Final = 10.0
 async def read_form(
     request: Request, access: Access, *, has_token: bool = True, within: float = _MAX_SECONDS
 ) -> dict[str, list[str]]:
-    """Returns the values of a form's fields.
+    """Return the values of a form's fields.
 
     Args:
-        request: What holds the form.
-        access: Knows what the form's token must be.
-        has_token: Whether it must hold one: all forms do, but for those that a browser without a session is shown.
-        within: How many seconds it may take to come.
+        request: The request that contains the form.
+        access: Checks the form's token.
+        has_token: Whether the form must contain a token. All forms must, except those shown without a session.
+        within: Timeout for reading the form, in seconds.
 
     Raises:
-        HTTPException: The form is too large or too slow, cannot be read, or is none that this session was given.
+        HTTPException: The form is too large, too slow or unreadable, or its token is not of this session.
     """
     body = await _read(request, within)
     try:
         fields = parse_qs(body.decode(), keep_blank_values=True, max_num_fields=_MAX_FIELDS)
-    except ValueError:  # UnicodeDecodeError is one
+    except ValueError:  # includes UnicodeDecodeError
         fields = None
     if fields is None:
         raise HTTPException(400, "The form cannot be read.")
     given = fields.get(FORM_TOKEN, [""])[0]
-    # SECURITY: a script that shows the bearer token with each request cannot be somebody else's browser.
-    if has_token and not request.state.by_bearer and not access.form_token_is_right(request.state.session, given):
-        raise HTTPException(403, "The form is out of date, or not from this page. Load the page again, then repeat.")
+    # SECURITY: a bearer token in the request cannot have been added by another site's form (CSRF).
+    if has_token and not request.state.by_bearer and not access.form_token_is_valid(request.state.session, given):
+        raise HTTPException(403, "The form has expired, or is not from this page. Reload the page and try again.")
     return fields
 
 
@@ -52,9 +52,9 @@ async def _read(request: Request, within: float) -> bytes:
                 if len(body) > _MAX_BYTES:
                     raise HTTPException(413, "The form is too large.")
     except TimeoutError:
-        fault = HTTPException(408, "The form did not come in time.")
+        fault = HTTPException(408, "The form was not received in time.")
     except ClientDisconnect:
-        fault = HTTPException(400, "The form did not come to its end.")
+        fault = HTTPException(400, "The form is incomplete: the client disconnected.")
     else:
         return body
     raise fault

@@ -1,4 +1,4 @@
-"""What stands before every page: the host's name, the session, where a form comes from, and the headers."""
+"""Middleware in front of every page: checks host name, session and the origin of forms, and sets the headers."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -15,7 +15,7 @@ from telemetry_runtime.listening import is_loopback
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
-# SECURITY: nothing from elsewhere, no script at all, no frame around the page, forms to ourselves only.
+# SECURITY: no content from other sites, no scripts, no framing; forms post to this site only.
 CONTENT_SECURITY_POLICY: Final = (
     "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
@@ -23,7 +23,7 @@ _HEADERS: Final = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "X-Frame-Options": "DENY",
     "X-Content-Type-Options": "nosniff",
-    # Not no-referrer: with that browsers send forms of this page with the origin "null".
+    # Not no-referrer: browsers would then send "Origin: null" with forms of this page.
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -33,12 +33,12 @@ _OPEN: Final = ("/login", "/static/")
 
 
 class Gate:
-    """ASGI middleware. Afterwards `request.state.session` holds the browser's session, which forms are bound to.
+    """ASGI middleware that checks access. Sets `request.state.session`, the session that forms are bound to.
 
     Args:
-        app: What it stands before.
-        access: Who may.
-        hosts: The names, without ports, that the page may be reached by, beside those of loopback; `*` for any.
+        app: The application behind it.
+        access: Access control.
+        hosts: Accepted host names, without ports, besides loopback names; `*` for any.
     """
 
     def __init__(self, app: ASGIApp, *, access: Access, hosts: Iterable[str] = ()) -> None:
@@ -47,7 +47,7 @@ class Gate:
         self._hosts = frozenset(host.lower().strip("[]") for host in hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Lets a request through, or answers it."""
+        """Pass a request on to the application, or reject it."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -60,7 +60,7 @@ class Gate:
                 headers = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
                     headers[name] = value
-                # Files of the package are asked about again each time, and seldom sent again.
+                # Browsers revalidate static files on each use, and rarely download them again.
                 headers.setdefault("Cache-Control", "no-cache" if "etag" in headers else "no-store")
                 if cookie is not None:
                     headers.append("Set-Cookie", cookie)
@@ -70,21 +70,19 @@ class Gate:
 
     def _refusal(self, request: Request) -> Response | None:
         if not self._host_is_known(request):
-            return PlainTextResponse(
-                "This page is not served under this name. Name it in TELEMETRY_ADMIN_ALLOWED_HOSTS.\n", 421
-            )
+            return PlainTextResponse("This host name is not allowed. Add it to TELEMETRY_ADMIN_ALLOWED_HOSTS.\n", 421)
         bearer = self._bearer(request)
         cookie = request.cookies.get(cookie_name(request), "")
-        holds = self._access.session_holds(cookie)
+        holds = self._access.session_is_valid(cookie)
         request.state.session = cookie if holds else ""
         request.state.by_bearer = bearer is True
         if bearer is False:
-            return PlainTextResponse("The token is not right.\n", 401, {"WWW-Authenticate": "Bearer"})
-        # SECURITY: a browser sends the origin with every form; one from elsewhere, or from nowhere, is refused.
-        if request.method not in SAFE_METHODS and bearer is None and not _is_of_our_origin(request):
-            return PlainTextResponse("The form does not come from this page.\n", 403)
+            return PlainTextResponse("Invalid token.\n", 401, {"WWW-Authenticate": "Bearer"})
+        # SECURITY: browsers send the origin with every form; reject forms with another origin or without one (CSRF).
+        if request.method not in SAFE_METHODS and bearer is None and not _has_own_origin(request):
+            return PlainTextResponse("The form is not from this page.\n", 403)
         path = _path_below(request)
-        # SECURITY: what is not open needs the token, once a browser or with each request.
+        # SECURITY: every other path requires a session, or the token in the request.
         if bearer or holds or not self._access.needs_token or path.startswith(_OPEN):
             return None
         if request.method in SAFE_METHODS and not path.endswith(".json"):
@@ -93,19 +91,19 @@ class Gate:
         return PlainTextResponse("Log in first, or send Authorization: Bearer TOKEN.\n", 401)
 
     def _host_is_known(self, request: Request) -> bool:
-        # SECURITY: against DNS rebinding: a name of somebody else's that leads to this machine is not ours.
+        # SECURITY: prevents DNS rebinding: reject foreign names that resolve to this machine.
         host = host_without_port(request.headers.get("host", ""))
         return "*" in self._hosts or host in self._hosts or is_loopback(host)
 
     def _bearer(self, request: Request) -> bool | None:
-        """Returns whether the bearer token is right; None where there is none to be asked about."""
+        """Return whether the bearer token is right; None if the request has none, or none is needed."""
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if not self._access.needs_token or scheme.lower() != "bearer":
             return None
-        return self._access.token_is_right(token.strip())
+        return self._access.token_is_valid(token.strip())
 
     def _new_cookie(self, request: Request) -> str | None:
-        """Gives a browser that needs no token a session, so that its forms can be told from those of others."""
+        """Return the cookie of a new session for a browser that needs no token, so that its forms can be verified."""
         if self._access.needs_token or request.state.session:
             return None
         request.state.session = self._access.new_session()
@@ -113,7 +111,7 @@ class Gate:
 
 
 def host_without_port(value: str) -> str:
-    """Returns the host of a `Host` header, in lower case, without port and brackets."""
+    """Return the host of a `Host` header, in lower case, without port and brackets."""
     try:
         return (urlsplit(f"//{value}").hostname or "").lower()
     except ValueError:
@@ -121,17 +119,17 @@ def host_without_port(value: str) -> str:
 
 
 def cookie_name(request: Request) -> str:
-    """Returns the name of the session's cookie: with the port, because browsers do not tell cookies by it.
+    """Return the name of the session cookie. It contains the port, because browsers share cookies between ports.
 
-    Several instances behind tunnels on one `localhost` would end each other's sessions.
+    Without it, several instances behind tunnels on one `localhost` would overwrite each other's sessions.
     """
     return f"telemetry_admin_{request.url.port or 'default'}"
 
 
 def session_cookie(request: Request, session: str, access: Access) -> str:
-    """Returns the `Set-Cookie` header of a session; an empty session ends it."""
+    """Return the `Set-Cookie` header of a session; an empty session deletes the cookie."""
     response = Response()
-    # SECURITY: out of reach for scripts, and sent with requests that begin on this page only.
+    # SECURITY: not readable by scripts (httponly), and not sent with requests from other sites (samesite).
     response.set_cookie(
         cookie_name(request),
         session,
@@ -144,7 +142,7 @@ def session_cookie(request: Request, session: str, access: Access) -> str:
     return response.headers["set-cookie"]
 
 
-def _is_of_our_origin(request: Request) -> bool:
+def _has_own_origin(request: Request) -> bool:
     try:
         origin = urlsplit(request.headers.get("origin", "")).netloc
     except ValueError:

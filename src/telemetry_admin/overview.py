@@ -1,4 +1,4 @@
-"""Gathers what the first page shows."""
+"""Reads the data of the overview page."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,7 +18,7 @@ from telemetry_store.export_queue import ExportQueue, QueueCounts
 from telemetry_store.export_runs import ExportRun, ExportRuns
 
 COLOURS: Final = 5
-"""How many series have a colour of their own; the others share one, numbered `COLOURS`."""
+"""Number of series with their own colour; all others share the colour with number `COLOURS`."""
 
 TOP: Final = 10
 RUNS: Final = 10
@@ -26,13 +26,13 @@ RUNS: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class TopRow:
-    """A line of a table of the most frequent.
+    """A row of a table of the most frequent features or events.
 
     Attributes:
         feature: The feature.
         action: The action; empty in a table of features.
-        events: How many events.
-        series: How many in each span.
+        events: Number of events.
+        series: Number of events in each span.
     """
 
     feature: str
@@ -43,16 +43,16 @@ class TopRow:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """What the first page shows.
+    """The data of the overview page.
 
     Attributes:
-        features: What can be chosen as the feature.
-        events: Events over time: by feature, or by name where a feature is chosen.
-        people: People over time.
+        features: Features to choose from.
+        events: Events over time: by feature, or by name if a feature is chosen.
+        people: Active people over time.
         top_features: The features with the most events.
-        top_events: The events that happened most.
-        counts: The queue.
-        runs: The last export passes, the latest first.
+        top_events: The most frequent events.
+        counts: Counts of the export queue.
+        runs: The latest export passes, newest first.
     """
 
     features: Sequence[str]
@@ -65,17 +65,17 @@ class Overview:
 
 
 def split_name(name: str) -> tuple[str, str]:
-    """Returns feature and action of a name, as well as can be told: `event_logs` keeps them as one, dots and all.
+    """Split an event name into feature and action. This is a guess: `event_logs` stores both joined by a dot.
 
-    The last dot parts them. An action with dots lends its first words to the feature; filters and counts
-    of a feature go by the beginning of names, so they hold all the same.
+    The last dot separates them, so the first words of an action with dots are shown as part of the feature.
+    Filters and counts of a feature match prefixes of names, so they are still right.
     """
     feature, dot, action = name.rpartition(".")
     return (feature, action) if dot and feature and action else (name, "")
 
 
 def features_of(names: Iterable[str]) -> list[str]:
-    """Returns the features of names, and those above them that hold more than one, sorted."""
+    """Return the features of event names, and each parent that contains more than one of them, sorted."""
     features = {feature for feature, action in map(split_name, names) if action}
     above = Counter(
         ".".join(words[:end]) for words in (one.split(".") for one in features) for end in range(1, len(words))
@@ -84,11 +84,11 @@ def features_of(names: Iterable[str]) -> list[str]:
 
 
 class OverviewReader:
-    """Reads the first page's facts, each panel in a thread and a transaction of its own.
+    """Reads the data of the overview page, each panel in its own thread and transaction.
 
     Args:
-        database: Where they are.
-        clock: Tells the time that leases run by.
+        database: The database to read.
+        clock: Returns the current time, for leases.
     """
 
     def __init__(self, database: Database, clock: Clock) -> None:
@@ -97,15 +97,15 @@ class OverviewReader:
         self._runs = ExportRuns(database)
 
     async def read(self, time_range: TimeRange, feature: str, now: datetime) -> Overview:
-        """Returns the facts of a range of time.
+        """Return the overview of a time range.
 
         Args:
-            time_range: Which.
-            feature: Only this feature's events, and those of the features below it; empty: all.
-            now: Where the range ends.
+            time_range: The time range.
+            feature: Count only events of this feature and the features below it; empty for all events.
+            now: End of the range.
 
         Raises:
-            RecorderError: The database failed.
+            RecorderError: A database error.
         """
         spans = time_range.spans(now, time_range.events_step)
         people_spans = time_range.spans(now, time_range.people_step)
@@ -122,7 +122,7 @@ class OverviewReader:
                 group.start_soon(read, "counts", self._queue.counts)
                 group.start_soon(read, "runs", self._runs.latest, RUNS)
         except ExceptionGroup as errors:
-            # All of them have the same cause, and a page says one line.
+            # All errors have the same cause, and the page shows one line.
             first = errors.exceptions[0]
         else:
             return _overview(found, spans, people_spans, feature)
@@ -146,7 +146,7 @@ def _overview(found: Mapping[str, Any], spans: Sequence[Span], people_spans: Seq
 
 
 def _series(counts: Sequence[SpanCounts], group_of: Callable[[str], str]) -> list[tuple[str, list[int]]]:
-    """Returns the counts of each group over the spans, the largest group first."""
+    """Return the counts of each group over the spans, largest group first."""
     groups: dict[str, list[int]] = {}
     for place, span in enumerate(counts):
         for name, events in span.by_name.items():
@@ -155,10 +155,10 @@ def _series(counts: Sequence[SpanCounts], group_of: Callable[[str], str]) -> lis
 
 
 def _coloured(groups: Sequence[tuple[str, list[int]]], totals: Sequence[int], feature: str) -> list[Series]:
-    """Returns the largest groups as series, and what is left of the totals as one more."""
-    # One that would stand alone under "others" gets a name in its place.
+    """Return the largest groups as series, and the sum of all others as one more series."""
+    # A single group under "others" is shown under its own name instead.
     named = groups if len(groups) <= COLOURS + 1 else groups[:COLOURS]
     prefix = f"{feature}." if feature else ""
     series = [Series(name.removeprefix(prefix), values, place) for place, (name, values) in enumerate(named)]
-    left = [total - sum(values[place] for _, values in named) for place, total in enumerate(totals)]
-    return [*series, Series("others", left, COLOURS)] if any(left) else series
+    others = [total - sum(values[place] for _, values in named) for place, total in enumerate(totals)]
+    return [*series, Series("others", others, COLOURS)] if any(others) else series

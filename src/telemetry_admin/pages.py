@@ -1,4 +1,4 @@
-"""The pages: what each shows, and what its buttons do."""
+"""Request handlers of the pages and their forms."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -15,7 +15,7 @@ from telemetry.event import Clock
 from telemetry.text import text_problem
 from telemetry_admin.access import Access
 from telemetry_admin.addresses import path_to, path_within
-from telemetry_admin.charts import lying_bar
+from telemetry_admin.charts import horizontal_bar
 from telemetry_admin.forms import read_form
 from telemetry_admin.gate import session_cookie
 from telemetry_admin.overview import Overview, OverviewReader
@@ -28,7 +28,7 @@ from telemetry_store.export_queue import ExportQueue, QueueCounts
 from telemetry_store.queue_reading import DeadLetter, ExportedPlace, QueueReading, is_event_id
 
 SHOWN: Final = 50
-"""How many dead letters and exported events a page lists, the latest first."""
+"""Number of dead letters or exported events on a page, newest first."""
 
 _LONGEST_FEATURE: Final = 512
 
@@ -39,8 +39,8 @@ class ListedLetter:
 
     Attributes:
         letter: The dead letter.
-        feature: Its event's feature; empty where the event cannot be read.
-        action: Its action; likewise.
+        feature: Its event's feature; empty if the event cannot be read.
+        action: Its event's action; likewise.
     """
 
     letter: DeadLetter
@@ -49,13 +49,13 @@ class ListedLetter:
 
 
 class Pages:
-    """The handlers of all addresses.
+    """The handlers of all routes.
 
     Args:
-        database: What the pages are about.
-        privacy: The rules about leaving, which the pages show.
-        access: Who may, and which forms are ours.
-        clock: Tells the time.
+        database: The database to show.
+        privacy: The redaction and export rules to show.
+        access: Access control, and tokens of forms.
+        clock: Returns the current time.
     """
 
     def __init__(self, database: Database, privacy: PrivacySettings, access: Access, clock: Clock) -> None:
@@ -67,7 +67,7 @@ class Pages:
         self._clock = clock
 
     async def overview(self, request: Request) -> Response:
-        """Shows events, people and the queue over a range of time."""
+        """Show events, active people and the queue over a time range."""
         time_range, feature = range_of(request.query_params.get("range", "")), _feature(request)
         read = await self._overview.read(time_range, feature, self._clock())
         return self._page(
@@ -77,21 +77,21 @@ class Pages:
             time_range=time_range,
             feature=feature,
             overview=read,
-            account=lying_bar(_account(read.counts)),
+            account=horizontal_bar(_account(read.counts)),
             obstacle=self._privacy.export_policy().obstacle,
             export_mode=str(self._privacy.export_policy().export_mode),
             dead=read.counts.dead,
         )
 
     async def overview_json(self, request: Request) -> Response:
-        """Tells scripts what the overview shows."""
+        """Return the data of the overview as JSON."""
         time_range, feature = range_of(request.query_params.get("range", "")), _feature(request)
         read = await self._overview.read(time_range, feature, self._clock())
         facts = {"range": time_range.key, "feature": feature or None, **_facts(read)}
         return _json({**facts, "nothing_leaves_because": self._privacy.export_policy().obstacle})
 
     async def dead_letters(self, request: Request) -> Response:
-        """Lists dead letters, with buttons that requeue them."""
+        """List dead letters, with buttons to requeue them."""
         counts = await run_in_threadpool(self._queue.counts)
         letters = await run_in_threadpool(self._letters)
         requeued = request.query_params.get("requeued", "")
@@ -109,7 +109,7 @@ class Pages:
         return [ListedLetter(letter, *event_name(payloads.get(letter.id, b""))) for letter in letters]
 
     async def requeue(self, request: Request) -> Response:
-        """Makes dead letters due again."""
+        """Make dead letters due again."""
         form = await read_form(request, self._access)
         ids = form.get("one") or form.get("shown" if "all" in form else "id", [])
         for event_id in ids:
@@ -120,7 +120,7 @@ class Pages:
         return RedirectResponse(f"{path_to(request, 'dead_letters')}?requeued={requeued}", 303)
 
     async def left(self, request: Request) -> Response:
-        """Lists what has left, a page at a time."""
+        """List exported events, a page at a time."""
         after = _place(request.query_params.get("after", ""))
         exported = await run_in_threadpool(self._reading.exported, SHOWN + 1, after)
         shown = exported[:SHOWN]
@@ -137,17 +137,17 @@ class Pages:
         )
 
     async def event(self, request: Request) -> Response:
-        """Shows an event of the queue as it may leave, with what is held back."""
+        """Show an event of the queue after redaction, and what is held back."""
         event_id = _check_id(request.path_params["event_id"])
         payload = (await run_in_threadpool(self._queue.payloads, [event_id])).get(event_id)
         if payload is None:
-            raise HTTPException(404, "The queue holds no event of this id. Exported events are deleted after a while.")
+            raise HTTPException(404, "Event not found in the queue. Exported events are deleted after a while.")
         viewed = view_event(payload, await run_in_threadpool(self._redactor))
         counts = await run_in_threadpool(self._queue.counts)
         return self._page(request, "event", event_id=event_id, viewed=viewed, size=len(payload), dead=counts.dead)
 
     async def allowlist(self, request: Request) -> Response:
-        """Shows which private metadata may leave."""
+        """Show which private metadata may be exported."""
         redactor = await run_in_threadpool(self._redactor)
         counts = await run_in_threadpool(self._queue.counts)
         return self._page(
@@ -161,25 +161,25 @@ class Pages:
         )
 
     def _redactor(self) -> Redactor:
-        # Read anew for each page, as exporters do for each pass.
+        # Reload the rules for each page, as exporters do for each pass.
         try:
             return self._privacy.redactor()
         except ValueError as error:
             problem = str(error)
-        raise HTTPException(503, f"The rules about leaving cannot be read, so exporters send nothing: {problem}")
+        raise HTTPException(503, f"The redaction rules cannot be read, so exporters send nothing: {problem}")
 
     async def login_form(self, request: Request) -> Response:
-        """Asks for the token."""
+        """Show the login form."""
         if request.state.session or not self._access.needs_token:
             return RedirectResponse(path_to(request, "overview"), 303)
         return self._login(request, request.query_params.get("next", "/"))
 
     async def login(self, request: Request) -> Response:
-        """Takes the token, gives a session."""
+        """Check the token and start a session."""
         form = await read_form(request, self._access, has_token=False)
         target = form.get("next", ["/"])[0]
-        if not self._access.token_is_right(form.get("token", [""])[0].strip()):
-            return self._login(request, target, status=401, problem="This is not the token.")
+        if not self._access.token_is_valid(form.get("token", [""])[0].strip()):
+            return self._login(request, target, status=401, problem="Invalid token.")
         response = RedirectResponse(path_within(request, target), 303)
         response.headers.append("Set-Cookie", session_cookie(request, self._access.new_session(), self._access))
         return response
@@ -188,14 +188,14 @@ class Pages:
         return self._page(request, "login", status=status, next=target, problem=problem, dead=0)
 
     async def logout(self, request: Request) -> Response:
-        """Ends the session in this browser."""
+        """End the session in this browser."""
         await read_form(request, self._access)
         response = RedirectResponse(path_to(request, "login_form"), 303)
         response.headers.append("Set-Cookie", session_cookie(request, "", self._access))
         return response
 
     async def theme(self, request: Request) -> Response:
-        """Remembers light or dark."""
+        """Store the colour theme in a cookie."""
         form = await read_form(request, self._access, has_token=False)
         theme = form.get("theme", [""])[0]
         response = RedirectResponse(path_within(request, form.get("next", ["/"])[0]), 303)
@@ -207,7 +207,7 @@ class Pages:
         return response
 
     async def on_error(self, request: Request, error: Exception) -> Response:
-        """Tells in one line what went wrong: nothing of a database's own text, see `telemetry_store.errors`."""
+        """Show an error in one line, without the database's own message, see `telemetry_store.errors`."""
         status = error.status_code if isinstance(error, HTTPException) else 503
         line = error.detail if isinstance(error, HTTPException) else f"{str(error)[:1].upper()}{str(error)[1:]}."
         if request.state.by_bearer or request.url.path.endswith(".json"):
@@ -234,7 +234,7 @@ def _feature(request: Request) -> str:
 
 
 def _place(given: str) -> ExportedPlace | None:
-    """Reads where a page of exported events ends; None where that is no place."""
+    """Parse the position where a page of exported events ends; None if it is invalid."""
     try:
         return ExportedPlace.parse(given)
     except ValueError:
@@ -243,13 +243,13 @@ def _place(given: str) -> ExportedPlace | None:
 
 def _check_id(event_id: str) -> str:
     if not is_event_id(event_id):
-        raise HTTPException(404, "This is no id of an event.")
+        raise HTTPException(404, "This is not a valid event id.")
     return event_id
 
 
 def _account(counts: QueueCounts) -> Sequence[tuple[str, int, str]]:
     return (
-        ("left", counts.exported + counts.cleaned, "left"),
+        ("exported", counts.exported + counts.cleaned, "left"),
         ("waiting", counts.pending, "waiting"),
         ("set aside", counts.dead, "dead"),
         ("deleted", counts.dropped, "dropped"),

@@ -1,4 +1,4 @@
-"""Turns templates into pages."""
+"""Renders templates as pages."""
 
 from datetime import datetime
 from typing import Any, Final
@@ -17,7 +17,7 @@ THEME_COOKIE: Final = "telemetry_admin_theme"
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("telemetry_admin"),
-        # SECURITY: event names, sources and reasons can hold anything; none of it becomes markup.
+        # SECURITY: event names, sources and reasons can contain any text; escape all of it (XSS).
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -40,14 +40,14 @@ _ENVIRONMENT: Final = _environment()
 
 
 def page(request: Request, template: str, *, now: datetime, status: int = 200, **facts: Any) -> HTMLResponse:
-    """Returns a page.
+    """Render a page.
 
     Args:
-        request: What it answers.
-        template: The template's name, without its ending.
-        now: The time that the page tells times by.
+        request: The request to respond to.
+        template: The template's name, without file extension.
+        now: The time that other times are relative to.
         status: The HTTP status.
-        facts: What the template shows.
+        facts: Variables of the template.
     """
     theme = request.cookies.get(THEME_COOKIE, "auto")
     path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))

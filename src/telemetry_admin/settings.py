@@ -24,30 +24,30 @@ MIN_TOKEN_LENGTH = 16
 
 
 class AdminSettings(DatabaseSettings):
-    """Everything that the admin page can be told. What may leave, which it shows, is `PrivacySettings`."""
+    """Settings of the admin page. What may leave the instance is in `PrivacySettings`."""
 
     listen_addr: ListenAddress = Field(
         default="127.0.0.1:10090",
         validation_alias=f"{_PREFIX}LISTEN_ADDR",
-        description="Where to listen, `host:port`. On other addresses than loopback a token is required, and TLS or "
+        description="Address to listen on, `host:port`. Addresses other than loopback require a token, and TLS or "
         "the insecure switch.",
     )
     token: SecretStr | None = Field(
         default=None,
         validation_alias=f"{_PREFIX}TOKEN",
-        description=f"Who knows it may look and requeue; at least {MIN_TOKEN_LENGTH} characters. "
-        "None: everybody on this machine may.",
+        description=f"Token that grants access to the page and its buttons; at least {MIN_TOKEN_LENGTH} characters. "
+        "None: every user of this machine has access.",
     )
     token_file: Path | None = Field(
         default=None,
         validation_alias=f"{_PREFIX}TOKEN_FILE",
-        description="A file with the token in it, in place of the variable.",
+        description="File that contains the token, instead of the variable.",
     )
     allowed_hosts: str = Field(
         default="",
         validation_alias=f"{_PREFIX}ALLOWED_HOSTS",
-        description="More names that browsers may reach the page by, separated by commas, without ports; "
-        "`localhost` and the listen address are known. `*` for any, with a token.",
+        description="Host names that browsers may use for the page, separated by commas, without ports; "
+        "`localhost` and the listen address are always allowed. `*` allows any, with a token.",
     )
     session: Annotated[Duration, Ge(timedelta(minutes=1)), Le(timedelta(days=30))] = Field(
         default=timedelta(hours=12),
@@ -57,12 +57,12 @@ class AdminSettings(DatabaseSettings):
     insecure: bool = Field(
         default=False,
         validation_alias=f"{_PREFIX}INSECURE",
-        description="Allows plain text on other addresses than loopback, for a proxy in front that speaks TLS.",
+        description="Allow plain text on addresses other than loopback, behind a proxy that terminates TLS.",
     )
     trusted_proxies: ProxyAddresses = Field(
         default="",
         validation_alias=f"{_PREFIX}TRUSTED_PROXIES",
-        description="Proxies whose `X-Forwarded-Proto` is believed: addresses or networks, separated by commas.",
+        description="Proxies whose `X-Forwarded-Proto` is trusted: addresses or networks, separated by commas.",
     )
     tls_cert_file: Path | None = Field(
         default=None,
@@ -76,15 +76,15 @@ class AdminSettings(DatabaseSettings):
     def _faults_together(self) -> Iterator[tuple[str, str]]:
         on_loopback = is_loopback(self.listen_host)
         if self.token is not None and self.token_file is not None:
-            yield "token_file", f"stands beside {_PREFIX}TOKEN; keep one of them"
+            yield "token_file", f"cannot be used together with {_PREFIX}TOKEN; remove one of them"
         if self.token is None and self.token_file is None:
-            # SECURITY: without a token whoever can connect gets in, so only this machine can.
+            # SECURITY: without a token every client that can connect has access, so only this machine may connect.
             if not on_loopback:
                 yield "token", "is missing; without a token the page is served on loopback only"
             if "*" in self.hosts:
                 yield (
                     "allowed_hosts",
-                    "any host (*) needs a token: a page from elsewhere could reach this one by a name",
+                    "any host (*) requires a token; without one another site could read this page (DNS rebinding)",
                 )
         else:
             yield from self._token_faults()
@@ -98,12 +98,12 @@ class AdminSettings(DatabaseSettings):
             reason = error.strerror if isinstance(error, OSError) else "is not UTF-8"
             yield field, f"{self.token_file} cannot be read: {reason}"
             return
-        # SECURITY: long enough that guessing is hopeless, so that no guesses have to be counted.
+        # SECURITY: long enough that guessing is infeasible, so that failed attempts need no limit.
         if len(token) < MIN_TOKEN_LENGTH or not token.isascii() or not token.isprintable() or " " in token:
             yield field, f"must be at least {MIN_TOKEN_LENGTH} printable ASCII characters without spaces"
 
     def known_token(self) -> str | None:
-        """Returns the token; None where there is none."""
+        """Return the token, or None if no token is set."""
         if self.token_file is not None:
             return self.token_file.read_text(encoding="utf-8").strip()
         return None if self.token is None else self.token.get_secret_value()
@@ -115,7 +115,7 @@ class AdminSettings(DatabaseSettings):
 
     @property
     def hosts(self) -> tuple[str, ...]:
-        """The further names that browsers may reach the page by."""
+        """The additional host names that browsers may use for the page."""
         return tuple(host.lower() for host in split_list(self.allowed_hosts))
 
     @property

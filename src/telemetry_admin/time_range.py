@@ -1,4 +1,4 @@
-"""The ranges of time that the page can show, cut into spans."""
+"""The time ranges that the page can show, divided into spans."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -12,14 +12,14 @@ _DAY: Final = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class TimeRange:
-    """A range that ends now.
+    """A time range that ends now.
 
     Attributes:
-        key: How addresses name it.
-        label: How people read it.
-        length: How long it is.
-        events_step: One bar of events.
-        people_step: One bar of people. A day where it can be: who comes twice a day is one person.
+        key: Its name in URLs.
+        label: Its name on the page.
+        length: Its duration.
+        events_step: Duration of a bar of events.
+        people_step: Duration of a bar of people. A day if possible, so that a person counts once a day.
     """
 
     key: str
@@ -29,7 +29,7 @@ class TimeRange:
     people_step: timedelta
 
     def spans(self, now: datetime, step: timedelta) -> list[Span]:
-        """Returns the range cut into spans that begin at full hours or days of UTC; the last holds `now`."""
+        """Divide the range into spans that begin at full hours or days of UTC; the last contains `now`."""
         seconds = int(step.total_seconds())
         end = (int(now.timestamp()) // seconds + 1) * seconds
         count = int(self.length / step)
@@ -47,5 +47,5 @@ DEFAULT_RANGE: Final = RANGES[1]
 
 
 def range_of(key: str) -> TimeRange:
-    """Returns the range of this name; the default one where there is none."""
+    """Return the range with this key; the default range if the key is unknown."""
     return next((known for known in RANGES if known.key == key), DEFAULT_RANGE)

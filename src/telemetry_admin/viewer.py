@@ -1,4 +1,4 @@
-"""An event as a tree of lines: what may leave, and in its place what is held back, with the rule."""
+"""Shows an event as a tree: the values that may leave, and the parts that are held back, each with the rule."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,13 +15,13 @@ from telemetry.v1 import telemetrygateway_pb2 as pb
 
 @dataclass(slots=True)
 class Node:
-    """A line of the tree, and the lines below it.
+    """A node of the tree, shown as a line.
 
     Attributes:
-        name: The field or the key.
-        value: What may leave, as JSON; None where there are lines below, or nothing leaves.
-        held: The rule that holds it back; None for what leaves.
-        children: The lines below.
+        name: Name of the field or key.
+        value: The value that may leave, as JSON; None if there are children, or nothing leaves.
+        held: The rule that holds it back; None if the value may leave.
+        children: The nodes below.
     """
 
     name: str
@@ -32,14 +32,14 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class ViewedEvent:
-    """An event for the page.
+    """An event as the page shows it.
 
     Attributes:
-        feature: The feature; empty where the event cannot be read.
+        feature: The feature; empty if the event cannot be read.
         action: The action; likewise.
-        lines: The tree; empty where nothing of the event may be shown.
-        held_back: What is held back, and was in the event.
-        problem: Why nothing may be shown; None where something may.
+        lines: The tree; empty if the event may not be shown.
+        held_back: The parts that the event contains and that are held back.
+        problem: Why the event cannot be shown; None if it can.
     """
 
     feature: str
@@ -50,20 +50,20 @@ class ViewedEvent:
 
 
 def view_event(payload: bytes, redactor: Redactor) -> ViewedEvent:
-    """Returns an event of the queue for the page, redacted by today's rules whatever it holds."""
+    """Return an event of the queue for the page, always redacted by the current rules."""
     event = pb.Event()
     try:
         event.ParseFromString(payload)
-        # SECURITY: an adopted queue may hold what was never redacted; no page shows it.
+        # SECURITY: an adopted queue may contain events that were never redacted; never show them as they are.
         explanation = explain(event, redactor)
     except DecodeError:
-        return ViewedEvent("", "", (), (), "its payload is no event")
+        return ViewedEvent("", "", (), (), "its payload is not a valid event")
     except RedactionError:
-        return ViewedEvent(event.feature, event.action, (), (), "it cannot be redacted, so nothing of it may leave")
+        return ViewedEvent(event.feature, event.action, (), (), "it cannot be redacted, so it is never exported")
     try:
         lines = list(_nodes(MessageToDict(explanation.redacted, preserving_proto_field_name=True)))
     except SerializeToJsonError:
-        return ViewedEvent(event.feature, event.action, (), (), "it holds a time or a number that cannot be shown")
+        return ViewedEvent(event.feature, event.action, (), (), "it contains a time or a number that cannot be shown")
     for held in explanation.held_back:
         _put(lines, held)
     present = tuple(held for held in explanation.held_back if held.present)
@@ -71,7 +71,7 @@ def view_event(payload: bytes, redactor: Redactor) -> ViewedEvent:
 
 
 def event_name(payload: bytes) -> tuple[str, str]:
-    """Returns feature and action of an event of the queue; empty where it cannot be read."""
+    """Return feature and action of an event of the queue; empty if it cannot be read."""
     event = pb.Event()
     try:
         event.ParseFromString(payload)
@@ -89,7 +89,7 @@ def _nodes(values: Mapping[str, Any]) -> Iterator[Node]:
 
 
 def _put(lines: list[Node], held: HeldBack) -> None:
-    """Puts a part that is held back at its place, in place of the marker that leaves for it."""
+    """Put a part that is held back into the tree, replacing the marker that is exported for it."""
     *parents, last = held.path or (held.place,)
     for name in parents:
         parent = next((line for line in lines if line.name == name), None)

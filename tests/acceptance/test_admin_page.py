@@ -1,4 +1,4 @@
-"""The admin page as operators meet it: served by the command, looked at with a browser."""
+"""The admin page as operators see it: served by the command, opened in a browser."""
 
 import re
 from collections.abc import Iterator
@@ -65,12 +65,12 @@ def folder(tmp_path: Path) -> Path:
 
 
 class Served:
-    """The page, served by the command; what browsers ask for and complain about is kept."""
+    """The page, served by the command; keeps the browsers' requests and console messages."""
 
     def __init__(self, browser: Browser, address: str, stack: ExitStack) -> None:
         self.address = address
         self.requests: list[str] = []
-        self.complaints: list[str] = []
+        self.console: list[str] = []
         self._browser = browser
         self._stack = stack
 
@@ -79,8 +79,8 @@ class Served:
         page = opened.new_page()
         page.set_default_timeout(PATIENCE_MS)
         page.on("request", lambda request: self.requests.append(request.url))
-        page.on("console", lambda message: self.complaints.append(message.text))
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("console", lambda message: self.console.append(message.text))
+        page.on("pageerror", lambda error: self.console.append(str(error)))
         page.goto(f"{self.address}{path}")
         return page
 
@@ -112,15 +112,15 @@ def all_paths(served: Served) -> list[str]:
     return [*paths, "/left", "/allowlist", event, dead, "/nothing-here", "/login"]
 
 
-def test_every_page_works_without_the_internet_and_without_a_complaint(served: Served) -> None:
+def test_every_page_works_offline_and_without_console_messages(served: Served) -> None:
     for path in all_paths(served):
         page = served.open(path)
         assert page.evaluate("document.scripts.length") == 0
         assert "owned" not in page.title()
 
     assert {url for url in served.requests if not url.startswith(f"{served.address}/")} == set()
-    # A browser says in the console that an answer was 404.
-    assert [text for text in served.complaints if "404" not in text] == []
+    # Browsers log 404 responses to the console.
+    assert [text for text in served.console if "404" not in text] == []
     assert f"{served.address}/static/admin.css" in served.requests
 
 
@@ -156,12 +156,12 @@ def test_pages_pass_the_accessibility_rules(served: Served, scheme: Any, size: A
         page.evaluate(axe)
         # All of its rules: WCAG A and AA, and good practice.
         found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
-        told = [(rule["id"], [node["html"][:150] for node in rule["nodes"][:3]]) for rule in found["violations"]]
-        assert told == [], path
+        violations = [(rule["id"], [node["html"][:150] for node in rule["nodes"][:3]]) for rule in found["violations"]]
+        assert violations == [], path
         assert len(found["passes"]) > 15
 
 
-def test_light_and_dark_follow_the_system_until_a_person_chooses(served: Served) -> None:
+def test_light_and_dark_follow_the_system_until_chosen(served: Served) -> None:
     def background(page: Page) -> str:
         page.wait_for_load_state()
         return str(page.evaluate("getComputedStyle(document.body).backgroundColor"))
@@ -211,7 +211,7 @@ def test_chosen_dead_letters_are_requeued(served: Served) -> None:
     page = served.open("/dead-letters", viewport=PHONE)
     for box in page.get_by_role("checkbox").all()[:2]:
         box.check()
-    page.get_by_role("button", name="Requeue the chosen ones").click()
+    page.get_by_role("button", name="Requeue selected").click()
 
     expect(page.get_by_role("status")).to_contain_text("2 requeued.")
 
@@ -231,12 +231,12 @@ def test_range_and_feature_are_chosen_without_a_script(served: Served) -> None:
 
 
 @pytest.mark.parametrize("served", [{"TELEMETRY_ADMIN_TOKEN": TOKEN}], indirect=True)
-def test_with_a_token_the_page_asks_for_it_and_leads_on(served: Served) -> None:
+def test_login_with_a_token(served: Served) -> None:
     page = served.open("/dead-letters")
     expect(page.get_by_label("Token")).to_be_focused()
     page.keyboard.type("not the token, but long enough")
     page.keyboard.press("Enter")
-    expect(page.get_by_role("alert")).to_have_text("This is not the token.")
+    expect(page.get_by_role("alert")).to_have_text("Invalid token.")
     page.get_by_label("Token").fill(TOKEN)
     page.get_by_role("button", name="Log in").click()
     expect(page.get_by_role("heading", name="Dead letters")).to_be_visible()
@@ -250,7 +250,7 @@ def test_with_a_token_the_page_asks_for_it_and_leads_on(served: Served) -> None:
 
 
 class Elsewhere(BaseHTTPRequestHandler):
-    """Somebody else's page: posts a form to ours, and puts ours into a frame."""
+    """Another site: posts a form to the admin page, and embeds it in a frame."""
 
     target = ""
 
@@ -268,9 +268,9 @@ class Elsewhere(BaseHTTPRequestHandler):
 
 
 @pytest.mark.parametrize("served", [{}, {"TELEMETRY_ADMIN_TOKEN": TOKEN}], indirect=True, ids=["open", "token"])
-def test_a_page_from_elsewhere_can_neither_post_nor_frame(served: Served) -> None:
+def test_another_site_can_neither_post_nor_frame(served: Served) -> None:
     Elsewhere.target = served.address
-    # The same site, as browsers have it, and another origin: the worst case.
+    # Another origin on the same site: the worst case, because samesite cookies are sent.
     with ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere) as server:
         Thread(target=server.serve_forever, daemon=True).start()
         page = served.open("/")
@@ -278,9 +278,9 @@ def test_a_page_from_elsewhere_can_neither_post_nor_frame(served: Served) -> Non
             page.get_by_label("Token").fill(TOKEN)
             page.get_by_role("button", name="Log in").click()
             expect(page.get_by_role("heading", name="Overview")).to_be_visible()
-        served.complaints.clear()
+        served.console.clear()
         page.goto(f"http://127.0.0.1:{server.server_port}/")
-        assert any("frame-ancestors" in text or "X-Frame-Options" in text for text in served.complaints)
+        assert any("frame-ancestors" in text or "X-Frame-Options" in text for text in served.console)
         with page.expect_response(lambda answer: "/requeue" in answer.url) as answer:
             page.get_by_role("button", name="Win").click()
         assert answer.value.status == 403
@@ -304,7 +304,7 @@ def test_a_page_from_elsewhere_can_neither_post_nor_frame(served: Served) -> Non
         (["--database-url", "mysql://x/y"], {}, "mysql is not supported; use SQLite or PostgreSQL"),
     ],
 )
-def test_a_mistake_is_told_before_anything_is_served(
+def test_invalid_settings_are_reported_before_serving(
     tmp_path: Path, arguments: list[str], environment: dict[str, str], line: str
 ) -> None:
     result = Shell(tmp_path, {}).telemetry("admin", "serve", *arguments, environment=environment)

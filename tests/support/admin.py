@@ -30,12 +30,12 @@ def admin_client(
 
 
 def form_token(page: str) -> str:
-    """Returns what a page's forms must hold."""
+    """Return the form token of a page."""
     found = re.search(r'name="form_token" value="([0-9a-f]+)"', page)
     assert found is not None, page
     return found.group(1)
 
 
 def text_of(page: str) -> str:
-    """Returns what a page says, without markup."""
+    """Return the main text of a page, without markup."""
     return " ".join(re.sub(r"<[^>]+>", " ", page.partition("<main")[2].partition("</main>")[0]).split())

@@ -1,4 +1,4 @@
-"""Who gets in, and which forms are taken."""
+"""Access control: tokens, sessions, host names and forms."""
 
 import asyncio
 from datetime import timedelta
@@ -39,7 +39,7 @@ def log_in(client: TestClient, token: str = TOKEN, **more: str) -> int:
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_without_the_token_no_page_is_shown(database: Database, path: str) -> None:
+def test_every_page_requires_the_token(database: Database, path: str) -> None:
     client = admin_client(database, token=TOKEN)
 
     answer = client.get(path, follow_redirects=False)
@@ -52,7 +52,7 @@ def test_without_the_token_no_page_is_shown(database: Database, path: str) -> No
     assert "Events over time" not in answer.text
 
 
-def test_the_token_opens_all_pages_to_a_browser_that_logged_in(database: Database) -> None:
+def test_a_browser_logs_in_with_the_token(database: Database) -> None:
     client = admin_client(database, token=TOKEN)
 
     assert log_in(client) == 303
@@ -61,7 +61,7 @@ def test_the_token_opens_all_pages_to_a_browser_that_logged_in(database: Databas
     assert client.get("/overview.json").status_code == 200
 
 
-def test_logging_in_leads_back_to_where_one_wanted_to_go(database: Database) -> None:
+def test_login_redirects_to_the_requested_page(database: Database) -> None:
     client = admin_client(database, token=TOKEN)
     asked = client.get("/dead-letters?requeued=3")
 
@@ -83,7 +83,7 @@ def test_logging_in_leads_back_to_where_one_wanted_to_go(database: Database) -> 
         "http://[",
     ],
 )
-def test_logging_in_never_leads_elsewhere(database: Database, target: str) -> None:
+def test_login_never_redirects_to_another_site(database: Database, target: str) -> None:
     client = admin_client(database, token=TOKEN)
 
     answer = client.post("/login", data={"token": TOKEN, "next": target}, follow_redirects=False)
@@ -92,18 +92,18 @@ def test_logging_in_never_leads_elsewhere(database: Database, target: str) -> No
 
 
 @pytest.mark.parametrize("wrong", ["", "x", TOKEN[:-1], f"{TOKEN}x", TOKEN.upper(), "ü" * 20])
-def test_any_other_token_is_refused_and_not_repeated(database: Database, wrong: str) -> None:
+def test_a_wrong_token_is_rejected_and_not_echoed(database: Database, wrong: str) -> None:
     client = admin_client(database, token=TOKEN)
 
     answer = client.post("/login", data={"token": wrong})
 
     assert answer.status_code == 401
-    assert "This is not the token." in answer.text
+    assert "Invalid token." in answer.text
     assert wrong == "" or f'"{wrong}"' not in answer.text
     assert client.get("/", follow_redirects=False).status_code == 303
 
 
-def test_a_session_ends_after_its_time_and_by_logging_out(database: Database) -> None:
+def test_a_session_ends_on_expiry_and_logout(database: Database) -> None:
     clock = ManualClock()
     client = admin_client(database, token=TOKEN, clock=clock)
     log_in(client)
@@ -118,7 +118,7 @@ def test_a_session_ends_after_its_time_and_by_logging_out(database: Database) ->
     assert client.get("/", follow_redirects=False).status_code == 303
 
 
-def test_a_session_of_another_token_does_not_hold(database: Database) -> None:
+def test_a_session_of_another_token_is_invalid(database: Database) -> None:
     first = admin_client(database, token=TOKEN)
     log_in(first)
     other = admin_client(database, token=TOKEN + "-changed")
@@ -128,7 +128,7 @@ def test_a_session_of_another_token_does_not_hold(database: Database) -> None:
 
 
 @pytest.mark.parametrize("cookie", ["", ".", "x", "1.x.y", "99999999999999999999.n.0", "a.b.c.d", "é.ü"])
-def test_a_made_up_session_does_not_hold(database: Database, cookie: str) -> None:
+def test_a_forged_session_is_invalid(database: Database, cookie: str) -> None:
     client = admin_client(database, token=TOKEN)
 
     answer = client.get("/", headers={b"Cookie": f"telemetry_admin_10090={cookie}".encode()}, follow_redirects=False)
@@ -136,7 +136,7 @@ def test_a_made_up_session_does_not_hold(database: Database, cookie: str) -> Non
     assert answer.status_code == 303
 
 
-def test_the_sessions_cookie_is_out_of_reach_for_scripts_and_other_sites(database: Database) -> None:
+def test_the_session_cookie_is_httponly_and_samesite(database: Database) -> None:
     with_token = admin_client(database, token=TOKEN)
     given = with_token.post("/login", data={"token": TOKEN}, follow_redirects=False)
     for answer in (given, admin_client(database).get("/")):
@@ -159,7 +159,7 @@ def test_over_tls_the_cookie_is_secure(database: Database) -> None:
     assert "secure" in answer.headers["set-cookie"].lower()
 
 
-def test_scripts_show_the_token_with_each_request(database: Database, dead: str) -> None:
+def test_scripts_send_a_bearer_token(database: Database, dead: str) -> None:
     client = admin_client(database, token=TOKEN)
     client.headers = {"Authorization": f"Bearer {TOKEN}"}
 
@@ -169,7 +169,7 @@ def test_scripts_show_the_token_with_each_request(database: Database, dead: str)
 
 
 @pytest.mark.parametrize("header", ["Bearer wrong-token-of-any-length", "Bearer", "Bearer ", "bearer x"])
-def test_a_wrong_bearer_token_is_refused_even_beside_a_session(database: Database, header: str) -> None:
+def test_a_wrong_bearer_token_is_rejected_despite_a_session(database: Database, header: str) -> None:
     client = admin_client(database, token=TOKEN)
     log_in(client)
 
@@ -195,8 +195,8 @@ def test_a_wrong_bearer_token_is_refused_even_beside_a_session(database: Databas
         ("[", False),
     ],
 )
-def test_only_known_names_lead_to_the_page(database: Database, host: str, known: bool) -> None:
-    # DNS rebinding: a page from elsewhere that gets this machine's address for its own name.
+def test_unknown_host_names_are_rejected(database: Database, host: str, known: bool) -> None:
+    # DNS rebinding: another site makes its own name resolve to this machine.
     client = admin_client(database, hosts=("admin.example.com",))
 
     answer = client.get("/", headers={"Host": host})
@@ -205,7 +205,7 @@ def test_only_known_names_lead_to_the_page(database: Database, host: str, known:
     assert known or "TELEMETRY_ADMIN_ALLOWED_HOSTS" in answer.text
 
 
-def test_any_name_can_be_allowed(database: Database) -> None:
+def test_any_host_name_can_be_allowed(database: Database) -> None:
     client = admin_client(database, token=TOKEN, hosts=("*",))
 
     assert client.get("/", headers={"Host": "anything.example"}).url.path == "/login"
@@ -223,7 +223,7 @@ def test_any_name_can_be_allowed(database: Database) -> None:
         "http://[",
     ],
 )
-def test_a_form_from_elsewhere_requeues_nothing(
+def test_a_form_of_another_origin_requeues_nothing(
     database: Database, dead: str, token: str | None, origin: str | None
 ) -> None:
     client = admin_client(database, token=token)
@@ -240,7 +240,7 @@ def test_a_form_from_elsewhere_requeues_nothing(
 
 @pytest.mark.parametrize("token", [None, TOKEN])
 @pytest.mark.parametrize("given", ["", "0" * 64, "é"])
-def test_a_form_that_this_session_was_not_given_requeues_nothing(
+def test_a_form_with_an_invalid_token_requeues_nothing(
     database: Database, dead: str, token: str | None, given: str
 ) -> None:
     client = admin_client(database, token=token)
@@ -274,9 +274,7 @@ def test_a_form_without_a_session_requeues_nothing(database: Database, dead: str
 
 @pytest.mark.parametrize("path", [*PAGES, "/login", "/nothing", "/static/admin.css"])
 @pytest.mark.parametrize("token", [None, TOKEN])
-def test_every_answer_forbids_scripts_frames_and_everything_from_elsewhere(
-    database: Database, path: str, token: str | None
-) -> None:
+def test_every_response_has_security_headers(database: Database, path: str, token: str | None) -> None:
     headers = admin_client(database, token=token).get(path, follow_redirects=False).headers
 
     assert headers["content-security-policy"] == CONTENT_SECURITY_POLICY
@@ -288,7 +286,7 @@ def test_every_answer_forbids_scripts_frames_and_everything_from_elsewhere(
     assert path.startswith("/static") or headers["cache-control"] == "no-store"
 
 
-def test_static_files_are_the_packages_own(database: Database) -> None:
+def test_static_files_stay_within_their_folder(database: Database) -> None:
     client = admin_client(database, token=TOKEN)
 
     assert client.get("/static/admin.css").headers["content-type"].startswith("text/css")
@@ -296,7 +294,7 @@ def test_static_files_are_the_packages_own(database: Database) -> None:
     assert client.get("/static/%2e%2e/app.py", follow_redirects=False).status_code in (303, 404)
 
 
-def test_a_form_that_is_too_large_or_no_text_is_refused(database: Database) -> None:
+def test_a_large_or_malformed_form_is_rejected(database: Database) -> None:
     client = admin_client(database)
 
     assert client.post("/theme", content=b"theme=" + b"x" * 70_000).status_code == 413
@@ -307,9 +305,7 @@ def test_a_form_that_is_too_large_or_no_text_is_refused(database: Database) -> N
 @pytest.mark.parametrize(
     ("rest", "status"), [([], 408), ([{"type": "http.disconnect"}], 400)], ids=["it stops", "the browser goes away"]
 )
-def test_a_form_that_does_not_come_whole_is_not_waited_for(
-    database_kind: str, rest: list[dict[str, Any]], status: int
-) -> None:
+def test_an_incomplete_form_is_rejected(database_kind: str, rest: list[dict[str, Any]], status: int) -> None:
     messages = [{"type": "http.request", "body": b"token=", "more_body": True}, *rest]
 
     async def receive() -> dict[str, Any]:
@@ -327,7 +323,7 @@ def test_a_form_that_does_not_come_whole_is_not_waited_for(
     assert refused.value.status_code == status
 
 
-def test_mounted_in_a_host_all_links_and_forms_stay_below_it(database: Database, dead: str) -> None:
+def test_links_and_forms_contain_the_mount_path(database: Database, dead: str) -> None:
     access = Access(TOKEN)
     inner = admin_app(database, PrivacySettings.load(), access=access)
     client = TestClient(Starlette(routes=[Mount("/ops/telemetry", inner)]), base_url=ORIGIN, headers={"Origin": ORIGIN})

@@ -1,4 +1,4 @@
-"""What the pages say."""
+"""The content of the pages."""
 
 import html
 import re
@@ -39,27 +39,25 @@ def dead_ids(database: Database, clock: ManualClock, queue: ExportQueue) -> list
     return ids
 
 
-def test_an_empty_instance_says_what_is_empty_and_why(database: Database) -> None:
+def test_an_empty_instance_explains_why(database: Database) -> None:
     client = admin_client(database)
 
     page = text_of(client.get("/").text)
 
-    assert (
-        "Nothing leaves this instance: TELEMETRY_EXPORT_MODE is none (set it to all, or to feature prefixes)." in page
-    )
+    assert "Nothing is exported: TELEMETRY_EXPORT_MODE is none (set it to all, or to feature prefixes)." in page
     assert "No events in this range" in page
-    assert "Nobody was active in this range." in page
+    assert "No active people in this range." in page
     assert "Nothing has been queued yet, because TELEMETRY_EXPORT_MODE is none" in page
     assert "No export has run yet" in page
     assert "No event has been set aside." in text_of(client.get("/dead-letters").text)
-    assert "Nothing leaves, because TELEMETRY_EXPORT_MODE is none" in text_of(client.get("/left").text)
-    assert "The allowlist is empty, so no private metadata leaves." in text_of(client.get("/allowlist").text)
+    assert "Nothing is exported, because TELEMETRY_EXPORT_MODE is none" in text_of(client.get("/left").text)
+    assert "The allowlist is empty, so no private metadata is exported." in text_of(client.get("/allowlist").text)
 
 
-def test_where_something_may_leave_no_obstacle_is_told(database: Database) -> None:
+def test_no_obstacle_is_shown_while_export_is_on(database: Database) -> None:
     page = text_of(admin_client(database, export_mode="all").get("/").text)
 
-    assert "Nothing leaves this instance" not in page
+    assert "Nothing is exported" not in page
     assert "export mode: all" in page
 
 
@@ -83,10 +81,10 @@ def test_the_overview_counts_events_people_and_the_queue(database: Database, clo
     assert ninety["people"][-1] == {"span": "Sun 01 Mar 2026", "people": 3}
     page = text_of(client.get("/?range=90d").text)
     assert "Events 6 in 90 days" in page
-    assert "Waiting to leave 6 the oldest 60 d ago" in page
+    assert "Waiting for export 6 the oldest 60 d ago" in page
 
 
-def test_a_feature_can_be_chosen_and_its_actions_are_told_apart(database: Database, clock: ManualClock) -> None:
+def test_a_chosen_feature_shows_its_actions(database: Database, clock: ManualClock) -> None:
     recorder = make_recorder(database)
     for feature, action in (("search.results", "submit"), ("search.filters", "open"), ("auth", "login")):
         recorder.record(feature, action, timestamp=clock())
@@ -102,17 +100,17 @@ def test_a_feature_can_be_chosen_and_its_actions_are_told_apart(database: Databa
 
 
 @pytest.mark.parametrize("query", ["range=1y", "range=", "feature=%00", "feature=" + "x" * 600, "range=7d&range=90d"])
-def test_a_query_that_makes_no_sense_shows_what_does(database: Database, query: str) -> None:
+def test_invalid_query_parameters_are_ignored(database: Database, query: str) -> None:
     assert admin_client(database).get(f"/?{query}").status_code == 200
 
 
-def test_a_feature_that_nobody_recorded_is_shown_as_empty(database: Database) -> None:
+def test_a_feature_without_events_is_shown_as_empty(database: Database) -> None:
     page = admin_client(database).get("/?feature=never.recorded").text
 
     assert "No events in this range of never.recorded." in text_of(page)
 
 
-def test_whatever_rows_hold_is_shown_as_text(database: Database, clock: ManualClock) -> None:
+def test_markup_in_rows_is_escaped(database: Database, clock: ManualClock) -> None:
     names = [HOSTILE, f"{HOSTILE}.{HOSTILE}", "{{ 7 * 7 }}.{% raw %}", "a.b"]
     rows = [log_row(clock, name, source=HOSTILE, client=HOSTILE, user_id=place) for place, name in enumerate(names, 1)]
     database.write(lambda connection: connection.execute(insert(event_logs), rows))
@@ -127,11 +125,11 @@ def test_whatever_rows_hold_is_shown_as_text(database: Database, clock: ManualCl
     assert "49" not in text_of(client.get("/").text)
 
 
-def test_no_page_holds_a_value_of_private_metadata(database: Database, clock: ManualClock, queue: ExportQueue) -> None:
+def test_no_page_shows_a_value_of_private_metadata(database: Database, clock: ManualClock, queue: ExportQueue) -> None:
     recorder = make_recorder(database)
     private = EventParameters(private_metadata={"query": CANARY})
     left, waiting, dead = (recorder.record("search.results", "submit", private, timestamp=clock()) for _ in range(3))
-    # As in an adopted queue, whose payloads were never redacted.
+    # Unredacted payloads, as in an adopted queue.
     event = sensitive_event(query=CANARY)
     database.write(lambda c: c.execute(update(export_queue).values(payload_pb=event.SerializeToString())))
     queue.mark_exported([left])
@@ -155,14 +153,14 @@ def test_no_page_holds_a_value_of_private_metadata(database: Database, clock: Ma
 def test_a_dead_letter_is_requeued_by_its_button(database: Database, dead_ids: list[str], queue: ExportQueue) -> None:
     client = admin_client(database)
     page = client.get("/dead-letters").text
-    assert "3, the latest first" in text_of(page)
+    assert "3, newest first" in text_of(page)
     assert "search.results submit" in text_of(page)
     assert "<script>alert" not in page
 
     form = {"form_token": form_token(page), "shown": dead_ids, "id": dead_ids[1:], "one": dead_ids[0]}
     answer = client.post("/dead-letters/requeue", data=form)
 
-    assert "1 requeued. They are due again at once" in text_of(answer.text)
+    assert "1 requeued. They will be sent again" in text_of(answer.text)
     assert queue.counts().dead == 2
 
 
@@ -178,7 +176,7 @@ def test_chosen_dead_letters_or_all_are_requeued(
     assert f"{requeued} requeued." in text_of(answer.text)
 
 
-def test_requeueing_twice_or_nothing_is_told_as_such(database: Database, dead_ids: list[str]) -> None:
+def test_requeueing_twice_or_nothing_requeues_none(database: Database, dead_ids: list[str]) -> None:
     client = admin_client(database)
     form = {"form_token": form_token(client.get("/dead-letters").text), "one": dead_ids[0]}
     client.post("/dead-letters/requeue", data=form)
@@ -189,14 +187,14 @@ def test_requeueing_twice_or_nothing_is_told_as_such(database: Database, dead_id
 
 
 @pytest.mark.parametrize("given", ["x", "-1", "1e9", "99999999999999999999", HOSTILE, "٣"])
-def test_what_an_address_says_about_requeueing_is_not_believed_blindly(database: Database, given: str) -> None:
+def test_an_invalid_requeued_parameter_is_not_shown(database: Database, given: str) -> None:
     answer = admin_client(database).get("/dead-letters", params={"requeued": given})
 
     assert answer.status_code == 200
     assert "<script>" not in answer.text
 
 
-def test_what_left_is_listed_and_shown_with_what_is_held_back(
+def test_exported_events_are_shown_with_what_is_held_back(
     database: Database, clock: ManualClock, queue: ExportQueue, tmp_path: Path
 ) -> None:
     file = tmp_path / "allowlist.toml"
@@ -217,10 +215,10 @@ def test_what_left_is_listed_and_shown_with_what_is_held_back(
     page = client.get(f"/events/{event_id}").text
     text = text_of(page)
 
-    assert "1 part is held back by today's rules" in text
+    assert "1 part is held back by the current rules" in text
     assert 'language "&#34;go&#34;' in text or "language &#34;go&#34;" in text
     assert "query held back the allowlist lets out only language" in text
-    assert "marketing_tracking never leaves this field is sensitive" in text
+    assert "marketing_tracking never exported this field is sensitive" in text
     assert "durationMs 41.5" in text
     assert CANARY not in page
 
@@ -231,7 +229,7 @@ def test_an_event_that_cannot_be_read_is_not_shown(database: Database, queue: Ex
     queue.mark_exported([event_id])
     client = admin_client(database)
 
-    assert "This event is not shown: its payload is no event." in text_of(client.get(f"/events/{event_id}").text)
+    assert "its payload is not a valid event." in text_of(client.get(f"/events/{event_id}").text)
     assert "unreadable" in text_of(client.get("/left").text)
 
 
@@ -245,14 +243,14 @@ def test_an_event_that_cannot_be_read_is_not_shown(database: Database, queue: Ex
         "{1,2}",
     ],
 )
-def test_an_id_that_the_queue_does_not_hold_is_told(database: Database, event_id: str) -> None:
+def test_an_unknown_event_id_is_not_found(database: Database, event_id: str) -> None:
     answer = admin_client(database).get(f"/events/{event_id}")
 
     assert answer.status_code == 404
     assert "This page cannot be shown" in answer.text
 
 
-def test_events_that_left_and_were_cleaned_up_are_told(
+def test_exported_events_that_were_cleaned_up_are_counted(
     database: Database, queue: ExportQueue, clock: ManualClock
 ) -> None:
     queue.mark_exported([make_recorder(database).record("search.results", "submit")])
@@ -260,7 +258,7 @@ def test_events_that_left_and_were_cleaned_up_are_told(
 
     page = text_of(admin_client(database, export_mode="all").get("/left").text)
 
-    assert "1 event has left, and was deleted from the queue since." in page
+    assert "1 event was exported, and has been deleted from the queue since." in page
 
 
 def test_export_runs_are_listed_with_what_went_wrong(database: Database, clock: ManualClock) -> None:
@@ -304,7 +302,7 @@ def test_the_allowlist_is_shown_with_reasons_and_expiry(database: Database, cloc
     assert "cannot be read: No such file or directory" in text_of(answer.text)
 
 
-def test_a_first_party_instance_is_told_as_such(database: Database) -> None:
+def test_a_first_party_instance_shows_a_notice(database: Database) -> None:
     page = admin_client(database, first_party_instance=True).get("/allowlist").text
 
     assert "This is a first-party instance" in text_of(page)
@@ -324,14 +322,14 @@ def test_the_chosen_colours_are_kept(database: Database) -> None:
     assert "data-theme" not in client.get("/").text
 
 
-def test_who_has_not_logged_in_is_offered_nothing_but_that(database: Database) -> None:
+def test_only_the_login_form_is_shown_before_login(database: Database) -> None:
     page = admin_client(database, token=TOKEN).get("/").text
 
     assert re.findall(r'<form[^>]* action="([^"]*)"', page) == ["/login"]
 
 
 @pytest.mark.parametrize("path", ["/", "/dead-letters", "/left", "/allowlist", "/overview.json"])
-def test_a_database_that_cannot_be_used_is_told_in_one_line(tmp_path: Path, path: str) -> None:
+def test_an_unusable_database_is_reported_in_one_line(tmp_path: Path, path: str) -> None:
     database = Database(create_database_engine(f"sqlite:///{tmp_path / 'nowhere' / 'telemetry.db'}"))
 
     answer = admin_client(database).get(path)
@@ -345,7 +343,7 @@ def test_a_database_that_cannot_be_used_is_told_in_one_line(tmp_path: Path, path
     database.close()
 
 
-def test_a_database_without_tables_says_which_command_makes_them(empty_url: str) -> None:
+def test_missing_tables_name_the_command_that_creates_them(empty_url: str) -> None:
     database = Database(create_database_engine(empty_url))
 
     answer = admin_client(database).get("/")
@@ -372,12 +370,12 @@ def test_many_exported_events_are_shown_a_page_at_a_time(
         path = f"/left{html.unescape(older.group(1))}" if older else ""
 
     assert seen == ids[::-1]
-    assert "103, the latest first; 50 of them on this page" in text_of(client.get("/left").text)
-    assert "There is nothing older." in text_of(client.get(f"/left?after=2020-01-01T00:00:00%2B00:00,{ids[0]}").text)
+    assert "103, newest first; 50 of them on this page" in text_of(client.get("/left").text)
+    assert "There are no older events." in text_of(client.get(f"/left?after=2020-01-01T00:00:00%2B00:00,{ids[0]}").text)
 
 
 @pytest.mark.parametrize(
     "after", ["x", ",", "2020-01-01,x", "0001-01-01T00:00:00%2B14:00,0190a5c0-0000-7000-8000-000000000000"]
 )
-def test_a_place_that_makes_no_sense_leads_to_the_latest(database: Database, after: str) -> None:
+def test_an_invalid_position_shows_the_newest_events(database: Database, after: str) -> None:
     assert admin_client(database).get(f"/left?after={after}").status_code == 200

@@ -1,4 +1,4 @@
-"""Spans, bars, numbers: what the page is drawn from."""
+"""Time spans, charts and number formats of the page."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telemetry_admin import formats
-from telemetry_admin.charts import HEIGHT, Series, lying_bar, stacked_bars
+from telemetry_admin.charts import HEIGHT, Series, horizontal_bar, stacked_bars
 from telemetry_admin.overview import features_of, split_name
 from telemetry_admin.time_range import RANGES, TimeRange, range_of
 
@@ -17,7 +17,7 @@ moments = st.datetimes(datetime(1990, 1, 1), datetime(2090, 1, 1), timezones=st.
 
 
 @given(st.sampled_from(RANGES), moments)
-def test_spans_lie_side_by_side_at_full_steps_and_the_last_holds_now(time_range: TimeRange, now: datetime) -> None:
+def test_spans_are_contiguous_and_the_last_contains_now(time_range: TimeRange, now: datetime) -> None:
     for step in (time_range.events_step, time_range.people_step):
         spans = time_range.spans(now, step)
         assert spans[-1][0] <= now < spans[-1][1]
@@ -27,13 +27,13 @@ def test_spans_lie_side_by_side_at_full_steps_and_the_last_holds_now(time_range:
         assert all(int(since.timestamp()) % int(step.total_seconds()) == 0 for since, _ in spans)
 
 
-def test_a_range_that_is_not_known_is_the_default() -> None:
+def test_an_unknown_range_is_the_default() -> None:
     assert [range_of(known.key) for known in RANGES] == list(RANGES)
     assert range_of("1y").key == "7d"
 
 
 @given(st.lists(st.tuples(st.integers(0, 10**9), st.integers(0, 50)), min_size=1, max_size=90))
-def test_bars_fill_the_chart_and_never_leave_it(values: list[tuple[int, int]]) -> None:
+def test_bars_fill_the_chart_without_overflow(values: list[tuple[int, int]]) -> None:
     spans = [(NOW + timedelta(days=day), NOW + timedelta(days=day + 1)) for day in range(len(values))]
     chart = stacked_bars(
         spans, [Series("a", [one for one, _ in values], 0), Series("b", [two for _, two in values], 1)]
@@ -57,7 +57,7 @@ def test_bars_fill_the_chart_and_never_leave_it(values: list[tuple[int, int]]) -
         assert tallest >= HEIGHT / 3 or chart.highest.total == 1
 
 
-def test_no_more_labels_than_there_is_room_for_and_the_last_bar_has_one() -> None:
+def test_axis_labels_are_limited_and_the_last_is_kept() -> None:
     for time_range in RANGES:
         spans = time_range.spans(NOW, time_range.events_step)
         labelled = [bar for bar in stacked_bars(spans, [Series("a", [1] * len(spans), 0)]).bars if bar.label]
@@ -70,14 +70,14 @@ def test_no_more_labels_than_there_is_room_for_and_the_last_bar_has_one() -> Non
     assert [bar.name for bar in week if bar.label][-1] == "Sun 01 Mar, 00:00 to 06:00"
 
 
-def test_a_chart_of_nothing_is_one() -> None:
+def test_an_empty_chart() -> None:
     assert stacked_bars([], []).highest is None
     assert stacked_bars([(NOW, NOW + timedelta(days=1))], []).bars[0].total == 0
 
 
 @given(st.lists(st.integers(0, 10**12), max_size=5))
-def test_a_lying_bar_is_filled_from_left_to_right(values: list[int]) -> None:
-    slices = lying_bar([("x", value, "c") for value in values])
+def test_a_horizontal_bar_is_filled_from_left_to_right(values: list[int]) -> None:
+    slices = horizontal_bar([("x", value, "c") for value in values])
 
     assert sum(one.width for one in slices) == pytest.approx(100 if any(values) else 0, abs=0.01)
     assert all(one.x >= 0 for one in slices)
@@ -94,11 +94,11 @@ def test_a_lying_bar_is_filled_from_left_to_right(values: list[int]) -> None:
         ("", ("", "")),
     ],
 )
-def test_a_name_is_parted_at_its_last_dot(name: str, parts: tuple[str, str]) -> None:
+def test_an_event_name_is_split_at_its_last_dot(name: str, parts: tuple[str, str]) -> None:
     assert split_name(name) == parts
 
 
-def test_features_are_listed_with_those_above_that_hold_several() -> None:
+def test_features_are_listed_with_parents_of_several() -> None:
     names = ["search.results.submit", "search.filters.open", "auth.login", "a.b.c.d", "no-dot"]
 
     assert features_of(names) == ["a.b.c", "auth", "search", "search.filters", "search.results"]
@@ -123,7 +123,7 @@ def test_numbers_on_an_axis_are_short(value: float, text: str) -> None:
         (86_460, "1 d"),
     ],
 )
-def test_lengths_of_time_have_two_units_at_most(seconds: float, text: str) -> None:
+def test_durations_have_at_most_two_units(seconds: float, text: str) -> None:
     assert formats.duration(seconds) == text
 
 
@@ -138,7 +138,7 @@ def test_lengths_of_time_have_two_units_at_most(seconds: float, text: str) -> No
         (7200, "2 h ago"),
     ],
 )
-def test_how_long_ago_something_was_is_told_roughly(seconds: float, text: str) -> None:
+def test_relative_times_have_one_unit(seconds: float, text: str) -> None:
     assert formats.ago(NOW - timedelta(seconds=seconds), NOW) == text
 
 

@@ -20,23 +20,23 @@ def below(lines: list[Node], *names: str) -> Node:
     return node if len(names) == 1 else below(node.children, *names[1:])
 
 
-def test_an_event_that_cannot_be_redacted_shows_its_name_alone() -> None:
+def test_an_unredactable_event_shows_only_its_name() -> None:
     viewed = view_event(sensitive_event().SerializeToString(), Redactor(Allowlist([ENTRY]), today=broken_clock))
 
     assert (viewed.feature, viewed.action, viewed.lines) == ("search.results", "submit", ())
-    assert viewed.problem == "it cannot be redacted, so nothing of it may leave"
+    assert viewed.problem == "it cannot be redacted, so it is never exported"
 
 
-def test_an_event_with_a_time_that_has_no_words_shows_its_name_alone() -> None:
+def test_an_event_with_an_invalid_time_shows_only_its_name() -> None:
     event = pb.Event(feature="search", action="submit", timestamp=Timestamp(seconds=10**15))
 
     viewed = view_event(event.SerializeToString(), Redactor())
 
     assert (viewed.feature, viewed.action, viewed.lines) == ("search", "submit", ())
-    assert viewed.problem == "it holds a time or a number that cannot be shown"
+    assert viewed.problem == "it contains a time or a number that cannot be shown"
 
 
-def test_a_marker_that_leaves_in_place_of_a_value_is_told_as_held_back() -> None:
+def test_a_redaction_marker_is_shown_as_held_back() -> None:
     viewed = view_event(sensitive_event(count=5, query=CANARY).SerializeToString(), Redactor(Allowlist([ENTRY])))
 
     count = below(list(viewed.lines), "parameters", "private_metadata", "count")
