@@ -17,6 +17,11 @@ EXPORT_FLAG = "telemetry-export"
 OPT_OUT_VARIABLES = ("DO_NOT_TRACK", "SCARF_NO_ANALYTICS")
 """Environment variables that switch export off for the process."""
 
+_MODES_RULE = "must be none, all, or feature prefixes separated by commas, such as search,shop.order"
+# Nearly always meant as a switch. Taken as prefixes they would look like an export that is on, and nothing would leave.
+_YES = frozenset({"1", "true", "t", "yes", "y", "on", "enable", "enabled"})
+_NO = frozenset({"0", "false", "f", "no", "n", "off", "disable", "disabled"})
+
 ExportSwitch: TypeAlias = Callable[[pb.Event], bool]
 """Decides from an event's context (user, flags, client) whether it may be exported."""
 
@@ -61,22 +66,20 @@ class ExportMode:
 
     @classmethod
     def parse(cls, text: str) -> "ExportMode":
-        """Reads `none`, `all`, or feature prefixes separated by commas.
+        """Reads `none`, `all` (both in any case), or feature prefixes separated by commas.
 
         Raises:
-            InvalidPolicyError: A prefix could never be a feature.
+            InvalidPolicyError: A prefix could never be a feature, or is a word for yes or no.
         """
         words = [word.strip().removesuffix(".") for word in text.split(",") if word.strip()]
-        if words == ["all"]:
+        reserved = [word.lower() for word in words]
+        if reserved == ["all"]:
             return cls(everything=True)
-        if words in ([], ["none"]):
+        if reserved in ([], ["none"]):
             return cls()
-        for position, word in enumerate(words, start=1):
-            if word in ("all", "none") or not is_valid_name(word):
-                raise InvalidPolicyError(
-                    "export mode",
-                    f"must be none, all, or feature prefixes separated by commas; entry {position} is none",
-                )
+        for position, (word, lower) in enumerate(zip(words, reserved, strict=True), start=1):
+            if fault := _prefix_fault(word, lower):
+                raise InvalidPolicyError("export mode", f"{_MODES_RULE}; entry {position} {fault}")
         return cls(prefixes=tuple(words))
 
     def covers(self, feature: str) -> bool:
@@ -85,6 +88,17 @@ class ExportMode:
 
     def __str__(self) -> str:
         return "all" if self.everything else ",".join(self.prefixes) or "none"
+
+
+def _prefix_fault(word: str, lower: str) -> str | None:
+    """Returns why a word cannot be one of several prefixes, without the word."""
+    if lower in ("all", "none"):
+        return f"is {lower}, which cannot be combined with others"
+    if lower in _YES:
+        return "means yes: to export every feature, use all"
+    if lower in _NO:
+        return "means no: to export nothing, use none"
+    return None if is_valid_name(word) else "is not a valid prefix"
 
 
 def opt_out_variable(environ: Mapping[str, str]) -> str | None:

@@ -197,6 +197,13 @@ EVENTS = (
         _POLICY,
     ),
     Mutation(
+        "a word for yes is not taken as a feature's prefix",
+        "telemetry/policy.py",
+        "    if lower in _YES:\n",
+        "    if False:\n",
+        _POLICY,
+    ),
+    Mutation(
         "a prefix covers whole words",
         "telemetry/policy.py",
         'feature.startswith(f"{prefix}.")',

@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import pytest
 from structlog.testing import capture_logs
 
@@ -22,6 +24,11 @@ ALL = ExportMode(everything=True)
         ("none", [], ["search", "search.results"]),
         ("", [], ["search"]),
         ("all", ["search", "x.y"], []),
+        ("ALL", ["search", "x.y"], []),
+        (" All ", ["search", "x.y"], []),
+        ("NONE", [], ["search"]),
+        ("online", ["online", "online.x"], ["on"]),
+        ("on.call, search.all", ["on.call.x", "search.all"], ["on", "search"]),
         ("search", ["search", "search.results", "search.a.b"], ["searches", "searchx.results", "editor"]),
         ("search.", ["search", "search.results"], ["searches"]),
         ("search.results, editor", ["search.results", "editor.x"], ["search", "search.resultsx"]),
@@ -40,6 +47,29 @@ def test_a_mode_that_could_cover_nothing_recorded_is_refused(text: str) -> None:
     with pytest.raises(InvalidPolicyError) as caught:
         ExportMode.parse(text)
     assert CANARY not in str(caught.value)
+
+
+@pytest.mark.parametrize("case", [str.lower, str.upper, str.title])
+@pytest.mark.parametrize(
+    ("word", "use"),
+    [
+        *((word, "use all") for word in ("true", "yes", "on", "1", "enabled", "y")),
+        *((word, "use none") for word in ("false", "no", "off", "0", "disabled", "n")),
+    ],
+)
+@pytest.mark.parametrize("form", ["{}", " {} ", "{}.", "search,{}"])
+def test_a_word_for_yes_or_no_is_an_error_that_names_the_three_forms(
+    word: str, use: str, case: Callable[[str], str], form: str
+) -> None:
+    with pytest.raises(InvalidPolicyError, match="must be none, all, or feature prefixes") as caught:
+        ExportMode.parse(form.format(case(word)))
+    assert use in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["ALL,search", "search,None"])
+def test_all_and_none_stand_alone(text: str) -> None:
+    with pytest.raises(InvalidPolicyError, match="cannot be combined with others"):
+        ExportMode.parse(text)
 
 
 def test_by_default_nothing_leaves_and_the_policy_says_why() -> None:
