@@ -29,6 +29,8 @@ _log = structlog.get_logger("export.jobs")
 class ExportJobs:
     """Everything that the export side does, assembled from its settings.
 
+    May be made any number of times in a process, as a lifespan under several test clients does.
+
     Args:
         settings: What an operator said.
         gateway: Where events go; made from the settings by default.

@@ -5,6 +5,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from telemetry_gateway.publishing.publisher import PUBLISHER_KINDS
+from telemetry_runtime.instruments import instrument
 
 RPCS: Final = ("stream", "call")
 LIMITS: Final = ("events", "bytes", "streams")
@@ -35,52 +36,61 @@ class GatewayMetrics:
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self.registry = CollectorRegistry() if registry is None else registry
-        self.streams = Counter(
+        self.streams = instrument(
+            Counter,
             "telemetry_gateway_streams",
             "Streams and calls that ended.",
             ("rpc", "status"),
             registry=self.registry,
         )
-        self.active = Gauge(
-            "telemetry_gateway_streams_active", "Streams and calls that are served now.", registry=self.registry
+        self.active = instrument(
+            Gauge, "telemetry_gateway_streams_active", "Streams and calls that are served now.", registry=self.registry
         )
-        self.duration = Histogram(
+        self.duration = instrument(
+            Histogram,
             "telemetry_gateway_stream_seconds",
             "Seconds that streams and calls took.",
             ("rpc",),
             buckets=_STREAM_SECONDS,
             registry=self.registry,
         )
-        self.events = Counter(
+        self.events = instrument(
+            Counter,
             "telemetry_gateway_events",
             "Events by what became of them.",
             ("publisher", "outcome"),
             registry=self.registry,
         )
-        self.published = Counter("telemetry_gateway_published", "Messages that the sink took.", registry=self.registry)
-        self.duplicates = Counter(
-            "telemetry_gateway_duplicates", "Messages that had been published before.", registry=self.registry
+        self.published = instrument(
+            Counter, "telemetry_gateway_published", "Messages that the sink took.", registry=self.registry
         )
-        self.failures = Counter(
+        self.duplicates = instrument(
+            Counter, "telemetry_gateway_duplicates", "Messages that had been published before.", registry=self.registry
+        )
+        self.failures = instrument(
+            Counter,
             "telemetry_gateway_publish_failures",
             "Groups of messages that the sink or the deduplication window did not take.",
             registry=self.registry,
         )
-        self.publishing = Histogram(
+        self.publishing = instrument(
+            Histogram,
             "telemetry_gateway_publish_seconds",
             "Seconds that a group of messages took until it was durable.",
             buckets=_SECONDS,
             registry=self.registry,
         )
-        self.sink_broken = Gauge(
+        self.sink_broken = instrument(
+            Gauge,
             "telemetry_gateway_sink_broken",
             "1 when the sink takes nothing more until the gateway is started again.",
             registry=self.registry,
         )
-        self.bytes = Counter(
-            "telemetry_gateway_request_bytes", "Size of the requests that held events.", registry=self.registry
+        self.bytes = instrument(
+            Counter, "telemetry_gateway_request_bytes", "Size of the requests that held events.", registry=self.registry
         )
-        self.over_limit = Counter(
+        self.over_limit = instrument(
+            Counter,
             "telemetry_gateway_over_limit",
             "Streams and calls that ended at a limit.",
             ("limit",),

@@ -4,6 +4,8 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
+from telemetry_runtime.instruments import instrument
+
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
@@ -21,22 +23,28 @@ class GraphQLMetrics:
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.requests = Counter(
+        self.requests = instrument(
+            Counter,
             "telemetry_ingest_graphql_requests",
             "GraphQL requests by the status of their answer.",
             ("status",),
             registry=registry,
         )
-        self.refused = Counter(
+        self.refused = instrument(
+            Counter,
             "telemetry_ingest_graphql_refused",
             "GraphQL requests that were answered with an error, by its code.",
             ("code",),
             registry=registry,
         )
-        self.events = Counter(
-            "telemetry_ingest_graphql_events", "Events that were recorded by GraphQL requests.", registry=registry
+        self.events = instrument(
+            Counter,
+            "telemetry_ingest_graphql_events",
+            "Events that were recorded by GraphQL requests.",
+            registry=registry,
         )
-        self.duration = Histogram(
+        self.duration = instrument(
+            Histogram,
             "telemetry_ingest_graphql_seconds",
             "Seconds that a GraphQL request took.",
             buckets=_SECONDS,

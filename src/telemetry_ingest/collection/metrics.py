@@ -2,6 +2,8 @@
 
 from prometheus_client import CollectorRegistry, Counter
 
+from telemetry_runtime.instruments import instrument
+
 
 class CollectionMetrics:
     """The instruments of one endpoint.
@@ -18,19 +20,22 @@ class CollectionMetrics:
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self.registry = CollectorRegistry() if registry is None else registry
-        self.requests = Counter(
+        self.requests = instrument(
+            Counter,
             "telemetry_collection_requests",
             "Requests to event collection packages, by what became of them.",
             ("package", "outcome"),
             registry=self.registry,
         )
-        self.variables = Counter(
+        self.variables = instrument(
+            Counter,
             "telemetry_collection_variables_dropped",
             "Variables that were not kept.",
             ("package", "why"),
             registry=self.registry,
         )
-        self.partial_bodies = Counter(
+        self.partial_bodies = instrument(
+            Counter,
             "telemetry_collection_partial_bodies",
             "Bodies that are no JSON object, or one that is cut; what could be read was kept.",
             ("package",),

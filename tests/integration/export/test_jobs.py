@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from prometheus_client import CollectorRegistry
+from prometheus_client import REGISTRY, CollectorRegistry
 from sqlalchemy import insert
 from structlog.testing import capture_logs
 
@@ -137,13 +137,27 @@ def test_started_jobs_export_at_once_and_again_and_stop_cleanly(
     until(lambda: len(gateway.received) == 2)
     fill(database, 1)
     until(lambda: len(gateway.received) == 3)
+    until(lambda: sample(registry, "telemetry_events_queued") == 3)
     until(lambda: sample(registry, "telemetry_queue_events") == 0)
     until(lambda: (sample(registry, "telemetry_export_passes_total", outcome="drained") or 0) >= 2)
     jobs.stop()
     assert sample(registry, "telemetry_events_exported_total") == 3
-    assert sample(registry, "telemetry_events_queued") == 3
     assert (sample(registry, "telemetry_export_last_success_timestamp_seconds") or 0) > time.time() - 60
     assert not [thread for thread in threading.enumerate() if "APScheduler" in thread.name]
+
+
+def test_jobs_can_be_made_again_in_one_process(migrated_url: str, database: Database, gateway: ScriptedGateway) -> None:
+    """As the lifespan of a web application does under one test client after another."""
+    loaded = ExporterSettings.load(
+        database_url=migrated_url, export_addr=gateway.address, instance_id="i", export_mode="all"
+    )
+    before = sample(REGISTRY, "telemetry_events_exported_total") or 0
+    for turn in (1, 2, 3):
+        fill(database, 1)
+        jobs = ExportJobs(loaded).start()
+        until(lambda expected=turn: len(gateway.received) == expected)
+        jobs.stop()
+    assert sample(REGISTRY, "telemetry_events_exported_total") == before + 3
 
 
 def test_stopping_in_the_middle_gives_leases_back(

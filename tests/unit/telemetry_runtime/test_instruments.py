@@ -1,0 +1,61 @@
+import threading
+
+import pytest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from export import ExportMetrics
+from telemetry_gateway.metrics import GatewayMetrics
+from telemetry_ingest.collection.metrics import CollectionMetrics
+from telemetry_ingest.metrics import GraphQLMetrics
+from telemetry_runtime.instruments import instrument
+
+
+def test_a_registry_has_each_instrument_once() -> None:
+    registry = CollectorRegistry()
+    first, second = (instrument(Counter, "events", "Events.", ("kind",), registry=registry) for _ in range(2))
+    assert first is second
+    first.labels("a").inc()
+    second.labels("a").inc()
+    assert registry.get_sample_value("events_total", {"kind": "a"}) == 2
+
+
+def test_registries_share_nothing() -> None:
+    first, second = CollectorRegistry(), CollectorRegistry()
+    instrument(Gauge, "size", "Size.", registry=first).set(3)
+    instrument(Gauge, "size", "Size.", registry=second)
+    assert (first.get_sample_value("size"), second.get_sample_value("size")) == (3, 0)
+
+
+def test_an_emptied_registry_gets_its_instrument_again() -> None:
+    registry = CollectorRegistry()
+    made = instrument(Histogram, "seconds", "Seconds.", registry=registry, buckets=(1, 2))
+    registry.unregister(made)
+    assert b"seconds" not in generate_latest(registry)
+    assert instrument(Histogram, "seconds", "Seconds.", registry=registry, buckets=(1, 2)) is made
+    assert b"seconds_count 0.0" in generate_latest(registry)
+
+
+def test_threads_that_ask_together_get_one_instrument() -> None:
+    registry, together, made = CollectorRegistry(), threading.Barrier(4), list[Counter]()
+
+    def ask() -> None:
+        together.wait(30)
+        made.append(instrument(Counter, "events", "Events.", registry=registry))
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(made), len(set(map(id, made)))) == (4, 1)
+
+
+@pytest.mark.parametrize("metrics", [ExportMetrics, GatewayMetrics, GraphQLMetrics, CollectionMetrics])
+def test_the_metrics_of_a_service_can_be_made_again_in_a_registry(
+    metrics: type[ExportMetrics | GatewayMetrics | GraphQLMetrics | CollectionMetrics],
+) -> None:
+    registry = CollectorRegistry()
+    metrics(registry)
+    before = {family.name for family in registry.collect()}
+    metrics(registry)
+    assert {family.name for family in registry.collect()} == before
