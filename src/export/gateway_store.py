@@ -19,7 +19,7 @@ from telemetry.event import IdFactory, new_event_id
 from telemetry.v1 import telemetrygateway_pb2 as pb
 from telemetry_runtime.settings import InvalidSettingsError
 from telemetry_store.errors import InvalidConnectionError
-from telemetry_store.ports import CallersConnection
+from telemetry_store.ports import BuiltEvent, CallersConnection
 
 _FIRST_PAUSE_SECONDS: Final = 0.05
 _LONGEST_PAUSE_SECONDS: Final = 2.0
@@ -112,19 +112,12 @@ class GatewayStore:
             chunk_bytes=settings.chunk_bytes,
         )
 
-    def store_events(
-        self,
-        events: Sequence[pb.Event],
-        *,
-        connection: CallersConnection | None = None,
-        without_event_logs: bool = False,  # noqa: ARG002 - there is no such table here
-    ) -> None:
+    def store_events(self, events: Sequence[BuiltEvent], *, connection: CallersConnection | None = None) -> None:
         """Records events at the gateway; returns when it holds all of them durably.
 
         Args:
             events: Whole events, private metadata included.
             connection: Must be left out: a gateway cannot join a transaction.
-            without_event_logs: Changes nothing: there is no such table here.
 
         Raises:
             NotRecordedError: Some did not get there; says how many did, and what the gateway will never take.
@@ -134,7 +127,7 @@ class GatewayStore:
         if connection is not None:
             raise InvalidConnectionError("connection", "cannot be joined by a recorder at a gateway; leave it out")
         # SECURITY: export mode, consent and the user's switch decide before anything is sent.
-        leaving = [self._redacted(event) for event in events if self.policy.allows(event)]
+        leaving = [self._redacted(each.event) for each in events if self.policy.allows(each.event)]
         if not leaving:
             return
         outcome = _Outcome()

@@ -4,8 +4,9 @@ from recorder.aio import AsyncRecorder
 from recorder.best_effort import BestEffortRecorder
 from recorder.buffered import BufferedRecorder
 from recorder.diversion import Diversion, divert_events
+from recorder.event_logs_block import without_event_logs
 from recorder.recorder import Recorder
-from recorder.tee import TeeStore, without_event_logs
+from recorder.tee import TeeStore
 from telemetry_store.errors import (
     DatabaseBusyError,
     DatabaseFailedError,
@@ -18,12 +19,13 @@ from telemetry_store.errors import (
     SchemaVersionError,
     UnsupportedDatabaseError,
 )
-from telemetry_store.ports import EventStore
+from telemetry_store.ports import BuiltEvent, EventStore
 
 __all__ = [
     "AsyncRecorder",
     "BestEffortRecorder",
     "BufferedRecorder",
+    "BuiltEvent",
     "DatabaseBusyError",
     "DatabaseFailedError",
     "DatabaseFullError",

@@ -4,17 +4,15 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from functools import partial
 from typing import TYPE_CHECKING, LiteralString, Union
 
 from recorder.best_effort import log_not_recorded
 from recorder.gathering.shared_writes import SharedWrites
 from recorder.recorder import Recorder, record_span
-from recorder.tee import event_logs_skipped
 from recorder.tracebacks import forget_locals
 from telemetry import EventParameters, NewEvent
-from telemetry.v1 import telemetrygateway_pb2 as pb
 from telemetry_runtime.forks import Forkable
+from telemetry_store.ports import BuiltEvent
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
@@ -47,15 +45,7 @@ class AsyncRecorder(Forkable):
 
     def _begin(self) -> None:
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="telemetry-recorder")
-        self._writes = {
-            skip_logs: SharedWrites(
-                partial(self._recorder.write, without_event_logs=skip_logs),
-                _report_failure,
-                self._pool,
-                writers=self._threads,
-            )
-            for skip_logs in (False, True)
-        }
+        self._writes = SharedWrites(self._recorder.write, _report_failure, self._pool, writers=self._threads)
 
     async def record(
         self,
@@ -87,32 +77,28 @@ class AsyncRecorder(Forkable):
         without_event_logs: bool = False,
     ) -> list[str]:
         """Stores many events, all or none, and returns their ids in order."""
-        built: Sequence[pb.Event] = ()
+        built: Sequence[BuiltEvent] = ()
         try:
-            built = self.build(events)
+            built = self.build(events, without_event_logs=without_event_logs)
             if connection is not None:
-                await connection.run_sync(
-                    lambda joined: self._recorder.store(built, connection=joined, without_event_logs=without_event_logs)
-                )
+                await connection.run_sync(lambda joined: self._recorder.store(built, connection=joined))
             else:
-                await self.store(built, without_event_logs=without_event_logs)
+                await self.store(built)
         except Exception as error:
             built, events = (), ()  # SECURITY: this call, too, is shown in a traceback
             forget_locals(error)
             raise
-        return [event.id for event in built]
+        return [each.event.id for each in built]
 
-    def build(self, events: Iterable[NewEvent]) -> list[pb.Event]:
+    def build(self, events: Iterable[NewEvent], *, without_event_logs: bool = False) -> list[BuiltEvent]:
         """Checks events and returns them whole, storing nothing: see `Recorder.build`."""
-        return self._recorder.build(events)
+        return self._recorder.build(events, without_event_logs=without_event_logs)
 
-    async def store(self, events: Sequence[pb.Event], *, without_event_logs: bool = False) -> None:
+    async def store(self, events: Sequence[BuiltEvent]) -> None:
         """Stores events that `build` made, all or none: see `Recorder.store`."""
-        # The pool's threads do not see this task's context variables.
-        skip_logs = without_event_logs or event_logs_skipped()
         # The span is the caller's; the write may be many callers'.
         with record_span(events):
-            await self._writes[skip_logs].submit(events)
+            await self._writes.submit(events)
 
     async def close(self) -> None:
         """Waits for what is being written, then closes the recorder's own connections."""
@@ -120,6 +106,6 @@ class AsyncRecorder(Forkable):
         self._recorder.close()
 
 
-def _report_failure(events: Sequence[pb.Event], error: Exception) -> None:
-    for event in events:
+def _report_failure(events: Sequence[BuiltEvent], error: Exception) -> None:
+    for event, _ in events:
         log_not_recorded(event.feature, event.action, event.parameters.version, error)

@@ -1,16 +1,15 @@
 """The best-effort recorder for callers that cannot wait for the database either."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import LiteralString
 
 from recorder.best_effort import log_failure, log_not_recorded
 from recorder.diversion import current_diversion
-from recorder.gathering.flush_buffer import FlushBuffer, Waiting
+from recorder.gathering.flush_buffer import FlushBuffer
 from recorder.recorder import Recorder
-from recorder.tee import event_logs_skipped
 from telemetry import EventParameters, NewEvent
-from telemetry.v1 import telemetrygateway_pb2 as pb
+from telemetry_store.ports import BuiltEvent
 
 
 class BufferedRecorder:
@@ -42,7 +41,7 @@ class BufferedRecorder:
     ) -> None:
         self._recorder = recorder
         self._buffer = FlushBuffer(
-            self._store,
+            recorder.store,
             _report,
             capacity=capacity,
             interval=flush_interval,
@@ -74,19 +73,18 @@ class BufferedRecorder:
         given: list[NewEvent] = []
         try:
             given.extend(events)
-            built = self._recorder.build(given)
+            built = self._recorder.build(given, without_event_logs=without_event_logs)
             if current_diversion() is not None:
                 # Who diverts events wants to see them when the call has returned.
-                self._recorder.store(built, without_event_logs=without_event_logs)
-                return [event.id for event in built]
+                self._recorder.store(built)
+                return [each.event.id for each in built]
         except Exception as error:  # noqa: BLE001 - no failure of telemetry may reach the caller
             for event in given:
                 log_failure(event, error)
             return None
-        skip_logs = without_event_logs or event_logs_skipped()
-        if not self._buffer.put([Waiting(event, skip_logs) for event in built]):
+        if not self._buffer.put(built):
             return None
-        return [event.id for event in built]
+        return [each.event.id for each in built]
 
     def flush(self, timeout: timedelta = timedelta(seconds=5)) -> bool:
         """Waits until what was recorded so far is stored, or is said to be lost; returns whether it was in time."""
@@ -97,9 +95,7 @@ class BufferedRecorder:
         self._buffer.close()
         self._recorder.close()
 
-    def _store(self, batch: Sequence[Waiting]) -> None:
-        self._recorder.store([waiting.event for waiting in batch], without_event_logs=batch[0].without_event_logs)
 
-
-def _report(event: pb.Event, error: Exception) -> None:
+def _report(failed: BuiltEvent, error: Exception) -> None:
+    event = failed.event
     log_not_recorded(event.feature, event.action, event.parameters.version, error)

@@ -4,8 +4,7 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Protocol
 
-from telemetry.v1 import telemetrygateway_pb2 as pb
-from telemetry_store.ports import CallersConnection
+from telemetry_store.ports import BuiltEvent, CallersConnection
 
 if TYPE_CHECKING:
     from telemetry_store.ports import EventStore
@@ -16,11 +15,10 @@ class Diversion(Protocol):
 
     def take_events(
         self,
-        events: Sequence[pb.Event],
+        events: Sequence[BuiltEvent],
         *,
         store: "EventStore",
         connection: CallersConnection | None = None,
-        without_event_logs: bool = False,
     ) -> None:
         """Takes events that were checked and are whole, or raises, as a store would.
 
@@ -28,7 +26,6 @@ class Diversion(Protocol):
             events: What was recorded in one call.
             store: Where they would have gone; may be handed them, to store them all the same.
             connection: The caller's transaction, where one was given.
-            without_event_logs: As the caller said.
         """
         ...
 

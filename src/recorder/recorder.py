@@ -8,6 +8,7 @@ import structlog
 from sqlalchemy import Engine
 
 from recorder.diversion import current_diversion
+from recorder.event_logs_block import event_logs_skipped
 from recorder.tee import TeeStore
 from recorder.tracebacks import forget_locals
 from telemetry import Catalog, EventBuilder, EventParameters, ExportPolicy, NewEvent, Redactor, TelemetryMode
@@ -15,7 +16,7 @@ from telemetry.event import DEFAULT_MAX_EVENT_BYTES, Clock, IdFactory, new_event
 from telemetry.tracing import Fact, Span, span
 from telemetry.v1 import telemetrygateway_pb2 as pb
 from telemetry_store.database import Database, create_database_engine
-from telemetry_store.ports import CallersConnection, EventStore
+from telemetry_store.ports import BuiltEvent, CallersConnection, EventStore
 
 if TYPE_CHECKING:
     from recorder.settings import RecorderSettings
@@ -183,17 +184,17 @@ class Recorder:
 
         Args and errors are those of `record`.
         """
-        built: Sequence[pb.Event] = ()
+        built: Sequence[BuiltEvent] = ()
         try:
-            built = self.build(events)
-            self.store(built, connection=connection, without_event_logs=without_event_logs)
+            built = self.build(events, without_event_logs=without_event_logs)
+            self.store(built, connection=connection)
         except Exception as error:
             built, events = (), ()  # SECURITY: this call, too, is shown in a traceback
             forget_locals(error)
             raise
-        return [event.id for event in built]
+        return [each.event.id for each in built]
 
-    def build(self, events: Iterable[NewEvent]) -> list[pb.Event]:
+    def build(self, events: Iterable[NewEvent], *, without_event_logs: bool = False) -> list[BuiltEvent]:
         """Checks events and returns them whole, in the current context, storing nothing.
 
         `batch_record` is this, then `store`; the two are apart for variants that store elsewhere
@@ -203,16 +204,11 @@ class Recorder:
             InvalidInputError: An event breaks a rule.
         """
         if self._off:
-            return [pb.Event(id=event.id or self._builder.new_id()) for event in events]
-        return [self._builder.build(event) for event in events]
+            return [BuiltEvent(pb.Event(id=event.id or self._builder.new_id())) for event in events]
+        in_event_logs = not (without_event_logs or event_logs_skipped())
+        return [BuiltEvent(self._builder.build(event), in_event_logs) for event in events]
 
-    def store(
-        self,
-        events: Sequence[pb.Event],
-        *,
-        connection: CallersConnection | None = None,
-        without_event_logs: bool = False,
-    ) -> None:
+    def store(self, events: Sequence[BuiltEvent], *, connection: CallersConnection | None = None) -> None:
         """Stores events that `build` made, all or none.
 
         Raises:
@@ -222,31 +218,23 @@ class Recorder:
         if not events or self._off:
             return
         with record_span(events):
-            self.write(events, connection=connection, without_event_logs=without_event_logs)
+            self.write(events, connection=connection)
 
-    def write(
-        self,
-        events: Sequence[pb.Event],
-        *,
-        connection: CallersConnection | None = None,
-        without_event_logs: bool = False,
-    ) -> None:
+    def write(self, events: Sequence[BuiltEvent], *, connection: CallersConnection | None = None) -> None:
         """Does what `store` does, without a span: for variants that write for many callers at once."""
         if not events or self._off:
             return
         if (diversion := current_diversion()) is not None:
-            diversion.take_events(
-                events, store=self._store, connection=connection, without_event_logs=without_event_logs
-            )
+            diversion.take_events(events, store=self._store, connection=connection)
         else:
-            self._store.store_events(events, connection=connection, without_event_logs=without_event_logs)
+            self._store.store_events(events, connection=connection)
 
     def close(self) -> None:
         """Closes the recorder's own connections. What was recorded is durable already."""
         self._store.close()
 
 
-def record_span(events: Sequence[pb.Event]) -> Span:
+def record_span(events: Sequence[BuiltEvent]) -> Span:
     """Returns the span in which a caller's events are stored.
 
     Begun here and not before the events are built: the trace id in an event is the caller's.
@@ -254,11 +242,11 @@ def record_span(events: Sequence[pb.Event]) -> Span:
     return span("telemetry record", lambda: _facts(events))
 
 
-def _facts(events: Sequence[pb.Event]) -> dict[str, Fact]:
+def _facts(events: Sequence[BuiltEvent]) -> dict[str, Fact]:
     facts: dict[str, Fact] = {"telemetry.events": len(events)}
     if len(events) == 1:
         # SECURITY: names are constants of the caller's code. Nothing else of an event goes into a trace.
-        facts |= {"telemetry.feature": events[0].feature, "telemetry.action": events[0].action}
+        facts |= {"telemetry.feature": events[0].event.feature, "telemetry.action": events[0].event.action}
     return facts
 
 

@@ -1,8 +1,6 @@
 """Writes both rows of each event, `event_logs` and the export queue, in one transaction."""
 
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Sequence
 from datetime import UTC
 from typing import Any, Final, NamedTuple
 
@@ -17,27 +15,7 @@ from telemetry_store.database import Database
 from telemetry_store.event_logs import WRITTEN_COLUMNS, event_logs
 from telemetry_store.export_queue import QUEUED_COLUMNS, export_queue
 from telemetry_store.insert_statements import insert_statements
-from telemetry_store.ports import CallersConnection
-
-_WITHOUT_EVENT_LOGS: ContextVar[bool] = ContextVar("telemetry_without_event_logs", default=False)
-
-
-@contextmanager
-def without_event_logs() -> Generator[None]:
-    """Skips the row in `event_logs` for what is recorded inside the `with` block.
-
-    For call sites that still write that table themselves.
-    """
-    token = _WITHOUT_EVENT_LOGS.set(True)
-    try:
-        yield
-    finally:
-        _WITHOUT_EVENT_LOGS.reset(token)
-
-
-def event_logs_skipped() -> bool:
-    """Returns whether the current context is inside a `without_event_logs` block."""
-    return _WITHOUT_EVENT_LOGS.get()
+from telemetry_store.ports import BuiltEvent, CallersConnection
 
 
 class _Rows(NamedTuple):
@@ -84,27 +62,19 @@ class TeeStore:
         self._sql = insert_statements(database.engine.dialect.name)
         self._group = GroupCommit(self._write)
 
-    def store_events(
-        self,
-        events: Sequence[pb.Event],
-        *,
-        connection: CallersConnection | None = None,
-        without_event_logs: bool = False,
-    ) -> None:
+    def store_events(self, events: Sequence[BuiltEvent], *, connection: CallersConnection | None = None) -> None:
         """Stores all of the events or none, in one transaction.
 
         Args:
-            events: Whole events, private metadata included.
+            events: Whole events, private metadata included; those that are not to be in `event_logs` skip it.
             connection: The caller's transaction, which is neither committed nor rolled back;
                 without one, the events are durable when this returns.
-            without_event_logs: Skips the rows in `event_logs`.
 
         Raises:
             RecorderError: The database failed; nothing was stored.
             RedactionError: An event could not be redacted; nothing was stored.
         """
-        skip_logs = without_event_logs or event_logs_skipped()
-        rows = [self._rows(event, skip_logs=skip_logs) for event in events]
+        rows = [self._rows(each.event, in_event_logs=each.in_event_logs) for each in events]
         if not any(row.event_logs or row.export_queue for row in rows):
             return
         if connection is not None:
@@ -116,11 +86,11 @@ class TeeStore:
         """Closes the database connections that this process holds."""
         self._database.close()
 
-    def _rows(self, event: pb.Event, *, skip_logs: bool) -> _Rows:
+    def _rows(self, event: pb.Event, *, in_event_logs: bool) -> _Rows:
         timestamp = self._database.to_driver(event.timestamp.ToDatetime(UTC))
         exportable = self.policy.allows(event)
         logs_row = None
-        if not skip_logs:
+        if in_event_logs:
             private_exportable = self.redactor.exports_private_metadata(event)
             logs_row = translate(event, timestamp, exportable=exportable, private_exportable=private_exportable)
         if not exportable:

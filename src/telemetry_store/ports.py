@@ -1,7 +1,7 @@
-"""What rooms above the store share: the place that events go to, and the transaction of a caller."""
+"""What rooms above the store share: an event to be stored, the place it goes to, and the transaction of a caller."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol, Union
+from typing import TYPE_CHECKING, NamedTuple, Protocol, Union
 
 from sqlalchemy import Connection
 
@@ -14,16 +14,22 @@ CallersConnection = Union[Connection, "Session", "scoped_session[Session]"]
 """What a caller's transaction is given as."""
 
 
+class BuiltEvent(NamedTuple):
+    """An event that was checked and is whole.
+
+    Attributes:
+        event: As it goes over the wire, private metadata included.
+        in_event_logs: Whether it gets a row in `event_logs`; False for call sites that write that table themselves.
+    """
+
+    event: pb.Event
+    in_event_logs: bool = True
+
+
 class EventStore(Protocol):
     """Where a recorder puts events."""
 
-    def store_events(
-        self,
-        events: Sequence[pb.Event],
-        *,
-        connection: CallersConnection | None = None,
-        without_event_logs: bool = False,
-    ) -> None:
+    def store_events(self, events: Sequence[BuiltEvent], *, connection: CallersConnection | None = None) -> None:
         """Stores all of the events or none, durably, or raises."""
         ...
 

@@ -10,8 +10,7 @@ from sqlalchemy import Connection, event
 from recorder import EventStore
 from recorder.transaction import callers_connection
 from telemetry import ExportMode, ExportPolicy, Redactor
-from telemetry.v1 import telemetrygateway_pb2 as pb
-from telemetry_store.ports import CallersConnection
+from telemetry_store.ports import BuiltEvent, CallersConnection
 from telemetry_testing.recorded_event import RecordedEvent
 from telemetry_testing.telemetry_events import TelemetryEvents
 
@@ -21,7 +20,7 @@ _SAVEPOINT: Final = re.compile(r"(ROLLBACK TO )?SAVEPOINT (\S+)")
 class Nowhere:
     """A diversion for events that nobody asked for."""
 
-    def take_events(self, events: Sequence[pb.Event], **_: Any) -> None:
+    def take_events(self, events: Sequence[BuiltEvent], **_: Any) -> None:
         """Drops events."""
 
 
@@ -37,7 +36,7 @@ class NoStore:
         self.policy = ExportPolicy(export_mode=ExportMode(everything=True))
         self.redactor = redactor
 
-    def store_events(self, events: Sequence[pb.Event], **_: Any) -> None:
+    def store_events(self, events: Sequence[BuiltEvent], **_: Any) -> None:
         """Drops events."""
 
     def close(self) -> None:
@@ -61,11 +60,10 @@ class Capture:
 
     def take_events(
         self,
-        events: Sequence[pb.Event],
+        events: Sequence[BuiltEvent],
         *,
         store: EventStore,
         connection: CallersConnection | None = None,
-        without_event_logs: bool = False,
     ) -> None:
         """Keeps events.
 
@@ -77,8 +75,8 @@ class Capture:
             raise self._events.failure
         joined = None if connection is None else callers_connection(connection)
         if self._store_too:
-            store.store_events(events, connection=connection, without_event_logs=without_event_logs)
-        recorded = [RecordedEvent(each, store) for each in events]
+            store.store_events(events, connection=connection)
+        recorded = [RecordedEvent(each.event, store) for each in events]
         if joined is not None:
             self._transaction(joined).join(recorded)
         self._events.add(recorded)

@@ -26,6 +26,13 @@ RECORDING = (
         f"{_RECORDING} -k policy_decides",
     ),
     Mutation(
+        "an event that skips event_logs has no row there",
+        "recorder/tee.py",
+        "        if in_event_logs:\n",
+        "        if True:\n",
+        f"{_RECORDING} -k without_event_logs",
+    ),
+    Mutation(
         "event_logs holds the private part",
         "recorder/translation.py",
         "        **_from_struct(event.parameters.private_metadata),\n",
@@ -154,8 +161,8 @@ RECORDING = (
     Mutation(
         "with telemetry off nothing is stored",
         "recorder/recorder.py",
-        "        if self._off:\n            return [pb.Event",
-        "        if False:\n            return [pb.Event",
+        "        if self._off:\n            return [BuiltEvent",
+        "        if False:\n            return [BuiltEvent",
         f"{_RECORDING} -k telemetry_off",
     ),
     Mutation(

@@ -7,14 +7,14 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import Final, NamedTuple
+from typing import Final
 
 import structlog
 
 from telemetry import TelemetryError
-from telemetry.v1 import telemetrygateway_pb2 as pb
 from telemetry_runtime.forks import Forkable
 from telemetry_store.errors import DuplicateEventError
+from telemetry_store.ports import BuiltEvent
 
 _FIRST_RETRY_SECONDS: Final = 0.5
 _LONGEST_RETRY_SECONDS: Final = 30.0
@@ -23,18 +23,6 @@ _CLOSED: Final = "the recorder is closed"
 _FULL: Final = "the buffer is full"
 _OUT_OF_TIME: Final = "not stored before the process ended"
 _log = structlog.get_logger("recorder.buffered")
-
-
-class Waiting(NamedTuple):
-    """An event that waits.
-
-    Attributes:
-        event: The whole event.
-        without_event_logs: Whether the row in `event_logs` is skipped.
-    """
-
-    event: pb.Event
-    without_event_logs: bool
 
 
 class FlushBuffer(Forkable):
@@ -55,8 +43,8 @@ class FlushBuffer(Forkable):
 
     def __init__(
         self,
-        store: Callable[[Sequence[Waiting]], None],
-        report: Callable[[pb.Event, Exception], None],
+        store: Callable[[Sequence[BuiltEvent]], None],
+        report: Callable[[BuiltEvent, Exception], None],
         *,
         capacity: int,
         interval: timedelta,
@@ -77,7 +65,7 @@ class FlushBuffer(Forkable):
         self._filled = threading.Event()
         self._hurry = threading.Event()
         self._closing = threading.Event()
-        self._waiting: deque[Waiting] = deque()
+        self._waiting: deque[BuiltEvent] = deque()
         self._in_hand = 0
         self._put = 0
         self._done = 0
@@ -85,7 +73,7 @@ class FlushBuffer(Forkable):
         self._lost: Counter[str] = Counter()
         self._thread: threading.Thread | None = None
 
-    def put(self, events: Sequence[Waiting]) -> bool:
+    def put(self, events: Sequence[BuiltEvent]) -> bool:
         """Takes events, all or none; returns whether there was room."""
         with self._state:
             if self._closing.is_set():
@@ -100,7 +88,7 @@ class FlushBuffer(Forkable):
             self._say_what_was_lost()  # the thread is gone
         return False
 
-    def _take_in(self, events: Sequence[Waiting], held: int) -> None:
+    def _take_in(self, events: Sequence[BuiltEvent], held: int) -> None:
         self._waiting.extend(events)
         self._put += len(events)
         if self._thread is None:
@@ -169,20 +157,18 @@ class FlushBuffer(Forkable):
             elif self._closing.is_set():
                 return
 
-    def _next_batch(self) -> list[Waiting]:
+    def _next_batch(self) -> list[BuiltEvent]:
         """Takes the oldest events off the buffer, as many as go into one transaction."""
-        batch: list[Waiting] = []
+        batch: list[BuiltEvent] = []
         with self._state:
             while self._waiting and len(batch) < self._flush_events:
-                if batch and self._waiting[0].without_event_logs is not batch[0].without_event_logs:
-                    break
                 batch.append(self._waiting.popleft())
             self._in_hand = len(batch)
             if not batch:
                 self._filled.clear()
         return batch
 
-    def _store_in_the_end(self, batch: Sequence[Waiting], *, again: bool = False) -> None:
+    def _store_in_the_end(self, batch: Sequence[BuiltEvent], *, again: bool = False) -> None:
         pause = _FIRST_RETRY_SECONDS
         while True:
             try:
@@ -201,7 +187,7 @@ class FlushBuffer(Forkable):
                     return
                 # A connection that broke after the commit hid it: the event is there since then.
                 if not (again and isinstance(error, DuplicateEventError)):
-                    self._report(batch[0].event, error)
+                    self._report(batch[0], error)
                 break
             else:
                 break

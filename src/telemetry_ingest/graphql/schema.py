@@ -10,9 +10,8 @@ from ariadne import MutationType, ObjectType, QueryType, load_schema_from_path, 
 from graphql import GraphQLSchema
 from prometheus_client import Counter
 
-from recorder import AsyncRecorder
+from recorder import AsyncRecorder, BuiltEvent
 from telemetry import EventContext, InvalidInputError
-from telemetry.v1 import telemetrygateway_pb2 as pb
 from telemetry_ingest.auth import Caller
 from telemetry_ingest.errors import InvalidRequestError, NotPermittedError
 from telemetry_ingest.graphql.event_input import clients_place, new_event
@@ -144,8 +143,8 @@ def resolve_page_info(page: Page, _info: object) -> Mapping[str, Any]:
     return page.page_info()
 
 
-def _build(events: Sequence[Mapping[str, Any]], context: RequestContext) -> list[pb.Event]:
-    built: list[pb.Event] = []
+def _build(events: Sequence[Mapping[str, Any]], context: RequestContext) -> list[BuiltEvent]:
+    built: list[BuiltEvent] = []
     faults: list[EventFault] = []
     for index, given in enumerate(events):
         try:

@@ -175,7 +175,7 @@ def test_an_event_of_exactly_the_largest_size(instances: list[Instance], gateway
 
     limit = 64 * 1024
     (built,) = instances[0].recorder.build([event(60_000)])
-    fitting = 60_000 + limit - built.ByteSize() + over
+    fitting = 60_000 + limit - built.event.ByteSize() + over
     verdicts = [instance.verdict(event(fitting)) for instance in instances]
     if over > 0:
         assert set(verdicts) == {("EventTooLargeError", f"event: is {limit + 1} bytes serialized, more than {limit}")}

@@ -309,7 +309,7 @@ def test_fragments_are_unfolded(client: IngestClient) -> None:
 class BrokenRecorder(AsyncRecorder):
     """A host's recorder with a fault of its own."""
 
-    async def store(self, events: Any, *, without_event_logs: bool = False) -> None:
+    async def store(self, events: Any) -> None:
         raise RuntimeError(SECRET)
 
 

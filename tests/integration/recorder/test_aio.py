@@ -11,10 +11,9 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 from structlog.testing import capture_logs
 
-from recorder import AsyncRecorder, Recorder, without_event_logs
+from recorder import AsyncRecorder, BuiltEvent, Recorder, without_event_logs
 from support.recorders import make_recorder, stored_names
 from telemetry import InvalidNameError, NewEvent, event_context
-from telemetry.v1 import telemetrygateway_pb2 as pb
 from telemetry_store.database import Database
 
 
@@ -25,7 +24,7 @@ class SlowStore:
         self.may_go = threading.Event()
         self.begun = threading.Event()
         self.fail = fail
-        self.stored: list[pb.Event] = []
+        self.stored: list[BuiltEvent] = []
 
     def store_events(self, events: Any, **_: Any) -> None:
         self.begun.set()
@@ -134,7 +133,7 @@ def test_a_cancelled_event_that_waits_for_a_thread_is_stored_too() -> None:
         await recorder.close()
 
     asyncio.run(service())
-    assert [event.feature for event in store.stored] == ["first", "second"]
+    assert [each.event.feature for each in store.stored] == ["first", "second"]
 
 
 def async_engine(url: str) -> AsyncEngine:

@@ -47,8 +47,8 @@ def test_so_it_does_in_a_callers_transaction(database: Database) -> None:
 
 def test_events_of_both_kinds_may_share_a_commit(database: Database) -> None:
     store = make_recorder(database)._store
-    logged, unlogged_event = (make_recorder(database).build([NewEvent("search", "submit")])[0] for _ in range(2))
-    rows = [store._rows(logged, skip_logs=False), store._rows(unlogged_event, skip_logs=True)]  # type: ignore[attr-defined]
+    logged, unlogged_event = (make_recorder(database).build([NewEvent("search", "submit")])[0].event for _ in range(2))
+    rows = [store._rows(logged, in_event_logs=True), store._rows(unlogged_event, in_event_logs=False)]  # type: ignore[attr-defined]
     store._write(rows)  # type: ignore[attr-defined]
     assert unlogged(database) == {unlogged_event.id}
     with database.engine.connect() as connection:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import inspect, select, text
 
-from recorder import TeeStore
+from recorder import BuiltEvent, TeeStore
 from support.recorders import EXPORT_ALL, logged, make_recorder
 from telemetry import (
     BillingMetadata,
@@ -123,7 +123,7 @@ def test_a_client_without_a_version_keeps_its_colon(database: Database) -> None:
 def test_a_service_without_a_version_is_unknown(database: Database) -> None:
     store = TeeStore(database, policy=EXPORT_ALL, redactor=Redactor())
     event = pb.Event(id="0190a5c0-0000-7000-8000-000000000001", feature="ab", action="cd")
-    store.store_events([event])
+    store.store_events([BuiltEvent(event)])
     assert logged(database)[0]["version"] == "unknown"
 
 
@@ -141,7 +141,7 @@ def test_a_part_that_cannot_be_translated_is_marked_and_costs_the_event_nothing(
     # A recorder refuses such an event; a store that is given one directly must still not lose it.
     event = pb.Event(id="0190a5c0-0000-7000-8000-000000000001", feature="ab", action="cd")
     break_it(event)
-    TeeStore(database, policy=EXPORT_ALL, redactor=Redactor()).store_events([event])
+    TeeStore(database, policy=EXPORT_ALL, redactor=Redactor()).store_events([BuiltEvent(event)])
     assert logged(database)[0][column] == {"translation.error": marker}
 
 

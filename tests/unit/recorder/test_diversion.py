@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from recorder import BufferedRecorder, Recorder, divert_events
+from recorder import BufferedRecorder, BuiltEvent, Recorder, divert_events
 from telemetry import EventParameters, InvalidNameError, NewEvent, TelemetryMode
-from telemetry.v1 import telemetrygateway_pb2 as pb
 
 
 class Store:
@@ -18,8 +17,8 @@ class Store:
     def __init__(self) -> None:
         self.names: list[str] = []
 
-    def store_events(self, events: Sequence[pb.Event], **options: Any) -> None:
-        self.names += [event.feature for event in events]
+    def store_events(self, events: Sequence[BuiltEvent], **options: Any) -> None:
+        self.names += [each.event.feature for each in events]
 
     def close(self) -> None:
         pass
@@ -29,15 +28,13 @@ class Taker:
     """Keeps what it was handed."""
 
     def __init__(self, failure: Exception | None = None) -> None:
-        self.taken: list[tuple[list[str], Any, bool]] = []
+        self.taken: list[tuple[list[str], Any, list[bool]]] = []
         self.failure = failure
 
-    def take_events(
-        self, events: Sequence[pb.Event], *, store: Any, connection: Any = None, without_event_logs: bool = False
-    ) -> None:
+    def take_events(self, events: Sequence[BuiltEvent], *, store: Any, connection: Any = None) -> None:
         if self.failure is not None:
             raise self.failure
-        self.taken.append(([event.feature for event in events], store, without_event_logs))
+        self.taken.append(([each.event.feature for each in events], store, [each.in_event_logs for each in events]))
 
 
 def test_the_block_begun_last_decides() -> None:
@@ -54,8 +51,8 @@ def test_the_block_begun_last_decides() -> None:
         recorder.batch_record([])
     recorder.record("after", "all")
     assert store.names == ["before", "in.none", "after"]
-    assert outer.taken == [(["in"], store, True), (["outer.again"], store, False)]
-    assert inner.taken == [(["in.inner", "in.inner"], store, False)]
+    assert outer.taken == [(["in"], store, [False]), (["outer.again"], store, [True])]
+    assert inner.taken == [(["in.inner", "in.inner"], store, [True, True])]
 
 
 def test_blocks_that_end_out_of_turn_leave_nothing_behind() -> None:

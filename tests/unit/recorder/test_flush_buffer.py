@@ -11,16 +11,17 @@ from celery.signals import worker_process_shutdown  # type: ignore[import-untype
 from structlog.testing import capture_logs
 
 from recorder.gathering import flush_buffer
-from recorder.gathering.flush_buffer import FlushBuffer, Waiting
+from recorder.gathering.flush_buffer import FlushBuffer
 from telemetry.v1 import telemetrygateway_pb2 as pb
 from telemetry_store.errors import DatabaseBusyError, DuplicateEventError
+from telemetry_store.ports import BuiltEvent
 
 SOON = timedelta(milliseconds=5)
 LONG = timedelta(seconds=10)
 
 
-def waiting(*ids: str, without_event_logs: bool = False) -> list[Waiting]:
-    return [Waiting(pb.Event(id=each, feature="search", action="submit"), without_event_logs) for each in ids]
+def waiting(*ids: str, in_event_logs: bool = True) -> list[BuiltEvent]:
+    return [BuiltEvent(pb.Event(id=each, feature="search", action="submit"), in_event_logs) for each in ids]
 
 
 class Store:
@@ -34,7 +35,7 @@ class Store:
         self.gate.set()
         self.entered = threading.Event()
 
-    def store(self, batch: Sequence[Waiting]) -> None:
+    def store(self, batch: Sequence[BuiltEvent]) -> None:
         self.entered.set()
         assert self.gate.wait(10)
         if self.errors:
@@ -68,7 +69,11 @@ def make(store: Store, reported: list[tuple[str, Exception]], monkeypatch: pytes
     def buffer(**options: Any) -> FlushBuffer:
         defaults: dict[str, Any] = {"capacity": 100, "interval": SOON, "flush_events": 10, "close_timeout": LONG}
         made.append(
-            FlushBuffer(store.store, lambda event, error: reported.append((event.id, error)), **{**defaults, **options})
+            FlushBuffer(
+                store.store,
+                lambda each, error: reported.append((each.event.id, error)),
+                **{**defaults, **options},
+            )
         )
         return made[-1]
 
@@ -109,11 +114,11 @@ def test_many_events_do_not_wait_for_the_interval_and_go_in_batches(make: Any, s
     assert [len(batch) for batch in store.batches] == [10, 10, 5]
 
 
-def test_events_of_one_transaction_skip_event_logs_alike(make: Any, store: Store) -> None:
+def test_events_with_and_without_a_row_in_event_logs_share_a_transaction(make: Any, store: Store) -> None:
     buffer = make(interval=LONG)
-    buffer.put([*waiting("a", "b"), *waiting("c", without_event_logs=True), *waiting("d")])
+    buffer.put([*waiting("a", "b"), *waiting("c", in_event_logs=False), *waiting("d")])
     assert buffer.flush(LONG)
-    assert store.batches == [["a", "b"], ["c"], ["d"]]
+    assert store.batches == [["a", "b", "c", "d"]]
 
 
 def test_what_finds_no_room_is_lost_and_said(make: Any, store: Store) -> None:
