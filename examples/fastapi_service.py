@@ -16,8 +16,8 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from recorder import AsyncRecorder, Recorder
 from telemetry import EventParameters
+from telemetry.web import RequestHeaders
 from telemetry.web.asgi import TelemetryContextMiddleware
-from telemetry.web.request_context import RequestHeaders
 
 USERS = {"token-of-ada": 7, "token-of-ben": 8}  # stands for your sign-in
 BOOKS = ("Ada's Algorithm", "A Pattern Language", "The Art of Computer Programming")

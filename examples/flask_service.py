@@ -15,7 +15,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from recorder import BestEffortRecorder, Recorder
 from telemetry import BillingMetadata, EventParameters
-from telemetry.web.request_context import RequestHeaders
+from telemetry.web import RequestHeaders
 from telemetry.web.wsgi import TelemetryContextMiddleware
 
 USERS = {"ada": 7, "ben": 8}  # stands for your sign-in

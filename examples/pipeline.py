@@ -19,12 +19,9 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
-from sqlalchemy import func, select
+from sqlalchemy import text
 
-from telemetry_store.database import Database, create_database_engine
-from telemetry_store.event_logs import event_logs
-from telemetry_store.export_queue import ExportQueue
-from telemetry_store.queue_reading import QueueReading
+from telemetry_store import Database, ExportQueue, QueueReading, create_database_engine
 
 ROOT = Path(__file__).resolve().parent.parent
 RUN = ROOT / "run"
@@ -99,10 +96,10 @@ def account(report: dict[str, Any], queued_bytes: bytes) -> int:
     """Prints what was recorded, what left and what stayed; returns 1 when it is not as it must be."""
     database = Database(create_database_engine(DATABASE_URL))
     with database.engine.connect() as connection:
-        counted = connection.execute(select(event_logs.c.name, func.count()).group_by(event_logs.c.name))
+        counted = connection.execute(text("SELECT name, count(*) FROM event_logs GROUP BY name"))
         by_name = {str(name): int(count) for name, count in counted}
-        private = "".join(json.dumps(row) for row in connection.execute(select(event_logs.c.argument)).scalars())
-        private += "".join(connection.execute(select(event_logs.c.url)).scalars())
+        rows = connection.execute(text("SELECT argument, url FROM event_logs"))
+        private = "".join(f"{argument}{url}" for argument, url in rows)
     counts = ExportQueue(database).counts()
     database.close()
     lines = SINK.read_text().splitlines()

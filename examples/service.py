@@ -14,7 +14,7 @@ from sqlalchemy import Column, Engine, Integer, MetaData, Table, Text, insert
 
 from recorder import AsyncRecorder, BestEffortRecorder, Recorder
 from telemetry import BillingMetadata, Client, EventParameters, MarketingTracking, NewEvent, event_context
-from telemetry_store.database import create_database_engine
+from telemetry_store import create_database_engine
 
 SERVICE_VERSION = "1.4.0"
 PAGE_VIEWS = 5_000

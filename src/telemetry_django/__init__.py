@@ -24,6 +24,8 @@ from django.utils.module_loading import import_string
 from telemetry.context import ContextSource, context_source
 from telemetry.web.request_context import Identify, RequestContext, RequestHeaders
 
+__all__ = ["TelemetryContextMiddleware"]
+
 HEADERS_SETTING = "TELEMETRY_REQUEST_HEADERS"
 IDENTIFY_SETTING = "TELEMETRY_IDENTIFY"
 

@@ -1,1 +1,33 @@
-"""The tables and the databases they are in: `event_logs`, the export queue, its ledger and runs, audit, migrations."""
+"""The tables and the databases they are in: `event_logs`, the export queue, its ledger and runs, audit, migrations.
+
+A name is imported when it is first used.
+"""
+
+from typing import TYPE_CHECKING
+
+from telemetry_runtime.lazy_face import load_lazily
+
+if TYPE_CHECKING:
+    from telemetry_store.database import Database, create_database_engine
+    from telemetry_store.export_queue import ExportQueue
+    from telemetry_store.migrations import upgrade_database
+    from telemetry_store.queue_reading import QueueReading
+else:
+    __getattr__ = load_lazily(
+        __name__,
+        {
+            "Database": "database",
+            "ExportQueue": "export_queue",
+            "QueueReading": "queue_reading",
+            "create_database_engine": "database",
+            "upgrade_database": "migrations",
+        },
+    )
+
+__all__ = [
+    "Database",
+    "ExportQueue",
+    "QueueReading",
+    "create_database_engine",
+    "upgrade_database",
+]

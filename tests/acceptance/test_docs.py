@@ -37,6 +37,8 @@ def test_the_site_loads_nothing_from_other_hosts(site: Path) -> None:
         "telemetry",
         "recorder",
         "export",
+        "telemetry_store",
+        "telemetry_runtime",
         "telemetry_gateway",
         "telemetry_ingest",
         "telemetry_admin",

@@ -6,6 +6,8 @@ from typing import Any, TypeAlias
 from telemetry.context import context_source
 from telemetry.web.request_context import Identify, RequestContext, RequestHeaders
 
+__all__ = ["TelemetryContextMiddleware"]
+
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]

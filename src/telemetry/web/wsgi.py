@@ -7,6 +7,8 @@ from typing import Any, TypeAlias
 from telemetry.context import set_context_source
 from telemetry.web.request_context import Identify, RequestContext, RequestHeaders
 
+__all__ = ["TelemetryContextMiddleware"]
+
 Environ: TypeAlias = dict[str, Any]
 App: TypeAlias = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 
