@@ -20,7 +20,8 @@ from recorder import Recorder
 from recorder.tee import TeeStore
 from telemetry import EventParameters, ExportMode, ExportPolicy, NewEvent, Redactor, event_context
 from telemetry.context import Client
-from telemetry_store.database import Database, create_database_engine
+from telemetry_store.database import Database
+from telemetry_store.engine import create_database_engine
 from telemetry_store.event_logs import WRITTEN_COLUMNS
 from telemetry_store.export_queue import QUEUED_COLUMNS
 from telemetry_store.migrations import upgrade_database
@@ -137,7 +138,7 @@ class Rows:
         in_queue = dict(zip(QUEUED_COLUMNS, row.export_queue, strict=True))
         in_logs = dict(zip(WRITTEN_COLUMNS, row.event_logs, strict=True))
         for values in (in_queue, in_logs):
-            values["timestamp"] = self._database.from_driver(values["timestamp"])
+            values["timestamp"] = self._database.dialect.from_driver(values["timestamp"])
         for name in ("argument", "public_argument", "feature_flags"):
             in_logs[name] = orjson.loads(in_logs[name])
         return in_queue, in_logs

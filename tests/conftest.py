@@ -11,7 +11,8 @@ import structlog
 from hypothesis import HealthCheck, settings
 
 from support.databases import ManualClock, PostgresServer, postgres_server
-from telemetry_store.database import Database, create_database_engine
+from telemetry_store.database import Database
+from telemetry_store.engine import create_database_engine
 from telemetry_store.export_queue import ExportQueue
 from telemetry_store.migrations import upgrade_database
 from telemetry_store.queue_reading import QueueReading

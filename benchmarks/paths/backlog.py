@@ -8,7 +8,8 @@ from measure import Comparison, interleave, seconds
 from stores import Stores, postgres_connection, sqlite_connection
 
 from paths.drain import fill
-from telemetry_store.database import Database, create_database_engine
+from telemetry_store.database import Database
+from telemetry_store.engine import create_database_engine
 from telemetry_store.export_queue import ExportQueue
 
 GOAL = 1.3

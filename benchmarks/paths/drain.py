@@ -10,7 +10,8 @@ from typing import Any
 from measure import Comparison, interleave
 from stores import Rows, Stores, postgres_connection, sqlite_connection
 
-from telemetry_store.database import Database, create_database_engine
+from telemetry_store.database import Database
+from telemetry_store.engine import create_database_engine
 
 GOAL = 0.8
 HERE = Path(__file__).resolve().parent.parent

@@ -8,7 +8,8 @@ from measure import Comparison, interleave, seconds
 from stores import Stores, postgres_connection, sqlite_connection
 
 from telemetry_admin.time_range import RANGES
-from telemetry_store.database import Database, create_database_engine
+from telemetry_store.database import Database
+from telemetry_store.engine import create_database_engine
 from telemetry_store.event_log_panels import EventLogPanels
 
 GOAL = 1.0

@@ -15,7 +15,8 @@ from measure import Comparison, interleave
 from stores import Stores
 
 from paths.drain import HERE
-from telemetry_store.database import Database, create_database_engine
+from telemetry_store.database import Database
+from telemetry_store.engine import create_database_engine
 
 RATE = 2_000  # so many a second are wanted
 CONNECTIONS = 64

@@ -7,7 +7,7 @@ from measure import Comparison, interleave, seconds_per_call
 from sqlalchemy import Engine, insert
 from stores import PARAMETERS, Rows, Stores, postgres_connection, recorder_on, sqlite_connection, usual_context
 
-from telemetry_store.database import create_database_engine
+from telemetry_store.engine import create_database_engine
 from telemetry_store.event_logs import event_logs
 from telemetry_store.export_queue import export_queue
 from telemetry_store.insert_statements import insert_statements

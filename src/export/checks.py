@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection
 
@@ -21,10 +21,12 @@ from export.settings import ExporterSettings
 from telemetry import Allowlist, ExportPolicy
 from telemetry.event import Clock, new_event_id, now_utc
 from telemetry_runtime.settings import format_duration
-from telemetry_store.database import SCHEMA_VERSION, Database, check_schema_version, create_database_engine
+from telemetry_store.database import Database
+from telemetry_store.engine import create_database_engine
 from telemetry_store.errors import RecorderError
 from telemetry_store.export_queue import ExportQueue, QueueCounts
 from telemetry_store.export_runs import ExportRuns
+from telemetry_store.schema_version import SCHEMA_VERSION, check_schema_version
 
 _PATIENCE: Final = timedelta(seconds=10)
 _EXPIRES_SOON: Final = timedelta(days=14)
@@ -35,7 +37,8 @@ _CLOCKS_DIFFER: Final = timedelta(seconds=5)
 _CLOCKS_DIFFER_TOO_MUCH: Final = timedelta(minutes=1)
 _LITTLE_SPACE: Final = 1024**3
 _TOO_LITTLE_SPACE: Final = 100 * 1024**2
-_OLDEST_POSTGRESQL: Final = 130_000
+
+T = TypeVar("T")
 
 
 class Level(enum.Enum):
@@ -105,8 +108,8 @@ def check_instance(
     database = Database(create_database_engine(settings.database_url, timeout=_PATIENCE))
     try:
         yield from _database(database, settings, policy, clock)
-        if database.is_sqlite:
-            yield _disk(free(Path(str(database.engine.url.database)).resolve().parent))
+        if database.file is not None:
+            yield _disk(free(database.file.resolve().parent))
     finally:
         database.close()
     yield from _gateway(settings, policy, clock)
@@ -167,28 +170,20 @@ def _database(database: Database, settings: ExporterSettings, policy: ExportPoli
 
 
 def _server(database: Database, clock: Clock) -> Iterator[Check]:
-    yield from (_sqlite(database) if database.is_sqlite else _postgresql(database, clock))
-
-
-def _sqlite(database: Database) -> Iterator[Check]:
-    def look(connection: Connection) -> tuple[str, str]:
-        # Writes what is there already, and is rolled back: a file that may not be written refuses even that.
-        stamp = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
-        connection.exec_driver_sql(f"PRAGMA user_version = {stamp:d}")
-        version = connection.exec_driver_sql("SELECT sqlite_version()").scalar_one()
-        return str(version), str(connection.exec_driver_sql("PRAGMA journal_mode").scalar_one())
-
-    version, journal = database.run(lambda: _connected(database, look))
-    yield (
-        ok("database", f"SQLite {version}, journal mode {journal}, can be written")
-        if journal == "wal"
-        else warn(
-            "database",
-            f"SQLite {version}, journal mode {journal}",
-            "use a file system that allows WAL (no network share): readers and writers wait for each other",
-        )
-    )
-    yield ok("clock", "SQLite has this machine's")
+    before = clock()
+    report = database.run(lambda: _rolled_back(database, database.dialect.report))
+    after = clock()
+    if report.advice is None:
+        yield ok("database", f"{report.found}, can be written")
+    else:
+        yield (warn if report.works else fail)("database", report.found, report.advice)
+    if report.now is None:
+        yield ok("clock", "the database has this machine's")
+    else:
+        yield _clock("the database's", report.now, before, after)
+    if report.size is not None:
+        size = f"{report.size / 1024**3:.1f} GiB"
+        yield ok("disk", f"the database has {size}; its server's disk is not seen from here")
 
 
 def _disk(free: int) -> Check:
@@ -197,32 +192,6 @@ def _disk(free: int) -> Check:
     if free < _TOO_LITTLE_SPACE:
         return fail("disk", found, advice)
     return warn("disk", found, advice) if free < _LITTLE_SPACE else ok("disk", found)
-
-
-def _postgresql(database: Database, clock: Clock) -> Iterator[Check]:
-    def look(connection: Connection) -> Any:
-        return connection.exec_driver_sql(
-            "SELECT current_setting('server_version') AS version, current_setting('server_version_num')::int AS number,"
-            " current_setting('fsync') AS fsync, current_setting('synchronous_commit') AS commits,"
-            " pg_is_in_recovery() OR current_setting('default_transaction_read_only') = 'on' AS read_only,"
-            " clock_timestamp() AS now, pg_database_size(current_database()) AS size"
-        ).one()
-
-    before = clock()
-    row = database.run(lambda: _connected(database, look))
-    found = f"PostgreSQL {row.version.split(' ')[0]}"
-    if row.number < _OLDEST_POSTGRESQL:
-        yield fail("database", found, "PostgreSQL 13 or later is needed")
-    elif row.read_only:
-        yield fail("database", f"{found}, read-only", "name the primary server in TELEMETRY_DATABASE_URL")
-    elif row.fsync == "off":
-        yield fail("database", f"{found}, fsync is off", "switch fsync on: a power cut can destroy the whole database")
-    elif row.commits == "off":
-        yield warn("database", f"{found}, synchronous_commit is off", "switch it on: a crash loses the last events")
-    else:
-        yield ok("database", f"{found}, can be written")
-    yield _clock("the database's", row.now, before, clock())
-    yield ok("disk", f"the database has {row.size / 1024**3:.1f} GiB; its server's disk is not seen from here")
 
 
 def _clock(whose: str, theirs: datetime, before: datetime, after: datetime) -> Check:
@@ -277,7 +246,7 @@ def _ago(age: timedelta) -> str:
     return format_duration(timedelta(seconds=round(max(age.total_seconds(), 0))))
 
 
-def _connected(database: Database, work: Callable[[Connection], Any]) -> Any:
+def _rolled_back(database: Database, work: Callable[[Connection], T]) -> T:
     # Before the tables are checked, so not by `Database.read`; and nothing is kept of it.
     with database.engine.connect() as connection, connection.begin() as transaction:
         try:

@@ -17,7 +17,8 @@ from export.metrics import ExportMetrics
 from export.settings import ExporterSettings
 from telemetry import ExportPolicy
 from telemetry.event import Clock, now_utc
-from telemetry_store.database import Database, create_database_engine
+from telemetry_store.database import Database
+from telemetry_store.engine import create_database_engine
 from telemetry_store.errors import RecorderError
 from telemetry_store.export_queue import ExportQueue
 from telemetry_store.export_runs import ExportRuns

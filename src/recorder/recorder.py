@@ -15,7 +15,8 @@ from telemetry import Catalog, EventBuilder, EventParameters, ExportPolicy, NewE
 from telemetry.event import DEFAULT_MAX_EVENT_BYTES, Clock, IdFactory, new_event_id, now_utc
 from telemetry.tracing import Fact, Span, span
 from telemetry.v1 import telemetrygateway_pb2 as pb
-from telemetry_store.database import Database, create_database_engine
+from telemetry_store.database import Database
+from telemetry_store.engine import create_database_engine
 from telemetry_store.ports import BuiltEvent, CallersConnection, EventStore
 
 if TYPE_CHECKING:

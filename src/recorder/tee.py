@@ -59,7 +59,7 @@ class TeeStore:
         self._database = database
         self.policy = policy
         self.redactor = redactor
-        self._sql = insert_statements(database.engine.dialect.name)
+        self._sql = insert_statements(database.dialect.name)
         self._group = GroupCommit(self._write)
 
     def store_events(self, events: Sequence[BuiltEvent], *, connection: CallersConnection | None = None) -> None:
@@ -87,7 +87,7 @@ class TeeStore:
         self._database.close()
 
     def _rows(self, event: pb.Event, *, in_event_logs: bool) -> _Rows:
-        timestamp = self._database.to_driver(event.timestamp.ToDatetime(UTC))
+        timestamp = self._database.dialect.to_driver(event.timestamp.ToDatetime(UTC))
         exportable = self.policy.allows(event)
         logs_row = None
         if in_event_logs:
@@ -108,7 +108,7 @@ class TeeStore:
 
     def _join(self, given: CallersConnection, rows: Sequence[_Rows]) -> None:
         connection = callers_connection(given)
-        if not self._database.is_sqlite and len(rows) == 1:
+        if self._database.dialect.name != "sqlite" and len(rows) == 1:
             self._insert(connection, rows)  # one statement is whole or nothing by itself
             return
         with savepoint(connection):
@@ -138,7 +138,7 @@ class TeeStore:
 
     def _insert_by_driver(self, driver: Any, rows: Sequence[_Rows]) -> None:
         """Inserts through the driver's own connection, in the transaction that is open."""
-        if len(rows) > 1 and not self._database.is_sqlite:
+        if len(rows) > 1 and self._database.dialect.name != "sqlite":
             _copy_rows(driver, rows)
             return
         for statement, parameters in self._inserts(rows):

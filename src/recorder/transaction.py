@@ -2,11 +2,10 @@
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Any
 
 from sqlalchemy import Connection
 
-from telemetry_store.database import check_driver
+from telemetry_store.dialects import dialect_of
 from telemetry_store.errors import InvalidConnectionError
 from telemetry_store.ports import CallersConnection
 
@@ -26,19 +25,11 @@ def callers_connection(given: CallersConnection) -> Connection:
         raise InvalidConnectionError(
             "connection", f"must be a SQLAlchemy Connection or Session, not {type(connection).__name__}"
         )
-    check_driver(connection.engine.url)
+    dialect = dialect_of(connection)
+    dialect.check_driver(connection.engine.url)
     if not connection.in_transaction():
         connection.begin()
-    driver: Any = connection.connection.driver_connection
-    if connection.dialect.name == "postgresql":
-        autocommit = driver.autocommit
-    else:
-        if not driver.in_transaction and driver.isolation_level is not None:
-            # The sqlite3 module begins a transaction before an INSERT, but not before a SAVEPOINT,
-            # and releasing a savepoint outside a transaction would commit.
-            connection.exec_driver_sql("BEGIN")
-        autocommit = not driver.in_transaction
-    if autocommit:
+    if not dialect.joins_transaction(connection):
         raise InvalidConnectionError(
             "connection", "is in autocommit mode, so there is no transaction to join; leave `connection` out"
         )

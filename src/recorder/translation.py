@@ -10,7 +10,7 @@ from google.protobuf.struct_pb2 import ListValue, Struct, Value
 from telemetry.parameters import MAX_EXACT_INT
 from telemetry.v1 import telemetrygateway_pb2 as pb
 from telemetry_store.event_logs import UNKNOWN
-from telemetry_store.queue_statements import EXPORTABLE_MARK
+from telemetry_store.statements import EXPORTABLE_MARK
 
 DEFAULT_SOURCE: Final = "BACKEND"
 PRIVATE_METADATA_EXPORTABLE_KEY: Final = "telemetry.privateMetadata.exportable"

@@ -19,7 +19,8 @@ from telemetry_admin.gate import Gate
 from telemetry_admin.pages import Pages
 from telemetry_admin.settings import AdminSettings
 from telemetry_runtime.privacy_settings import PrivacySettings
-from telemetry_store.database import Database, create_database_engine
+from telemetry_store.database import Database
+from telemetry_store.engine import create_database_engine
 
 _STATIC: Final = Path(__file__).parent / "static"
 # No client waits longer for a page; a longer query would only occupy a thread and a connection.

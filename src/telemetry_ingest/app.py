@@ -20,7 +20,8 @@ from telemetry_ingest.limits import AddressLimit
 from telemetry_ingest.metrics import GraphQLMetrics
 from telemetry_ingest.settings import IngestSettings
 from telemetry_ingest.tokens import TokensFile
-from telemetry_store.database import Database, create_database_engine
+from telemetry_store.database import Database
+from telemetry_store.engine import create_database_engine
 from telemetry_store.queue_reading import QueueReading
 
 _REQUEST_HEADERS: Final = (

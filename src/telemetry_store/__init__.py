@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from telemetry_runtime.lazy_face import load_lazily
 
 if TYPE_CHECKING:
-    from telemetry_store.database import Database, create_database_engine
+    from telemetry_store.database import Database
+    from telemetry_store.engine import create_database_engine
     from telemetry_store.export_queue import ExportQueue
     from telemetry_store.migrations import upgrade_database
     from telemetry_store.queue_reading import QueueReading
@@ -19,7 +20,7 @@ else:
             "Database": "database",
             "ExportQueue": "export_queue",
             "QueueReading": "queue_reading",
-            "create_database_engine": "database",
+            "create_database_engine": "engine",
             "upgrade_database": "migrations",
         },
     )

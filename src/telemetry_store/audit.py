@@ -34,7 +34,7 @@ from telemetry_store.export_ledger import (
     read_entries,
 )
 from telemetry_store.export_queue import event_name
-from telemetry_store.queue_statements import for_postgresql, for_sqlite, ids_parameter
+from telemetry_store.statements import Statements
 
 ROWS_AT_A_TIME: Final = 20_000
 """So few that each statement is short, and an interrupted audit ends soon."""
@@ -133,7 +133,7 @@ class Auditor:
     def __init__(self, database: Database, *, rows_at_a_time: int = ROWS_AT_A_TIME) -> None:
         self._database = database
         self._limit = rows_at_a_time
-        self._sql = _SQLITE if database.is_sqlite else _POSTGRESQL
+        self._sql = _STATEMENTS.on(database.dialect)
 
     def audit(self, progress: Progress = _tell_nobody) -> Audit:
         """Counts both sides in one snapshot.
@@ -200,7 +200,7 @@ class Auditor:
 
     def _places(self, connection: Connection, days: set[str], ledger: Mapping[str, int]) -> tuple[Place, ...]:
         """Returns where the sides differ on these days, by event type."""
-        listed = ids_parameter(sorted(days), is_sqlite=self._database.is_sqlite)
+        listed = self._database.dialect.list_parameter(sorted(days))
         names: dict[str, str] = {}
         found = Counter[tuple[str, str]]()
         for row in connection.exec_driver_sql(self._sql["names"], {"days": listed}):
@@ -269,7 +269,7 @@ def _differing_days(logs: Counter[str], queue: _QueueRows, ledger: Mapping[str, 
     return {day for day, events in missing.items() if events}
 
 
-_STATEMENTS: Final = {
+_TEMPLATES: Final = {
     "size": """
         SELECT coalesce(max(id) - min(id) + 1, 0) AS event_logs, coalesce(min(id), 1) - 1 AS before,
             (SELECT count(*) FROM {queue}) AS queue
@@ -299,5 +299,4 @@ _STATEMENTS: Final = {
         WHERE id > {after} AND in_event_logs AND {day} {listed_days} ORDER BY {queue}.id LIMIT {limit}
     """,
 }
-_SQLITE: Final = for_sqlite(_STATEMENTS)
-_POSTGRESQL: Final = for_postgresql(_STATEMENTS)
+_STATEMENTS: Final = Statements(_TEMPLATES)

@@ -8,27 +8,19 @@ grouped is one span's rows, not all of them, which is what keeps a million rows 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import orjson
 
 from telemetry_store.database import Database
 from telemetry_store.event_logs import UNKNOWN
+from telemetry_store.statements import Statements
 
 Span: TypeAlias = tuple[datetime, datetime]
 """From a moment until just before another."""
 
 MAX_NAMES: Final = 1000
 """The most names that are told apart, in the list and in each span. An adopted table can hold any number."""
-
-
-class Statement(Protocol):
-    """Makes a statement's text."""
-
-    def __call__(self, *, is_sqlite: bool, of_a_feature: bool) -> str:
-        """Returns it for a database, with or without a place for the prefix of names."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +45,11 @@ class EventLogPanels:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._sql = STATEMENTS.on(database.dialect)
 
     def names(self) -> list[str]:
         """Returns the names that events have, sorted as the database sorts; at most `MAX_NAMES`."""
-        values = {"names": MAX_NAMES}
-        return [_text(name) for (name,) in self._rows(names_statement, values)]
+        return [_text(name) for (name,) in self._rows("names", {"names": MAX_NAMES})]
 
     def events(self, spans: Sequence[Span], feature: str = "") -> list[SpanCounts]:
         """Returns how many events each span holds, by name.
@@ -68,7 +60,7 @@ class EventLogPanels:
                 `search.results.submit`. Empty: all.
         """
         values = {**self._values(spans, feature), "names": MAX_NAMES}
-        found = (orjson.loads(_text(counts)) for (counts,) in self._rows(events_statement, values))
+        found = (orjson.loads(_text(counts)) for (counts,) in self._rows("events", values))
         return [SpanCounts(total or 0, by_name or {}) for total, by_name in found]
 
     def people(self, spans: Sequence[Span], feature: str = "") -> list[int]:
@@ -76,18 +68,16 @@ class EventLogPanels:
 
         An event of nobody in particular counts for nobody. Arguments as for `events`.
         """
-        return [people for (people,) in self._rows(people_statement, self._values(spans, feature))]
+        return [people for (people,) in self._rows("people", self._values(spans, feature))]
 
     def _values(self, spans: Sequence[Span], feature: str) -> dict[str, Any]:
-        since = [self._database.to_driver(span[0]) for span in spans]
-        until = [self._database.to_driver(span[1]) for span in spans]
-        values: dict[str, Any] = {"since": since, "until": until}
-        if self._database.is_sqlite:
-            values = {"spans": orjson.dumps(list(zip(since, until, strict=True))).decode()}
+        to_driver = self._database.dialect.to_driver
+        pairs = [(to_driver(since), to_driver(until)) for since, until in spans]
+        values = {"spans": orjson.dumps(pairs).decode(), "unknown": UNKNOWN}
         return {**values, "prefix": f"{feature}."} if feature else values
 
-    def _rows(self, statement: Statement, values: dict[str, Any]) -> list[Any]:
-        text = statement(is_sqlite=self._database.is_sqlite, of_a_feature="prefix" in values)
+    def _rows(self, statement: str, values: dict[str, Any]) -> list[Any]:
+        text = self._sql[f"{statement}_of_a_feature" if "prefix" in values else statement]
         return list(self._database.read(lambda connection: connection.exec_driver_sql(text, values).all()))
 
 
@@ -96,25 +86,18 @@ def _text(value: str | bytes) -> str:
     return value if isinstance(value, str) else value.decode(errors="replace")
 
 
-_SPANS_SQLITE: Final = """
-    SELECT key AS position, json_extract(value, '$[0]') AS since, json_extract(value, '$[1]') AS until
-    FROM json_each(:spans)
-"""
-_SPANS_POSTGRESQL: Final = """
-    SELECT position, since, until
-    FROM unnest(%(since)s::timestamptz[], %(until)s::timestamptz[]) WITH ORDINALITY AS given (since, until, position)
-"""
-_WITHIN: Final = "timestamp >= since AND timestamp < until"
 # By substr, because LIKE would take a name's own % and _ for patterns.
-_OF_A_FEATURE: Final = "AND substr(name, 1, length({prefix})) = {prefix}"
+_OF_A_FEATURE: Final = "AND substr(name, 1, length(CAST({prefix} AS text))) = CAST({prefix} AS text)"
 # The total counts the names, too, that are not told apart.
 _EVENTS: Final = """
     WITH spans AS ({spans})
     SELECT (
-        SELECT CAST({as_array}(sum(events), {as_object}(name, events) FILTER (WHERE place <= {names})) AS {text})
+        SELECT CAST({json_array}(
+            sum(events), {json_object}(name, events) FILTER (WHERE place <= {names})
+        ) AS {readable_text})
         FROM (
             SELECT name, count(*) AS events, row_number() OVER (ORDER BY count(*) DESC, name) AS place
-            FROM event_logs WHERE {within} {of_a_feature} GROUP BY name
+            FROM event_logs WHERE timestamp >= since AND timestamp < until {of_a_feature} GROUP BY name
         ) AS named
     )
     FROM spans ORDER BY position
@@ -123,44 +106,31 @@ _PEOPLE: Final = """
     WITH spans AS ({spans})
     SELECT (SELECT count(*) FROM (
         SELECT DISTINCT user_id, CASE WHEN user_id = 0 THEN anonymous_user_id END AS anonymous_user_id
-        FROM event_logs WHERE {within} {of_a_feature} AND (user_id <> 0 OR anonymous_user_id <> '{unknown}')
+        FROM event_logs WHERE timestamp >= since AND timestamp < until {of_a_feature}
+            AND (user_id <> 0 OR anonymous_user_id <> {unknown})
     ) AS people)
     FROM spans ORDER BY position
 """
-# From each name the index leads to the next one: a step a name, however many events have it.
-_NAMES: Final = """
-    WITH RECURSIVE names (name) AS (
-        SELECT min(name) FROM event_logs
-        UNION ALL
-        SELECT (SELECT min(name) FROM event_logs WHERE event_logs.name > names.name)
-        FROM names WHERE names.name IS NOT NULL
-    )
-    SELECT CAST(name AS {text}) FROM names WHERE name IS NOT NULL LIMIT {names}
-"""
-_SQLITE: Final = {
-    "spans": _SPANS_SQLITE,
-    "prefix": ":prefix",
-    "as_array": "json_array",
-    "as_object": "json_group_object",
-    "text": "BLOB",
-    "names": ":names",
+
+
+def _of(template: str, condition: str) -> str:
+    return template.replace("{of_a_feature}", condition)
+
+
+_TEMPLATES: Final = {
+    "events": _of(_EVENTS, ""),
+    "events_of_a_feature": _of(_EVENTS, _OF_A_FEATURE),
+    "people": _of(_PEOPLE, ""),
+    "people_of_a_feature": _of(_PEOPLE, _OF_A_FEATURE),
+    # From each name the index leads to the next one: a step a name, however many events have it.
+    "names": """
+            WITH RECURSIVE names (name) AS (
+                SELECT min(name) FROM event_logs
+                UNION ALL
+                SELECT (SELECT min(name) FROM event_logs WHERE event_logs.name > names.name)
+                FROM names WHERE names.name IS NOT NULL
+            )
+            SELECT CAST(name AS {readable_text}) FROM names WHERE name IS NOT NULL LIMIT {names}
+        """,
 }
-_POSTGRESQL: Final = {
-    "spans": _SPANS_POSTGRESQL,
-    "prefix": "%(prefix)s::text",
-    "as_array": "json_build_array",
-    "as_object": "json_object_agg",
-    "text": "text",
-    "names": "%(names)s",
-}
-
-
-def _statement(template: str, *, is_sqlite: bool, of_a_feature: bool) -> str:
-    places = _SQLITE if is_sqlite else _POSTGRESQL
-    chosen = _OF_A_FEATURE.format_map(places) if of_a_feature else ""
-    return template.format_map({**places, "within": _WITHIN, "of_a_feature": chosen, "unknown": UNKNOWN})
-
-
-names_statement: Final[Statement] = partial(_statement, _NAMES)
-events_statement: Final[Statement] = partial(_statement, _EVENTS)
-people_statement: Final[Statement] = partial(_statement, _PEOPLE)
+STATEMENTS: Final = Statements(_TEMPLATES)

@@ -3,39 +3,31 @@
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import JSON, BigInteger, CheckConstraint, Column, Connection, Index, Integer, Table, Text, text
+from sqlalchemy import CheckConstraint, Column, Connection, Index, Integer, Table, Text, text
 
-from telemetry_store.database import Database, UtcDateTime, metadata
+from telemetry_store.column_types import JSON_DOCUMENT, ROW_ID, UtcDateTime
+from telemetry_store.database import Database
 from telemetry_store.export_ledger import EVENT_LOGS_PRUNED, PRUNED_THAT_DAY, count_entries, entries_of_days
-from telemetry_store.queue_statements import for_postgresql, for_sqlite
+from telemetry_store.statements import Statements
+from telemetry_store.tables import metadata
 
 UNKNOWN: Final = "unknown"
-
-
-class _Jsonb(JSON):
-    """PostgreSQL's jsonb. SQLAlchemy's own would load that dialect into services on SQLite, too."""
-
-    __visit_name__ = "JSONB"
-
-
-_JSON = JSON().with_variant(_Jsonb(), "postgresql")
 _EMPTY_OBJECT = text("'{}'")
 
 event_logs = Table(
     "event_logs",
     metadata,
-    # SQLite counts rows up only for a column of exactly the type INTEGER.
-    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("id", ROW_ID, primary_key=True, autoincrement=True),
     Column("name", Text, nullable=False),
     Column("url", Text, nullable=False),
     Column("user_id", Integer, nullable=False),
     Column("anonymous_user_id", Text, nullable=False),
     Column("source", Text, nullable=False),
-    Column("argument", _JSON, nullable=False, server_default=_EMPTY_OBJECT),
-    Column("public_argument", _JSON, nullable=False, server_default=_EMPTY_OBJECT),
+    Column("argument", JSON_DOCUMENT, nullable=False, server_default=_EMPTY_OBJECT),
+    Column("public_argument", JSON_DOCUMENT, nullable=False, server_default=_EMPTY_OBJECT),
     Column("version", Text, nullable=False),
     Column("timestamp", UtcDateTime, nullable=False),
-    Column("feature_flags", _JSON),
+    Column("feature_flags", JSON_DOCUMENT),
     Column("cohort_id", Text),
     Column("first_source_url", Text),
     Column("last_source_url", Text),
@@ -79,7 +71,7 @@ WRITTEN_COLUMNS: Final = (
 )
 """The columns of a translated row, in the row's order. The others are not used by new events."""
 
-_STATEMENTS: Final = {
+_TEMPLATES: Final = {
     # By the index on timestamp, a bounded number at a time, so that no transaction is long.
     "prune": """
         DELETE FROM event_logs WHERE id IN (
@@ -87,8 +79,7 @@ _STATEMENTS: Final = {
         ) RETURNING {day} AS day, name, {exportable} AS exportable
     """,
 }
-_SQLITE: Final = for_sqlite(_STATEMENTS)
-_POSTGRESQL: Final = for_postgresql(_STATEMENTS)
+STATEMENTS: Final = Statements(_TEMPLATES)
 
 
 def prune_event_logs(database: Database, before: datetime, limit: int) -> int:
@@ -96,8 +87,8 @@ def prune_event_logs(database: Database, before: datetime, limit: int) -> int:
 
     Returns how many it deleted.
     """
-    statement = (_SQLITE if database.is_sqlite else _POSTGRESQL)["prune"]
-    values = {"before": database.to_driver(before), "limit": limit}
+    statement = STATEMENTS.on(database.dialect)["prune"]
+    values = {"before": database.dialect.to_driver(before), "limit": limit}
 
     def pruning(connection: Connection) -> int:
         rows = connection.exec_driver_sql(statement, values).all()

@@ -12,8 +12,9 @@ from typing import Final
 
 from sqlalchemy import BigInteger, Column, Connection, String, Table
 
-from telemetry_store.database import metadata
-from telemetry_store.queue_statements import LEDGER, for_postgresql, for_sqlite
+from telemetry_store.dialects import dialect_of
+from telemetry_store.statements import LEDGER, Statements
+from telemetry_store.tables import metadata
 
 export_ledger = Table(
     LEDGER,
@@ -56,15 +57,14 @@ ACCEPTED_THAT_DAY: Final = "known"
 DAYS_COUNTED: Final = "days_counted"
 """Not 0: since an operator accepted all differences of a database that was adopted, its days add up, too."""
 
-_STATEMENTS: Final = {
+_TEMPLATES: Final = {
     "entries": "SELECT entry, events FROM {ledger}",
     "count": """
         INSERT INTO {ledger} (entry, events) VALUES ({entry}, {events})
         ON CONFLICT (entry) DO UPDATE SET events = {ledger}.events + excluded.events
     """,
 }
-_SQLITE: Final = for_sqlite(_STATEMENTS)
-_POSTGRESQL: Final = for_postgresql(_STATEMENTS)
+_STATEMENTS: Final = Statements(_TEMPLATES)
 
 
 def entry_of_day(kind: str, day: str, name: str) -> str:
@@ -93,13 +93,13 @@ def entries_of_days(kind: str, events: Iterable[tuple[str, str]]) -> Counter[str
 
 def read_entries(connection: Connection) -> dict[str, int]:
     """Returns all entries, as the transaction that is open sees them."""
-    statement = (_SQLITE if connection.dialect.name == "sqlite" else _POSTGRESQL)["entries"]
+    statement = _STATEMENTS.on(dialect_of(connection))["entries"]
     return {row.entry: int(row.events) for row in connection.exec_driver_sql(statement)}
 
 
 def count_entries(connection: Connection, counted: Mapping[str, int]) -> None:
     """Adds to entries, in the transaction that is open. It is the one that deletes what is counted."""
-    statement = (_SQLITE if connection.dialect.name == "sqlite" else _POSTGRESQL)["count"]
+    statement = _STATEMENTS.on(dialect_of(connection))["count"]
     # In one order, so that two that count the same entries wait for each other and never both.
     values = [{"entry": entry, "events": events} for entry, events in sorted(counted.items()) if events]
     if values:

@@ -14,11 +14,12 @@ from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 from google.protobuf.message import DecodeError
-from sqlalchemy import Boolean, Column, Connection, Index, Integer, LargeBinary, String, Table, Text, Uuid, text, true
+from sqlalchemy import Boolean, Column, Connection, Index, Integer, LargeBinary, String, Table, Text, text, true
 
 from telemetry.event import Clock, now_utc
 from telemetry.v1 import telemetrygateway_pb2 as pb
-from telemetry_store.database import Database, UtcDateTime, metadata
+from telemetry_store.column_types import EVENT_ID, UtcDateTime
+from telemetry_store.database import Database
 from telemetry_store.export_ledger import (
     CLEANED,
     CLEANED_UNLOGGED,
@@ -28,16 +29,13 @@ from telemetry_store.export_ledger import (
     count_entries,
     entries_of_days,
 )
-from telemetry_store.queue_statements import QUEUE, for_postgresql, for_sqlite, ids_parameter
-
-_UNEXPORTED = text("exported_at IS NULL AND dead_at IS NULL")
-_EXPORTED = text("exported_at IS NOT NULL")
-_DEAD = text("dead_at IS NOT NULL")
+from telemetry_store.statements import QUEUE, Statements
+from telemetry_store.tables import UPDATED_OFTEN, conditional, metadata
 
 export_queue = Table(
     QUEUE,
     metadata,
-    Column("id", Uuid(as_uuid=False).with_variant(String(36), "sqlite"), primary_key=True),
+    Column("id", EVENT_ID, primary_key=True),
     Column("timestamp", UtcDateTime, nullable=False),
     Column("payload_pb", LargeBinary, nullable=False),
     Column("exported_at", UtcDateTime),
@@ -50,17 +48,10 @@ export_queue = Table(
     Column("in_event_logs", Boolean, nullable=False, server_default=true()),
     # Partial, so that leasing costs the same however many exported rows wait for cleanup. The
     # lease's columns stand in no index: leasing a row is then a heap-only update on PostgreSQL.
-    Index(
-        f"{QUEUE}_unexported",
-        "timestamp",
-        "id",
-        postgresql_where=_UNEXPORTED,
-        sqlite_where=_UNEXPORTED,
-    ),
-    Index(f"{QUEUE}_exported", "exported_at", postgresql_where=_EXPORTED, sqlite_where=_EXPORTED),
-    Index(f"{QUEUE}_dead", "dead_at", postgresql_where=_DEAD, sqlite_where=_DEAD),
-    # Room on each page for the new version of a leased row.
-    postgresql_with={"fillfactor": 80},
+    Index(f"{QUEUE}_unexported", "timestamp", "id", **conditional("exported_at IS NULL AND dead_at IS NULL")),
+    Index(f"{QUEUE}_exported", "exported_at", **conditional("exported_at IS NOT NULL")),
+    Index(f"{QUEUE}_dead", "dead_at", **conditional("dead_at IS NOT NULL")),
+    **UPDATED_OFTEN,
 )
 
 QUEUED_COLUMNS: Final = ("id", "timestamp", "payload_pb")
@@ -146,7 +137,7 @@ class ExportQueue:
     def __init__(self, database: Database, *, clock: Clock = now_utc) -> None:
         self._database = database
         self.clock = clock
-        self._sql = _SQLITE if database.is_sqlite else _POSTGRESQL
+        self._sql = STATEMENTS.on(database.dialect)
 
     def lease(self, limit: int, duration: timedelta) -> Lease:
         """Takes up to `limit` due rows, oldest first, for `duration`.
@@ -244,7 +235,7 @@ class ExportQueue:
             dead=row.dead,
             cleaned=row.cleaned,
             dropped=row.dropped,
-            oldest_pending=self._database.from_driver(row.oldest_pending),
+            oldest_pending=self._database.dialect.from_driver(row.oldest_pending),
         )
 
     def _delete(self, statement: str, values: Mapping[str, Any], entry: str, entry_unlogged: str) -> int:
@@ -263,13 +254,24 @@ class ExportQueue:
         return self._database.write(lambda c: c.exec_driver_sql(self._sql[statement], dict(values)).rowcount)
 
     def _ids(self, ids: Sequence[str]) -> str:
-        return ids_parameter(ids, is_sqlite=self._database.is_sqlite)
+        return self._database.dialect.list_parameter(ids)
 
     def _time(self, moment: datetime) -> Any:
-        return self._database.to_driver(moment)
+        return self._database.dialect.to_driver(moment)
 
 
-_STATEMENTS: Final = {
+_TEMPLATES: Final = {
+    # MATERIALIZED, so that no plan looks for due rows again for each row, and takes more than the limit. Exporters
+    # that lease at the same time skip what another is just leasing, and take the next rows.
+    "lease": """
+        WITH due AS MATERIALIZED (
+            SELECT id FROM {queue}
+            WHERE exported_at IS NULL AND dead_at IS NULL AND (due_at IS NULL OR due_at <= {now})
+            ORDER BY timestamp, id LIMIT {limit} {skip_locked}
+        )
+        UPDATE {queue} SET due_at = {until}, lease = {lease} WHERE id IN (SELECT id FROM due)
+        RETURNING {text_id}, timestamp{in_utc}, attempts
+    """,
     "payloads": "SELECT {text_id}, payload_pb FROM {queue} WHERE id {ids}",
     "mark": """
         UPDATE {queue} SET exported_at = {now}, due_at = NULL, lease = NULL, dead_at = NULL, dead_reason = NULL
@@ -326,22 +328,4 @@ _STATEMENTS: Final = {
         FROM {queue} WHERE exported_at IS NULL AND dead_at IS NULL
     """,
 }
-_LEASE_SQLITE: Final = """
-    UPDATE {queue} SET due_at = {until}, lease = {lease} WHERE id IN (
-        SELECT id FROM {queue}
-        WHERE exported_at IS NULL AND dead_at IS NULL AND (due_at IS NULL OR due_at <= {now})
-        ORDER BY timestamp, id LIMIT {limit}
-    ) RETURNING id, timestamp, attempts
-"""
-# SKIP LOCKED: an exporter that meets rows which another is just leasing takes the next ones.
-_LEASE_POSTGRESQL: Final = """
-    WITH due AS MATERIALIZED (
-        SELECT id FROM {queue}
-        WHERE exported_at IS NULL AND dead_at IS NULL AND (due_at IS NULL OR due_at <= {now})
-        ORDER BY timestamp, id LIMIT {limit} FOR UPDATE SKIP LOCKED
-    )
-    UPDATE {queue} AS queue SET due_at = {until}, lease = {lease} FROM due WHERE queue.id = due.id
-    RETURNING queue.id::text, queue.timestamp{in_utc}, queue.attempts
-"""
-_SQLITE: Final = for_sqlite({**_STATEMENTS, "lease": _LEASE_SQLITE})
-_POSTGRESQL: Final = for_postgresql({**_STATEMENTS, "lease": _LEASE_POSTGRESQL})
+STATEMENTS: Final = Statements(_TEMPLATES)

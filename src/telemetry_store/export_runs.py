@@ -22,7 +22,9 @@ from sqlalchemy import (
     update,
 )
 
-from telemetry_store.database import Database, UtcDateTime, metadata
+from telemetry_store.column_types import UtcDateTime
+from telemetry_store.database import Database
+from telemetry_store.tables import metadata
 
 export_runs = Table(
     "telemetry_export_runs",

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 from sqlalchemy import Connection, Engine
 
 from telemetry_runtime.forks import Forkable
-from telemetry_store.liveness import has_word
+from telemetry_store.dialects import DatabaseDialect
 
 T = TypeVar("T")
 
@@ -25,25 +25,24 @@ class HeldConnection(Forkable):
 
     Args:
         engine: Where connections come from; this one is taken out of its pool for good.
+        dialect: How the database is spoken to.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, dialect: DatabaseDialect) -> None:
         super().__init__()
-        self._is_sqlite = engine.dialect.name == "sqlite"
-        # A statement alone is then a transaction, in one round trip. SQLite's transactions are begun here.
-        self._engine = engine if self._is_sqlite else engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._dialect = dialect
+        self._engine = dialect.keeping(engine)
         self._lock = threading.Lock()
         self._connection: Connection | None = None
         self._driver: Any = None
 
     def statement(self, work: Callable[[Any], T]) -> T:
         """Runs `work`, which must execute one statement, as a transaction."""
-        return self._run(work if not self._is_sqlite else lambda driver: _in_sqlite_transaction(driver, work))
+        return self._run(lambda driver: self._dialect.run_statement(driver, work))
 
     def transaction(self, work: Callable[[Any], T]) -> T:
         """Runs `work` in a transaction, committed when it returns."""
-        transaction = _in_sqlite_transaction if self._is_sqlite else _in_postgresql_transaction
-        return self._run(lambda driver: transaction(driver, work))
+        return self._run(lambda driver: self._dialect.run_transaction(driver, work))
 
     def close(self) -> None:
         """Closes the connection; it is opened again when it is needed."""
@@ -53,15 +52,15 @@ class HeldConnection(Forkable):
     def before_fork(self) -> None:
         """Waits for the transaction that is open, at most as long as that may wait for its lock.
 
-        SQLite keeps its locks in the process's memory, too. A child made in the middle of a
-        transaction would find the file locked for ever, by a thread that it does not have.
+        Where the database keeps its locks in the process's memory, a child made in the middle of a
+        transaction would find the file locked forever, by a thread that it does not have.
         """
-        if self._is_sqlite:
+        if self._dialect.locks_in_process:
             self._lock.acquire()
 
     def after_fork_in_parent(self) -> None:
         """Goes on writing."""
-        if self._is_sqlite:
+        if self._dialect.locks_in_process:
             self._lock.release()
 
     def after_fork_in_child(self) -> None:
@@ -83,15 +82,13 @@ class HeldConnection(Forkable):
             except BaseException as error:
                 # Interrupted, who knows where; or a rollback failed, and the rows that it left would be
                 # committed with the next event's.
-                if not isinstance(error, Exception) or (self._is_sqlite and driver.in_transaction):
+                if not isinstance(error, Exception) or self._dialect.has_open_transaction(driver):
                     self._close()
                 raise
 
     def _usable(self) -> Any:
-        if self._connection is not None and not self._is_sqlite:
-            driver = self._driver
-            if driver.closed or has_word(driver.fileno()):
-                self._close()
+        if self._connection is not None and not self._dialect.is_alive(self._driver):
+            self._close()
         if self._connection is None:
             connection = self._engine.connect()
             self._driver = connection.connection.driver_connection
@@ -113,21 +110,3 @@ def _close_in_process(connection: Connection, driver: Any, process: int) -> None
             # Not by SQLAlchemy: it rolls back first, and where the connection broke it logs a traceback of that.
             driver.close()
             connection.invalidate()
-
-
-def _in_sqlite_transaction(driver: Any, work: Callable[[Any], T]) -> T:
-    try:
-        if not driver.in_transaction:
-            # At once, because a transaction that asks for the write lock later cannot always wait for it.
-            driver.execute("BEGIN IMMEDIATE")
-        result = work(driver)
-        driver.commit()
-    except BaseException:
-        driver.rollback()
-        raise
-    return result
-
-
-def _in_postgresql_transaction(driver: Any, work: Callable[[Any], T]) -> T:
-    with driver.transaction():
-        return work(driver)

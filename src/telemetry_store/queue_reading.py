@@ -8,7 +8,7 @@ from uuid import UUID
 
 from telemetry.event import Clock, now_utc
 from telemetry_store.database import Database
-from telemetry_store.queue_statements import for_postgresql, for_sqlite
+from telemetry_store.statements import Statements
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +151,7 @@ class QueueReading:
     def __init__(self, database: Database, *, clock: Clock = now_utc) -> None:
         self._database = database
         self._clock = clock
-        self._sql = _SQLITE if database.is_sqlite else _POSTGRESQL
+        self._sql = STATEMENTS.on(database.dialect)
 
     def waiting(self, limit: int, state: QueueState | None = None) -> list[QueuedEvent]:
         """Returns unexported events, oldest first.
@@ -162,7 +162,7 @@ class QueueReading:
         """
         now = self._clock()
         statement = "waiting" if state is None else f"waiting_{state.value}"
-        rows = self._rows(statement, limit=limit, now=self._database.to_driver(now))
+        rows = self._rows(statement, limit=limit, now=self._database.dialect.to_driver(now))
         return [self._queued(row, now) for row in rows]
 
     def event(self, event_id: str) -> QueuedEvent | None:
@@ -193,7 +193,7 @@ class QueueReading:
             rows = self._rows("exported", limit=limit)
         else:
             rows = self._rows(
-                "exported_after", limit=limit, at=self._database.to_driver(after.exported_at), id=after.id
+                "exported_after", limit=limit, at=self._database.dialect.to_driver(after.exported_at), id=after.id
             )
         return [ExportedEvent(str(row.id), self._known(row.exported_at), bytes(row.payload_pb)) for row in rows]
 
@@ -202,9 +202,9 @@ class QueueReading:
         return int(self._rows("exported_count")[0][0])
 
     def _queued(self, row: Any, now: datetime) -> QueuedEvent:
-        due_at = self._database.from_driver(row.due_at)
-        exported_at = self._database.from_driver(row.exported_at)
-        dead_at = self._database.from_driver(row.dead_at)
+        due_at = self._database.dialect.from_driver(row.due_at)
+        exported_at = self._database.dialect.from_driver(row.exported_at)
+        dead_at = self._database.dialect.from_driver(row.dead_at)
         if exported_at is not None:
             state = QueueState.EXPORTED
         elif dead_at is not None:
@@ -229,7 +229,7 @@ class QueueReading:
         return list(self._database.read(lambda c: c.exec_driver_sql(self._sql[statement], values).all()))
 
     def _known(self, value: Any) -> datetime:
-        moment = self._database.from_driver(value)
+        moment = self._database.dialect.from_driver(value)
         assert moment is not None  # noqa: S101 - the columns behind it are never null
         return moment
 
@@ -240,7 +240,7 @@ _QUEUED: Final = """
 """
 _WAITING: Final = f"{_QUEUED} WHERE exported_at IS NULL AND dead_at IS NULL"
 _OLDEST_FIRST: Final = "ORDER BY {queue}.timestamp, id LIMIT {limit}"
-_STATEMENTS: Final = {
+_TEMPLATES: Final = {
     "event": f"{_QUEUED} WHERE id = {{id}}",
     "waiting": f"{_WAITING} {_OLDEST_FIRST}",
     "waiting_due": f"{_WAITING} AND (due_at IS NULL OR due_at <= {{now}}) {_OLDEST_FIRST}",
@@ -266,5 +266,4 @@ _STATEMENTS: Final = {
     """,
     "exported_count": "SELECT count(*) FROM {queue} WHERE exported_at IS NOT NULL",
 }
-_SQLITE: Final = for_sqlite(_STATEMENTS)
-_POSTGRESQL: Final = for_postgresql(_STATEMENTS)
+STATEMENTS: Final = Statements(_TEMPLATES)

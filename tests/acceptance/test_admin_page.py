@@ -17,7 +17,8 @@ from support.npm import npm_packages
 from support.programs import Shell, wait_for_line
 from support.recorders import make_recorder
 from telemetry import EventContext, EventParameters, NewEvent
-from telemetry_store.database import Database, create_database_engine
+from telemetry_store.database import Database
+from telemetry_store.engine import create_database_engine
 from telemetry_store.export_queue import ExportQueue
 from telemetry_store.export_runs import ExportRun, ExportRuns
 from telemetry_store.migrations import upgrade_database

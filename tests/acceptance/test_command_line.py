@@ -12,8 +12,10 @@ import pytest
 
 from support.programs import Result, Shell, wait_for_line
 from telemetry_cli.main import main
-from telemetry_store.database import SCHEMA_VERSION, Database, create_database_engine
+from telemetry_store.database import Database
+from telemetry_store.engine import create_database_engine
 from telemetry_store.export_queue import ExportQueue
+from telemetry_store.schema_version import SCHEMA_VERSION
 
 ROOT = Path(__file__).resolve().parents[2]
 CANARY = "CANARY-55d0"

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from support.programs import Shell
-from telemetry_store.database import SCHEMA_VERSION, create_database_engine
+from telemetry_store.engine import create_database_engine
+from telemetry_store.schema_version import SCHEMA_VERSION
 
 
 @pytest.fixture

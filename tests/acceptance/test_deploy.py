@@ -26,7 +26,7 @@ from telemetry_gateway.service import SERVICE_NAME
 from telemetry_ingest import IngestSettings
 from telemetry_ingest.health import LIVENESS_PATH, READINESS_PATH
 from telemetry_runtime.listening import split_listen_address
-from telemetry_store.database import SCHEMA_VERSION
+from telemetry_store.schema_version import SCHEMA_VERSION
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"

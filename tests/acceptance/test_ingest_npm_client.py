@@ -13,7 +13,8 @@ from support.events import CANARY
 from support.npm import node, npm_packages
 from support.programs import Shell
 from support.recorders import logged, stored_names
-from telemetry_store.database import Database, create_database_engine
+from telemetry_store.database import Database
+from telemetry_store.engine import create_database_engine
 
 CLIENT = Path(__file__).resolve().parents[1] / "npm" / "sourcegraph-telemetry" / "client.js"
 

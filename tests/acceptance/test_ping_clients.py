@@ -21,7 +21,8 @@ from support.npm import npm, npm_packages
 from support.programs import Shell, wait_for_line
 from support.recorders import everything_but_event_logs, logged
 from telemetry_pings import BackgroundEventLogger, EventLogger
-from telemetry_store.database import Database, create_database_engine
+from telemetry_store.database import Database
+from telemetry_store.engine import create_database_engine
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ROOT / "examples" / "collection.toml"

@@ -25,7 +25,8 @@ from support.recorders import EXPORT_ALL, make_recorder, queued
 from telemetry import EventParameters, NewEvent, Redactor
 from telemetry.tracing import span
 from telemetry.v1 import telemetrygateway_pb2 as pb
-from telemetry_store.database import Database, create_database_engine
+from telemetry_store.database import Database
+from telemetry_store.engine import create_database_engine
 from telemetry_store.export_queue import ExportQueue
 from telemetry_testing.scripted_gateway import Batch, Refuse, ScriptedGateway, scripted_gateway
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from sqlalchemy import URL, create_engine, make_url
 
 from support.wheel_postgres import server_from_wheel
-from telemetry_store.database import create_database_engine
+from telemetry_store.engine import create_database_engine
 from telemetry_store.migrations import upgrade_database
 
 POSTGRES_VARIABLE = "TELEMETRY_TEST_POSTGRES_URL"

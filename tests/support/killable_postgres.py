@@ -14,7 +14,7 @@ from pathlib import Path
 import psycopg
 
 from support.wheel_postgres import server_from_wheel
-from telemetry_store.database import create_database_engine
+from telemetry_store.engine import create_database_engine
 from telemetry_store.migrations import upgrade_database
 
 _PATIENCE = 120.0

@@ -23,7 +23,8 @@ from support.crash_at import POINTS
 from support.programs import PROGRAM
 from support.recording_process import SECRET
 from telemetry_gateway.sinks.rotation import closed_files, open_closed
-from telemetry_store.database import Database, create_database_engine
+from telemetry_store.database import Database
+from telemetry_store.engine import create_database_engine
 from telemetry_store.export_queue import ExportQueue
 
 _HERE = Path(__file__).parent

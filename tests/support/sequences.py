@@ -10,7 +10,8 @@ import structlog
 from hypothesis import settings
 from sqlalchemy import event
 
-from telemetry_store.database import Database, create_database_engine
+from telemetry_store.database import Database
+from telemetry_store.engine import create_database_engine
 
 SEQUENCES = int(os.environ.get("TELEMETRY_TEST_SEQUENCES", "30"))
 """For each machine and each database; `make faults` sets more."""

@@ -11,7 +11,8 @@ from telemetry_cli.options import AsJson, DatabaseUrl
 from telemetry_cli.output import print_error, print_facts, print_json, print_rows, print_text
 from telemetry_cli.progress import show_progress
 from telemetry_store.audit import Audit, Auditor, Place
-from telemetry_store.database import Database, create_database_engine
+from telemetry_store.database import Database
+from telemetry_store.engine import create_database_engine
 
 _WORDS = {
     "event_logs": "rows in event_logs",

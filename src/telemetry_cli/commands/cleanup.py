@@ -9,7 +9,8 @@ from telemetry_cli.options import AsJson, DatabaseUrl
 from telemetry_cli.output import print_facts, print_json
 from telemetry_cli.progress import follow_progress
 from telemetry_runtime.settings import format_duration
-from telemetry_store.database import Database, create_database_engine
+from telemetry_store.database import Database
+from telemetry_store.engine import create_database_engine
 from telemetry_store.export_queue import ExportQueue
 
 

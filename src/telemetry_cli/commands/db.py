@@ -12,7 +12,9 @@ from recorder.settings import RecorderSettings
 from telemetry_cli.masking import masked_url
 from telemetry_cli.options import AsJson, DatabaseUrl
 from telemetry_cli.output import err, out, print_facts, print_json, print_json_lines, print_rows
-from telemetry_store.database import SCHEMA_VERSION, Database, create_database_engine, oldest_code, schema_version
+from telemetry_store.database import Database
+from telemetry_store.engine import create_database_engine
+from telemetry_store.schema_version import SCHEMA_VERSION, oldest_code, schema_version
 
 app = typer.Typer(help="Make and migrate the tables.", no_args_is_help=True)
 

@@ -8,19 +8,18 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Index, Inspector, Table
 from sqlalchemy.engine.interfaces import ReflectedIndex
 
-from telemetry_store.database import SCHEMA_VERSION, Database, schema_compatibility, schema_version
+from telemetry_store.database import Database
+from telemetry_store.dialects import dialect_of
 from telemetry_store.event_logs import event_logs
 from telemetry_store.export_ledger import export_ledger
 from telemetry_store.export_queue import export_queue
 from telemetry_store.export_runs import export_runs
+from telemetry_store.schema_version import SCHEMA_VERSION, schema_compatibility, schema_version
+from telemetry_store.tables import condition_of
 
 _TABLES: Final = (event_logs, export_queue, export_ledger, export_runs, schema_compatibility)
 _UPGRADE: Final = "run: telemetry db upgrade"
 _RESTORE: Final = "no upgrade can bring its rows back: restore it from a backup"
-_INVALID: Final = sa.text(
-    "SELECT relname FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid "
-    "WHERE NOT indisvalid AND indrelid = to_regclass(:table)"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +78,7 @@ def _of_table(connection: Connection, inspector: Inspector, table: Table) -> Ite
         place = f"{table.name}.{column.name}"
         if column.name not in columns:
             yield SchemaFault(place, f"does not exist; {_UPGRADE}")
-        elif connection.dialect.name == "postgresql":
-            # SQLite keeps any value in any column.
+        elif dialect_of(connection).keeps_column_types:
             expected = column.type.dialect_impl(connection.dialect)
             if columns[column.name]._type_affinity is not expected._type_affinity:  # noqa: SLF001 - as SQLAlchemy compares
                 yield SchemaFault(place, f"is of type {columns[column.name]}; change it back, then {_UPGRADE}")
@@ -88,7 +86,7 @@ def _of_table(connection: Connection, inspector: Inspector, table: Table) -> Ite
 
 
 def _of_indexes(connection: Connection, inspector: Inspector, table: Table) -> Iterator[SchemaFault]:
-    invalid = _invalid_indexes(connection, table)
+    invalid = dialect_of(connection).invalid_indexes(connection, table.name)
     for index in _missing_indexes(connection, inspector, table):
         name = str(index.name)
         if name in invalid:
@@ -104,24 +102,12 @@ def missing_indexes(connection: Connection) -> list[Index]:
 
 
 def _missing_indexes(connection: Connection, inspector: Inspector, table: Table) -> Iterator[Index]:
-    invalid = _invalid_indexes(connection, table)
+    invalid = dialect_of(connection).invalid_indexes(connection, table.name)
     present = [index for index in inspector.get_indexes(table.name) if index["name"] not in invalid]
     names = {index["name"] for index in present}
     for index in sorted(table.indexes, key=lambda index: str(index.name)):
         if index.name not in names and not _serves(index, present):
             yield index
-
-
-def _invalid_indexes(connection: Connection, table: Table) -> set[str]:
-    if connection.dialect.name != "postgresql":
-        return set()
-    return set(connection.execute(_INVALID, {"table": table.name}).scalars())
-
-
-def condition_of(index: Index) -> str | None:
-    """Returns the condition of a partial index, as SQL."""
-    where = index.dialect_options["postgresql"].get("where")
-    return None if where is None else str(where)
 
 
 def _serves(wanted: Index, present: Iterable[ReflectedIndex]) -> bool:

@@ -2,8 +2,8 @@
 
 from alembic import context
 
-from telemetry_store.database import VERSION_TABLE
 from telemetry_store.migrations.online import OnlineChanges
+from telemetry_store.schema_version import VERSION_TABLE
 
 changes: OnlineChanges = context.config.attributes["changes"]
 # In a transaction that was begun before, Alembic begins and commits nothing: the migrations do, change by change.

@@ -19,22 +19,22 @@ from alembic import op
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from telemetry_store.database import VERSION_TABLE
+from telemetry_store.dialects import dialect_of
 from telemetry_store.errors import DatabaseBusyError
-from telemetry_store.migrations.build_progress import build_progress
+from telemetry_store.schema_version import VERSION_TABLE
+from telemetry_store.tables import conditional
 
 T = TypeVar("T")
 
-_LOCK_TIMEOUT: Final = "200ms"
-_LONGER_LOCK_TIMEOUT: Final = "1200ms"
+_LOCK_TIMEOUT: Final = 200
+_LONGER_LOCK_TIMEOUT: Final = 1200
+"""Milliseconds."""
+
 _ATTEMPTS_BEFORE_LONGER: Final = 6
 _FIRST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 5.0
-_TRY_AGAIN: Final = frozenset({"55P03", "40P01"})
-"""The lock was not granted in time; a deadlock was ended."""
 
 _VERSIONS: Final = sa.text(f"SELECT count(*) FROM {VERSION_TABLE}")  # noqa: S608 - a name of ours
-_INDEX_STATE: Final = sa.text("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:name)")
 
 
 class OvertakenError(Exception):
@@ -60,7 +60,7 @@ class OnlineChanges:
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self.connection = connection
-        self.is_sqlite = connection.dialect.name == "sqlite"
+        self.dialect = dialect_of(connection)
         self.tell = tell
         self._patience = patience.total_seconds()
         self._pause = pause
@@ -75,54 +75,38 @@ class OnlineChanges:
 
     def beside_writers(self, what: str, work: Callable[[], T]) -> T:
         """Runs `work`, whose locks no writer waits for, however long it takes or has to wait itself."""
-        return self._repeat(what, lambda _attempt: self._in_transaction(work, "0"))
+        return self._repeat(what, lambda _attempt: self._in_transaction(work, 0))
 
     def index(
         self, name: str, table: str, columns: Sequence[str], *, where: str | None = None, unique: bool = False
     ) -> None:
-        """Builds an index, unless it is there; on PostgreSQL beside the writers.
+        """Builds an index, unless it is there; beside the writers where the database can do that.
 
-        One that an interrupted build left behind, which PostgreSQL keeps up and never uses, is built anew.
+        One that an interrupted build left behind, which is kept up and never used, is built again.
         """
-        condition = None if where is None else sa.text(where)
         described = sa.Table(table, sa.MetaData(), *(sa.Column(column) for column in columns))
-        index = sa.Index(
-            name,
-            *described.columns,
-            unique=unique,
-            postgresql_where=condition,
-            sqlite_where=condition,
-            postgresql_concurrently=True,
-        )
-        create = sa.schema.CreateIndex(index, if_not_exists=True)
-
-        if self.is_sqlite:
-
-            def build_alone() -> None:
-                if not sa.inspect(self.connection).has_index(table, name):
-                    self.tell(f"index {name}")
-                    self.connection.execute(create)
-
-            self.change(f"index {name}", build_alone)
-            return
+        options = {**conditional(where), **self.dialect.online_index_options}
+        index = sa.Index(name, *described.columns, unique=unique, **options)
 
         def build() -> None:
-            valid = self.connection.execute(_INDEX_STATE, {"name": name}).scalar()
+            valid = self.dialect.index_is_valid(self.connection, name)
             if valid:
                 return
             self.tell(f"index {name}")
             if valid is False:
-                self.connection.exec_driver_sql(f'DROP INDEX CONCURRENTLY IF EXISTS "{name}"')
-            with build_progress(self.connection, f"index {name}", self.tell):
-                self.connection.execute(create)
+                self.connection.execute(sa.schema.DropIndex(index, if_exists=True))
+            with self.dialect.build_progress(self.connection, f"index {name}", self.tell):
+                self.connection.execute(sa.schema.CreateIndex(index, if_not_exists=True))
 
-        self._repeat(f"index {name}", lambda _attempt: self._in_autocommit(build))
+        if self.dialect.builds_indexes_beside_writers:
+            self._repeat(f"index {name}", lambda _attempt: self._in_autocommit(build))
+        else:
+            self.change(f"index {name}", build)
 
-    def _in_transaction(self, work: Callable[[], T], lock_timeout: str) -> T:
+    def _in_transaction(self, work: Callable[[], T], lock_timeout: int) -> T:
         self.settle()
         with self.connection.begin():
-            if not self.is_sqlite:
-                self.connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{lock_timeout}'")
+            self.dialect.limit_lock_wait(self.connection, lock_timeout)
             return work()
 
     def _in_autocommit(self, work: Callable[[], None]) -> None:
@@ -145,7 +129,7 @@ class OnlineChanges:
         """
         if not self.connection.in_transaction():
             return
-        if self.is_sqlite and self.connection.execute(_VERSIONS).scalar_one() > 1:
+        if not self.dialect.upgrades_wait and self.connection.execute(_VERSIONS).scalar_one() > 1:
             self.connection.rollback()
             raise OvertakenError
         self.connection.commit()
@@ -156,7 +140,7 @@ class OnlineChanges:
             try:
                 return attempt(number)
             except DBAPIError as error:
-                if getattr(error.orig, "sqlstate", None) not in _TRY_AGAIN:
+                if error.orig is None or not self.dialect.is_lock_refused(error.orig):
                     raise
             if waited >= self._patience:
                 break
@@ -170,8 +154,8 @@ class OnlineChanges:
         )
 
 
-def _lock_timeout(attempt: int) -> str:
-    """Returns how long to ask for a lock, while everybody else waits.
+def _lock_timeout(attempt: int) -> int:
+    """Returns how many milliseconds to ask for a lock, while everybody else waits.
 
     Now and then a little longer than PostgreSQL's `deadlock_timeout`: only who has waited that long makes it end an
     autovacuum that stands in the way, and that of a large table takes hours.

@@ -1,9 +1,7 @@
 """Brings a database's tables to the version that this code needs."""
 
 import threading
-import time
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
@@ -11,18 +9,18 @@ from typing import Final
 from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 from sqlalchemy.exc import IntegrityError
 
-from telemetry_store.database import SCHEMA_VERSION, Database, check_schema_version, schema_version
+from telemetry_store.database import Database
+from telemetry_store.dialects import dialect_of
 from telemetry_store.errors import SchemaVersionError
-from telemetry_store.migrations.check import condition_of, missing_indexes, missing_tables
+from telemetry_store.migrations.check import missing_indexes, missing_tables
 from telemetry_store.migrations.online import OnlineChanges, OvertakenError
+from telemetry_store.schema_version import SCHEMA_VERSION, check_schema_version, schema_version
+from telemetry_store.tables import condition_of
 
-# Any number will do that no other user of advisory locks in the same database takes.
-_UPGRADE_LOCK: Final = 7_352_019_846_120_334
 _MOST_OTHERS: Final = 10
-_LOCK_ASKED_EVERY: Final = 0.2
 _ONE_THREAD: Final = threading.Lock()
 """Alembic keeps what it works on in variables of the process."""
 
@@ -64,18 +62,19 @@ def upgrade_database(
 
 
 def _upgrade(engine: Engine, patience: timedelta, tell: Callable[[str], None]) -> None:
-    with engine.connect() as connection, _alone(connection):
+    dialect = dialect_of(engine)
+    with engine.connect() as connection, dialect.upgrading_alone(connection):
         changes = OnlineChanges(connection, patience=patience, tell=tell)
         others = 0
         while True:
             try:
                 command.upgrade(_config(changes), SCHEMA_VERSION)
             except (IntegrityError, CommandError, OvertakenError):
-                # On SQLite others may upgrade at the same time. Each step is made by whoever comes
-                # first; who comes second to note that a version is reached begins again from there.
+                # Where nothing keeps others from upgrading at the same time, each step is made by the first one;
+                # the second one to note that a version is reached begins again from there.
                 connection.rollback()
                 others += 1
-                if not changes.is_sqlite or others > _MOST_OTHERS:
+                if dialect.upgrades_wait or others > _MOST_OTHERS:
                     raise
             else:
                 break
@@ -89,31 +88,6 @@ def _upgrade(engine: Engine, patience: timedelta, tell: Callable[[str], None]) -
             assert index.table is not None  # noqa: S101 - they are our tables'
             columns = [column.name for column in index.columns]
             changes.index(str(index.name), index.table.name, columns, where=condition_of(index))
-
-
-@contextmanager
-def _alone(connection: Connection) -> Generator[None]:
-    """Keeps other upgrades of a PostgreSQL database waiting.
-
-    The lock is the session's, not a transaction's, and is asked for again and again: a waiting statement, or an
-    open transaction, would be waited for by the other's index build.
-    """
-    if connection.dialect.name == "sqlite":
-        yield
-        return
-    while not connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({_UPGRADE_LOCK})").scalar():
-        connection.commit()
-        time.sleep(_LOCK_ASKED_EVERY)
-    # A role may have limits that suit its queries; an index of a large table takes longer.
-    connection.exec_driver_sql("SET statement_timeout = 0")
-    connection.commit()
-    try:
-        yield
-    finally:
-        connection.rollback()
-        connection.exec_driver_sql("RESET statement_timeout")
-        connection.exec_driver_sql(f"SELECT pg_advisory_unlock({_UPGRADE_LOCK})")
-        connection.commit()
 
 
 def _config(changes: OnlineChanges) -> Config:

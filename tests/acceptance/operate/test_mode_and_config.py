@@ -8,7 +8,8 @@ import pytest
 from support.programs import Shell, wait_for_line
 from support.recorders import make_recorder
 from telemetry_runtime.settings_file import write_setting
-from telemetry_store.database import Database, create_database_engine
+from telemetry_store.database import Database
+from telemetry_store.engine import create_database_engine
 from telemetry_store.export_queue import ExportQueue
 from telemetry_testing import scripted_gateway
 

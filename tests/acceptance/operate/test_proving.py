@@ -167,7 +167,7 @@ def test_ctrl_c_ends_a_command_that_waits_and_leaves_nothing_half_done(shell: Sh
     queue.fail(queue.lease(3, MINUTE), ids, datetime.now(UTC) + MINUTE * 60)
     holder = database.engine.connect()  # somebody else holds what the command has to write
     holder.begin()
-    if not database.is_sqlite:
+    if database.dialect.name != "sqlite":
         holder.exec_driver_sql("LOCK TABLE telemetry_events_export_queue IN SHARE MODE")
 
     # SQLite waits where Python cannot be interrupted, until it gets the lock.

@@ -19,7 +19,8 @@ from support.hostile import NOW, SECRET, HostileCalls
 from support.recorders import EXPORT_ALL, logged, queued
 from telemetry import EventParameters, InvalidInputError, NewEvent, Redactor
 from telemetry.event import new_event_id
-from telemetry_store.database import Database, create_database_engine
+from telemetry_store.database import Database
+from telemetry_store.engine import create_database_engine
 from telemetry_store.export_queue import ExportQueue
 from telemetry_store.migrations import upgrade_database
 from telemetry_store.queue_reading import QueueReading

@@ -24,7 +24,8 @@ from telemetry import Redactor
 from telemetry.event import new_event_id
 from telemetry.v1 import telemetrygateway_pb2 as pb
 from telemetry_gateway import read_rejects
-from telemetry_store.database import Database, create_database_engine
+from telemetry_store.database import Database
+from telemetry_store.engine import create_database_engine
 from telemetry_store.export_queue import ExportQueue, export_queue
 from telemetry_store.migrations import upgrade_database
 from telemetry_store.queue_reading import QueueReading

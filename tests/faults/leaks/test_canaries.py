@@ -28,7 +28,8 @@ from support.ports import free_port
 from support.recorders import make_recorder
 from support.recording_proxy import RecordingProxy
 from telemetry import TelemetryError
-from telemetry_store.database import Database, create_database_engine
+from telemetry_store.database import Database
+from telemetry_store.engine import create_database_engine
 
 CANARIES = int(os.environ.get("TELEMETRY_TEST_CANARIES", "1000"))
 """How many at least, for each database; `make faults` sets more."""

@@ -15,7 +15,8 @@ from recorder import RecorderError
 from support.databases import postgresql_target
 from support.recorders import EXPORT_ALL, logged, make_recorder, queued
 from telemetry import NewEvent, Redactor
-from telemetry_store.database import Database, create_database_engine
+from telemetry_store.database import Database
+from telemetry_store.engine import create_database_engine
 from telemetry_store.export_queue import ExportQueue
 from telemetry_testing import FaultProxy, scripted_gateway
 

@@ -13,7 +13,7 @@ import pytest
 
 from support.power import LEDGER, Disk, build_shim, read_calls
 from telemetry_gateway import JsonlSink, Rotation, read_rejects
-from telemetry_store.database import create_database_engine
+from telemetry_store.engine import create_database_engine
 from telemetry_store.migrations import upgrade_database
 
 CUTS = int(os.environ.get("TELEMETRY_TEST_CUTS", "60"))

@@ -138,7 +138,8 @@ monkey.patch_all()
 import os, sys, gevent
 from sqlalchemy import create_engine
 from recorder import BestEffortRecorder, BufferedRecorder, Recorder
-from telemetry_store.database import Database, create_database_engine
+from telemetry_store.database import Database
+from telemetry_store.engine import create_database_engine
 from support.recorders import make_recorder
 
 url, mode = sys.argv[1:]
@@ -156,7 +157,7 @@ greenlets = [gevent.spawn(serve, number) for number in range(20)]
 gevent.joinall(greenlets, timeout=90, raise_error=True)
 assert all(greenlet.ready() for greenlet in greenlets), "stuck"
 assert turns != sorted(turns), "one after the other"
-if not database.is_sqlite:
+if database.dialect.name != "sqlite":
     admin = create_engine(database.engine.url, isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:
         connection.exec_driver_sql("SELECT pg_terminate_backend(pid, 20000) FROM pg_stat_activity "

@@ -1,6 +1,5 @@
 """The statements that run beside a long queue use the index that they were designed for."""
 
-import json
 import os
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -63,7 +62,7 @@ _LOGGED_ROWS = "event_logs (name, url, user_id, anonymous_user_id, source, versi
 
 def fill(database: Database, rows: int) -> None:
     """Makes rows in the database itself: a million would take a recorder minutes."""
-    if database.is_sqlite:
+    if database.dialect.name == "sqlite":
         statement, event_id, payload = _FILL_SQLITE, "printf('%036d', n)", "zeroblob(150)"
         moment = "datetime('now', '-' || n || ' seconds')"
     else:
@@ -90,7 +89,7 @@ def long_queue(database: Database) -> Database:
 
 
 def plan(database: Database, statement: str, values: Any) -> str:
-    explain = "EXPLAIN QUERY PLAN" if database.is_sqlite else "EXPLAIN"
+    explain = "EXPLAIN QUERY PLAN" if database.dialect.name == "sqlite" else "EXPLAIN"
     rows = database.read(lambda c: c.exec_driver_sql(f"{explain} {statement}", values).all())
     return "\n".join(str(row[-1]) for row in rows)
 
@@ -98,17 +97,16 @@ def plan(database: Database, statement: str, values: Any) -> str:
 @pytest.mark.timeout(120 + ROWS // 2_000)
 def test_they_do(long_queue: Database) -> None:
     database = long_queue
-    kind = "_SQLITE" if database.is_sqlite else "_POSTGRESQL"
     now = datetime.now(UTC)
-    moment = database.to_driver(now)
+    moment = database.dialect.to_driver(now)
     ids = [event.id for event in ExportQueue(database).lease(100, timedelta()).events]
     values = {
         "now": moment, "until": moment, "lease": "x", "limit": 100, "due": None, "at": moment, "id": ids[0],
-        "ids": json.dumps(ids) if database.is_sqlite else f"{{{','.join(ids)}}}", "reason": "why",
-        "before": database.to_driver(now - timedelta(days=1)), "cleaned": "cleaned", "dropped": "dropped",
+        "ids": database.dialect.list_parameter(ids), "reason": "why",
+        "before": database.dialect.to_driver(now - timedelta(days=1)), "cleaned": "cleaned", "dropped": "dropped",
     }  # fmt: skip
 
-    statements: dict[str, str] = {**getattr(working, kind), **getattr(reading, kind)}
+    statements = {**working.STATEMENTS.on(database.dialect), **reading.STATEMENTS.on(database.dialect)}
     assert statements.keys() == INDEXES.keys(), "say in INDEXES by what each statement finds its rows"
     for name, statement in statements.items():
         if INDEXES[name] is WHOLE:
@@ -117,4 +115,4 @@ def test_they_do(long_queue: Database) -> None:
         assert any(index in found for index in INDEXES[name]), (name, found)
         assert f"Seq Scan on {export_queue.name}" not in found, (name, found)
         assert f"SCAN {export_queue.name}\n" not in f"{found}\n", (name, found)
-    assert TIMESTAMP in plan(database, getattr(logs, kind)["prune"], values)
+    assert TIMESTAMP in plan(database, logs.STATEMENTS.on(database.dialect)["prune"], values)

@@ -33,7 +33,9 @@ from support.databases import postgresql_target
 from support.events import CANARY
 from support.recorders import EXPORT_ALL, logged, make_recorder, queued, stored_names
 from telemetry import EventParameters, NewEvent
-from telemetry_store.database import Database, create_database_engine
+from telemetry_store.database import Database
+from telemetry_store.dialects.sqlite import SqliteDialect
+from telemetry_store.engine import create_database_engine
 from telemetry_store.export_queue import ExportQueue
 from telemetry_store.migrations import upgrade_database
 from telemetry_testing import FaultProxy
@@ -104,12 +106,14 @@ def test_a_postgresql_server_that_does_not_know_the_database_or_the_user(postgre
 
 
 def test_a_database_that_may_not_be_written(migrated_url: str, database: Database) -> None:
-    if database.is_sqlite:
+    if database.dialect.name == "sqlite":
         engine = create_database_engine(f"sqlite:///file:{database.engine.url.database}?mode=ro&uri=true")
     else:
         engine = create_engine(database.engine.url, connect_args={"options": "-c default_transaction_read_only=on"})
     recorder = make_recorder(Database(engine))
-    assert_refused(recorder, DatabaseReadOnlyError, "read-only" if not database.is_sqlite else "may not be written")
+    assert_refused(
+        recorder, DatabaseReadOnlyError, "read-only" if database.dialect.name != "sqlite" else "may not be written"
+    )
     recorder.close()
     assert stored_names(database) == ([], [])
 
@@ -237,10 +241,9 @@ def test_how_long_an_answer_is_waited_for_is_a_setting(postgres: Any) -> None:
         recorder.close()
 
 
-def test_a_sqlite_that_is_too_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("telemetry_store.database.sqlite3.sqlite_version_info", (3, 34, 1))
-    with pytest.raises(UnsupportedDatabaseError, match=r"3\.35 or later is needed"):
-        create_database_engine(f"sqlite:///{tmp_path / 'x.db'}")
+def test_a_sqlite_that_is_too_old() -> None:
+    with pytest.raises(UnsupportedDatabaseError, match=r"is 3\.34\.1; 3\.35 or later is needed"):
+        SqliteDialect(version=(3, 34, 1)).check_database(make_url("sqlite:///x.db"))
 
 
 def test_a_full_disk(sqlite_file: Path) -> None:

@@ -21,7 +21,8 @@ from support.gateway_server import running_gateway
 from support.recorders import EXPORT_ALL, logged, make_recorder, queued
 from telemetry import EventParameters, NewEvent, Redactor
 from telemetry_gateway import read_rejects
-from telemetry_store.database import Database, create_database_engine
+from telemetry_store.database import Database
+from telemetry_store.engine import create_database_engine
 from telemetry_store.export_queue import ExportQueue
 from telemetry_store.migrations import upgrade_database
 from telemetry_testing import scripted_gateway

@@ -12,7 +12,9 @@ from sqlalchemy import create_engine
 from export import Exporter, ExporterSettings, ExportMetrics, GatewayClient, Outcome, PassSettings
 from support.recorders import EXPORT_ALL, make_recorder
 from telemetry import EventParameters, NewEvent, Redactor
-from telemetry_store.database import WAL_BYTES, Database, create_database_engine
+from telemetry_store.database import Database
+from telemetry_store.dialects.sqlite import WAL_BYTES
+from telemetry_store.engine import create_database_engine
 from telemetry_store.export_queue import ExportQueue
 from telemetry_testing import scripted_gateway
 

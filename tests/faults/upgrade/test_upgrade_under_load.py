@@ -19,7 +19,8 @@ from sqlalchemy import Engine
 from support.ledger import until
 from support.original_system import ORIGINAL
 from support.recorders import make_recorder
-from telemetry_store.database import Database, create_database_engine
+from telemetry_store.database import Database
+from telemetry_store.engine import create_database_engine
 from telemetry_store.export_queue import ExportQueue
 from telemetry_store.migrations import find_schema_faults, upgrade_database
 
@@ -27,7 +28,7 @@ ROWS = int(os.environ.get("TELEMETRY_TEST_ROWS", "20000"))
 
 WRITING = """
 import json, sys, time, uuid
-from telemetry_store.database import create_database_engine
+from telemetry_store.engine import create_database_engine
 url, report = sys.argv[1:]
 engine = create_database_engine(url)
 sqlite = engine.dialect.name == "sqlite"
@@ -156,13 +157,13 @@ def test_an_upgrade_stops_nobody_and_loses_nothing(empty_url: str, tmp_path: Pat
     assert [write.error for write in writes if write.error] == []
     database = Database(engine)
     # A change that stops PostgreSQL's writers stops them for most of the time that the upgrade takes.
-    assert database.is_sqlite or longest < max(5.0, took / 4)
+    assert database.dialect.name == "sqlite" or longest < max(5.0, took / 4)
     assert find_schema_faults(database) == []
     logged = count(database, "SELECT count(*) FROM event_logs")
     counts = ExportQueue(database).counts()
     # A kill may come between an insert and the line that tells it.
     assert 0 <= logged + counts.recorded - ROWS - ROWS // 2 - len(writes) <= 1
-    if not database.is_sqlite:
+    if database.dialect.name != "sqlite":
         assert count(database, "SELECT count(*) FROM event_logs WHERE cohort_id = '2025-06-01'") == ROWS // 2
         adopted = count(database, "SELECT events FROM telemetry_export_ledger WHERE entry = 'adopted_event_logs'")
         assert adopted == ROWS

@@ -15,7 +15,8 @@ from support.events import CANARY, sensitive_event
 from support.recorders import make_recorder
 from telemetry import Allowlist, AllowlistEntry, EventParameters, NewEvent, event_context
 from telemetry_admin.pages import SHOWN
-from telemetry_store.database import Database, create_database_engine
+from telemetry_store.database import Database
+from telemetry_store.engine import create_database_engine
 from telemetry_store.event_logs import event_logs
 from telemetry_store.export_queue import ExportQueue, export_queue
 from telemetry_store.export_runs import ExportRun, ExportRuns

@@ -15,7 +15,8 @@ from support.recorders import logged, make_recorder
 from telemetry.web.asgi import App
 from telemetry_ingest.graphql.documents import Documents
 from telemetry_ingest.graphql.schema import load_schema
-from telemetry_store.database import Database, create_database_engine
+from telemetry_store.database import Database
+from telemetry_store.engine import create_database_engine
 
 pytestmark = pytest.mark.parametrize("database_kind", ["sqlite"])
 

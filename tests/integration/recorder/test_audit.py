@@ -12,7 +12,8 @@ from support.databases import ManualClock
 from support.recorders import make_recorder
 from telemetry import ExportMode, ExportPolicy, NewEvent
 from telemetry_store.audit import Audit, Auditor, Place
-from telemetry_store.database import Database, create_database_engine
+from telemetry_store.database import Database
+from telemetry_store.engine import create_database_engine
 from telemetry_store.event_logs import prune_event_logs
 from telemetry_store.export_ledger import hash_of_name
 from telemetry_store.export_queue import ExportQueue
@@ -164,7 +165,7 @@ def test_progress_is_told_and_ends_at_the_whole(database: Database) -> None:
 
 def test_an_event_that_cannot_be_read_is_told_all_the_same(database: Database) -> None:
     make_recorder(database).batch_record([at()])
-    nonsense = "X'ff'" if database.is_sqlite else r"'\xff'"
+    nonsense = "X'ff'" if database.dialect.name == "sqlite" else r"'\xff'"
     by_hand(database, f"UPDATE telemetry_events_export_queue SET payload_pb = {nonsense}")
     assert Auditor(database).audit().balanced
     by_hand(database, "DELETE FROM event_logs")
@@ -326,7 +327,7 @@ def test_a_chunk_is_read_by_the_primary_key(database: Database, statement: str) 
     sql = Auditor(database)._sql[statement]
     values = {"after": 0 if statement == "event_logs" else "00000000-0000-0000-0000-000000000000", "limit": 10}
     with database.engine.connect() as connection:
-        if database.is_sqlite:
+        if database.dialect.name == "sqlite":
             plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", values).all()
         else:
             connection.exec_driver_sql("SET LOCAL enable_seqscan = off")

@@ -6,7 +6,8 @@ from sqlalchemy import select
 from recorder import without_event_logs
 from support.recorders import make_recorder
 from telemetry import ExportMode, ExportPolicy, NewEvent
-from telemetry_store.database import Database, create_database_engine
+from telemetry_store.database import Database
+from telemetry_store.engine import create_database_engine
 from telemetry_store.event_logs import event_logs
 from telemetry_store.export_ledger import ADOPTED_EVENT_LOGS, ADOPTED_QUEUE, export_ledger
 from telemetry_store.export_queue import export_queue

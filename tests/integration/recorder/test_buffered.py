@@ -112,6 +112,6 @@ def test_children_store_their_own_events_and_not_their_parents(database: Databas
 
 
 def in_spawned_child(url: str, number: int) -> None:
-    from telemetry_store.database import create_database_engine  # noqa: PLC0415 - the child imports it itself
+    from telemetry_store.engine import create_database_engine  # noqa: PLC0415 - the child imports it itself
 
     in_child(BufferedRecorder(make_recorder(Database(create_database_engine(url)))), number)

@@ -9,7 +9,8 @@ from sqlalchemy import make_url
 from support.databases import ManualClock
 from support.recorders import make_recorder
 from telemetry import NewEvent
-from telemetry_store.database import Database, create_database_engine
+from telemetry_store.database import Database
+from telemetry_store.engine import create_database_engine
 from telemetry_store.event_logs import prune_event_logs
 from telemetry_store.export_queue import ExportQueue, Lease
 from telemetry_store.queue_reading import QueueReading
@@ -33,7 +34,7 @@ def ids_of(lease: Lease) -> list[str]:
 def test_the_first_and_the_last_moment_that_an_event_may_have_hold_up_no_other(
     database: Database, migrated_url: str, zone: str
 ) -> None:
-    if not database.is_sqlite:  # a server whose sessions are not in UTC
+    if database.dialect.name != "sqlite":  # a server whose sessions are not in UTC
         url = make_url(migrated_url).update_query_dict({"options": f"-c timezone={zone}"})
         database = Database(create_database_engine(url))
     moments = [datetime.min.replace(tzinfo=UTC), datetime(2026, 3, 1, tzinfo=UTC), datetime.max.replace(tzinfo=UTC)]
@@ -224,10 +225,10 @@ def test_old_rows_of_event_logs_are_deleted_in_bounded_steps(database: Database)
 def test_the_statements_use_the_partial_indexes(database: Database, queue: ExportQueue, statement: str) -> None:
     fill(database, 50)
     sql = queue._sql[statement]
-    moment = database.to_driver(datetime(2027, 1, 1, tzinfo=UTC))
+    moment = database.dialect.to_driver(datetime(2027, 1, 1, tzinfo=UTC))
     values = {"now": moment, "until": moment, "lease": "token", "limit": 5, "before": moment}
     with database.engine.begin() as connection:
-        if database.is_sqlite:
+        if database.dialect.name == "sqlite":
             plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", values).all()
         else:
             connection.exec_driver_sql("SET LOCAL enable_seqscan = off")  # a table so small would be read whole

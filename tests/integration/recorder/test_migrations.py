@@ -14,10 +14,13 @@ from recorder.settings import RecorderSettings
 from support.events import CANARY, sensitive_event
 from support.original_system import make_original
 from support.recorders import logged, make_recorder, queued
-from telemetry_store.database import SCHEMA_VERSION, VERSION_TABLE, Database, create_database_engine, metadata
+from telemetry_store.database import Database
+from telemetry_store.engine import create_database_engine
 from telemetry_store.export_queue import ExportQueue
 from telemetry_store.export_runs import export_runs
 from telemetry_store.migrations import upgrade_database
+from telemetry_store.schema_version import SCHEMA_VERSION, VERSION_TABLE
+from telemetry_store.tables import metadata
 
 
 @pytest.fixture

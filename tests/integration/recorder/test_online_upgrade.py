@@ -15,11 +15,13 @@ from support.events import sensitive_event
 from support.original_system import make_original
 from support.programs import PROGRAM
 from support.recorders import logged, make_recorder, queued
-from telemetry_store.database import SCHEMA_VERSION, VERSION_TABLE, Database, create_database_engine, schema_version
+from telemetry_store.database import Database
+from telemetry_store.dialects.build_progress import _in_words
+from telemetry_store.dialects.postgresql import _UPGRADE_LOCK
+from telemetry_store.engine import create_database_engine
 from telemetry_store.export_queue import ExportQueue
 from telemetry_store.migrations import SchemaFault, find_schema_faults, upgrade_database
-from telemetry_store.migrations.build_progress import _in_words
-from telemetry_store.migrations.upgrade import _UPGRADE_LOCK
+from telemetry_store.schema_version import SCHEMA_VERSION, VERSION_TABLE, schema_version
 
 on_postgresql = pytest.mark.parametrize("database_kind", ["postgresql"])
 CHANGES = ("ALTER", "CREATE", "DROP", "INSERT", "UPDATE", "WITH", "LOCK")
@@ -77,7 +79,7 @@ def test_an_upgrade_that_is_interrupted_anywhere_is_completed_by_the_next_one(or
     database = Database(original)
     assert find_schema_faults(database) == []
     assert [row["name"] for row in logged(database)] == ["OldEvent", "OlderEvent"]
-    if not database.is_sqlite:
+    if database.dialect.name != "sqlite":
         assert [row["cohort_id"] for row in logged(database)] == ["2020-02-03", None]
     assert len(queued(database)) == ExportQueue(database).counts().pending == 1
     assert make_recorder(database).record("search", "submit") in queued(database)
@@ -327,7 +329,7 @@ def test_what_others_did_to_the_tables_is_told(engine: Engine) -> None:
         f"UPDATE {VERSION_TABLE} SET version_num = '0001'",
     )
     expected = ["event_logs.insert_id", "telemetry_export_runs", "the database"]
-    if not database.is_sqlite:
+    if database.dialect.name != "sqlite":
         execute(engine, "ALTER TABLE event_logs ALTER COLUMN referrer TYPE integer USING NULL")
         expected.append("event_logs.referrer")
     found = find_schema_faults(database)

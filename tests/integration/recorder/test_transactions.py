@@ -15,7 +15,8 @@ from recorder import BestEffortRecorder, DuplicateEventError, InvalidConnectionE
 from support.events import CANARY
 from support.recorders import make_recorder, stored_names
 from telemetry import EventParameters, NewEvent
-from telemetry_store.database import Database, create_database_engine
+from telemetry_store.database import Database
+from telemetry_store.engine import create_database_engine
 from telemetry_store.migrations import upgrade_database
 
 EVENT_ID = "0190a5c0-0000-7000-8000-000000000001"

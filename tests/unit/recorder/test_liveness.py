@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from telemetry_store.liveness import has_word
+from telemetry_store.dialects.liveness import has_word
 
 
 @pytest.fixture

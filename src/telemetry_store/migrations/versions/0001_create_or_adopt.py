@@ -58,7 +58,7 @@ def upgrade() -> None:
     online.change("make the tables", _create_missing)
     online.change("columns of event_logs", _add_columns)
     online.change("columns of the queue", _adopt_queue)
-    if not online.is_sqlite:
+    if _on_postgresql():
         # Cohorts were dates once; on the wire they are any text. The queue's ids were UUIDs as text.
         Retyping(online, "event_logs", "cohort_id", "text").run()
         Retyping(online, _QUEUE, "id", "uuid").run()
