@@ -19,9 +19,9 @@ PINGING = (
     ),
     Mutation(
         "of a shared write an item that fails fails its own caller alone",
-        "recorder/gathering/shared_writes.py",
-        "return [self._attempt(caller.items) for caller in group]",
-        "return [error] * len(group)",
+        "recorder/gathering/together_or_alone.py",
+        "        yield [part], error\n",
+        "        yield [part], None\n",
         "tests/unit/recorder/test_shared_writes.py",
     ),
     Mutation(

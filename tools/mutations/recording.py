@@ -76,16 +76,16 @@ RECORDING = (
     ),
     Mutation(
         "a row that fails fails alone",
-        "recorder/gathering/group_commit.py",
-        "caller.finish(self._write_alone(caller.rows) if failed else None)",
-        "caller.finish(None)",
+        "recorder/gathering/together_or_alone.py",
+        "        yield [part], error\n",
+        "        yield [part], None\n",
         _GROUP,
     ),
     Mutation(
         "a follower is told of a failure that is no row's fault",
         "recorder/gathering/group_commit.py",
-        "caller.finish(copy(error))",
-        "caller.finish()",
+        "caller.finish(error if caller is callers[0] else copy(error))",
+        "caller.finish(error if caller is callers[0] else None)",
         _GROUP,
     ),
     Mutation(

@@ -11,7 +11,7 @@ from typing import Final
 
 import structlog
 
-from telemetry import TelemetryError
+from recorder.gathering.together_or_alone import is_no_events_fault, write_together_or_alone
 from telemetry_runtime.forks import Forkable
 from telemetry_store.errors import DuplicateEventError
 from telemetry_store.ports import BuiltEvent
@@ -168,32 +168,36 @@ class FlushBuffer(Forkable):
                 self._filled.clear()
         return batch
 
-    def _store_in_the_end(self, batch: Sequence[BuiltEvent], *, again: bool = False) -> None:
+    def _store_in_the_end(self, batch: Sequence[BuiltEvent]) -> None:
+        """Store a batch, however long the database is away."""
         pause = _FIRST_RETRY_SECONDS
-        while True:
-            try:
-                self._store(batch)
-            except Exception as error:  # noqa: BLE001 - whatever it is, the other events go on
-                if isinstance(error, TelemetryError) and error.no_events_fault:
-                    again = True
-                    _log.warning("events wait to be stored", count=len(batch), error=str(error), retry_seconds=pause)
-                    if not self._may_try_again(pause):
-                        return
-                    pause = min(_LONGEST_RETRY_SECONDS, pause * 2)
-                    continue
-                if len(batch) > 1:
-                    for waiting in batch:
-                        self._store_in_the_end([waiting], again=again)
-                    return
-                # A connection that broke after the commit hid it: the event is there since then.
-                if not (again and isinstance(error, DuplicateEventError)):
-                    self._report(batch[0], error)
-                break
-            else:
-                break
+        retrying = False
+        while outage := self._store_or_report(batch, retrying=retrying):
+            batch, error = outage
+            _log.warning("events wait to be stored", count=len(batch), error=str(error), retry_seconds=pause)
+            if not self._may_try_again(pause):
+                return
+            retrying = True
+            pause = min(_LONGEST_RETRY_SECONDS, pause * 2)
+
+    def _store_or_report(
+        self, batch: Sequence[BuiltEvent], *, retrying: bool
+    ) -> tuple[Sequence[BuiltEvent], Exception] | None:
+        """Store a batch, report each event at fault; return the events that wait for the database, and why."""
+        for events, error in write_together_or_alone(self._store, batch):
+            if is_no_events_fault(error):
+                return events, error
+            # A connection that broke after the commit hid it: the event is there since then.
+            hidden_commit = retrying and isinstance(error, DuplicateEventError)
+            if error is not None and not hidden_commit:
+                self._report(events[0], error)
+            self._count_as_done(len(events))
+        return None
+
+    def _count_as_done(self, events: int) -> None:
         with self._state:
-            self._in_hand = max(0, self._in_hand - len(batch))  # 0 where `close` gave up on them
-            self._done += len(batch)
+            self._in_hand = max(0, self._in_hand - events)  # 0 where `close` gave up on them
+            self._done += events
             self._state.notify_all()
 
     def _may_try_again(self, seconds: float) -> bool:

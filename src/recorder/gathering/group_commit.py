@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from copy import copy
 from typing import Generic, TypeVar
 
-from telemetry import TelemetryError
+from recorder.gathering.together_or_alone import write_together_or_alone
 from telemetry_runtime.forks import Forkable
 
 Row = TypeVar("Row")
@@ -95,35 +95,20 @@ class GroupCommit(Forkable, Generic[Row]):
         if not group:
             self._write(rows)
             return
+        leader = _Waiting(rows)
         try:
-            self._write_for_all(rows, group)
+            for callers, error in write_together_or_alone(self._write_for, [leader, *group]):
+                for caller in callers:  # an error that is shared has a traceback for each
+                    caller.finish(error if caller is callers[0] else copy(error))
         finally:
             # Empty, unless this thread was interrupted: then the others' rows are the next leader's.
             with self._lock:
                 self._waiting.extendleft(caller for caller in reversed(group) if not caller.done)
+        if leader.error is not None:
+            raise leader.error
 
-    def _write_for_all(self, rows: Sequence[Row], group: Sequence[_Waiting[Row]]) -> None:
-        try:
-            self._write([*rows, *(row for caller in group for row in caller.rows)])
-        except Exception as error:
-            if isinstance(error, TelemetryError) and error.no_events_fault:
-                for caller in group:
-                    caller.finish(copy(error))
-                raise
-            failed = True  # whatever it is, it is for the caller whose rows raise it
-        else:
-            failed = False
-        for caller in group:
-            caller.finish(self._write_alone(caller.rows) if failed else None)
-        if failed:
-            self._write(rows)
-
-    def _write_alone(self, rows: Sequence[Row]) -> Exception | None:
-        try:
-            self._write(rows)
-        except Exception as error:  # noqa: BLE001 - raised in the caller's thread
-            return error
-        return None
+    def _write_for(self, callers: Sequence[_Waiting[Row]]) -> None:
+        self._write([row for caller in callers for row in caller.rows])
 
     def _take(self, most_rows: int) -> list[_Waiting[Row]]:
         """Takes callers off the queue, as many as the transaction has room for."""

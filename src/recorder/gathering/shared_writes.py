@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Generic, TypeVar
 
-from telemetry import TelemetryError
+from recorder.gathering.together_or_alone import write_together_or_alone
 
 T = TypeVar("T")
 
@@ -92,9 +92,8 @@ class SharedWrites(Generic[T]):
 
     def _write_what_waits(self) -> None:
         while group := self._take():
-            outcomes = list(zip(group, self._outcomes(group), strict=True))
             # Each loop is woken once, not once a caller.
-            for loop, told in groupby(outcomes, key=lambda outcome: outcome[0].loop):
+            for loop, told in groupby(self._outcomes(group), key=lambda outcome: outcome[0].loop):
                 self._tell(loop, list(told))
 
     def _take(self) -> list[_Waiting[T]]:
@@ -108,21 +107,15 @@ class SharedWrites(Generic[T]):
                 self._writing -= 1
         return group
 
-    def _outcomes(self, group: Sequence[_Waiting[T]]) -> list[Exception | None]:
-        error = self._attempt([item for caller in group for item in caller.items])
-        if error is None or len(group) == 1:
-            return [error] * len(group)
-        if isinstance(error, TelemetryError) and error.no_events_fault:
-            return [copy(error) for _ in group]
-        # Whatever it is, it is for the caller whose items raise it.
-        return [self._attempt(caller.items) for caller in group]
+    def _outcomes(self, group: Sequence[_Waiting[T]]) -> list[tuple[_Waiting[T], Exception | None]]:
+        return [
+            (caller, error if caller is callers[0] else copy(error))  # an error that is shared has a traceback for each
+            for callers, error in write_together_or_alone(self._write_for, group)
+            for caller in callers
+        ]
 
-    def _attempt(self, items: Sequence[T]) -> Exception | None:
-        try:
-            self._write(items)
-        except Exception as error:  # noqa: BLE001 - raised where the caller waits
-            return error
-        return None
+    def _write_for(self, callers: Sequence[_Waiting[T]]) -> None:
+        self._write([item for caller in callers for item in caller.items])
 
     def _tell(self, loop: asyncio.AbstractEventLoop, outcomes: Sequence[tuple[_Waiting[T], Exception | None]]) -> None:
         try:

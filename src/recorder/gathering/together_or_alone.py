@@ -1,0 +1,42 @@
+"""Writes for many callers at once without letting one caller's bad event fail the others."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeGuard, TypeVar
+
+from telemetry import TelemetryError
+
+Part = TypeVar("Part")
+
+
+def write_together_or_alone(
+    write: Callable[[Sequence[Part]], None], parts: Sequence[Part]
+) -> Iterator[tuple[Sequence[Part], Exception | None]]:
+    """Write parts together; where that fails, each alone, unless no event is at fault.
+
+    Yields:
+        Parts whose outcome is known, and their error; None where they are written. Several parts share an error only
+        if it is no event's fault.
+    """
+    error = _attempt(write, parts)
+    if error is None or len(parts) == 1 or is_no_events_fault(error):
+        yield parts, error
+        return
+    for place, part in enumerate(parts):
+        error = _attempt(write, [part])
+        if is_no_events_fault(error):
+            yield parts[place:], error
+            return
+        yield [part], error
+
+
+def is_no_events_fault(error: Exception | None) -> TypeGuard[TelemetryError]:
+    """Return whether every event would fail the same way now, so that retrying one by one is pointless."""
+    return isinstance(error, TelemetryError) and error.no_events_fault
+
+
+def _attempt(write: Callable[[Sequence[Part]], None], parts: Sequence[Part]) -> Exception | None:
+    try:
+        write(parts)
+    except Exception as error:  # noqa: BLE001 - raised or reported where the parts come from
+        return error
+    return None
