@@ -2,13 +2,14 @@
 
 from export.cleanup import Cleanup, CleanupReport
 from export.errors import CredentialsError, ExportError, FailureKind, GatewayError, NotRecordedError
-from export.exporter import Exporter, PassSettings
+from export.exporter import Exporter
 from export.gateway_client import Gateway, GatewayClient
 from export.gateway_store import GatewayStore
 from export.jobs import ExportJobs
 from export.metrics import ExportMetrics
-from export.pass_report import Outcome, PassReport
+from export.pass_settings import PassSettings
 from export.settings import ExporterSettings
+from telemetry_store.pass_report import PassOutcome, PassReport
 
 __all__ = [
     "Cleanup",
@@ -25,7 +26,7 @@ __all__ = [
     "GatewayError",
     "GatewayStore",
     "NotRecordedError",
-    "Outcome",
+    "PassOutcome",
     "PassReport",
     "PassSettings",
 ]

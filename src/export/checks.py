@@ -16,7 +16,6 @@ from export.address import GatewayAddress
 from export.credentials import token_source
 from export.errors import CredentialsError, GatewayError
 from export.gateway_client import GatewayClient
-from export.pass_report import Outcome
 from export.settings import ExporterSettings
 from telemetry import Allowlist, ExportPolicy
 from telemetry.event import Clock, new_event_id, now_utc
@@ -223,7 +222,7 @@ def _queue(database: Database, settings: ExporterSettings, policy: ExportPolicy,
         return
     run = runs[0]
     found = f"{run.outcome}, {_ago(clock() - run.last_at)} ago"
-    if run.outcome in {outcome.value for outcome in Outcome if outcome.is_well}:
+    if run.is_well:
         yield ok("last export", found)
     else:
         yield warn("last export", f"{found}: {run.problem}", "see docs/how-to/operate.md")

@@ -96,26 +96,45 @@ class Courier:
 
     Args:
         gateway: Where to.
-        mark: Marks acknowledged events as exported; returns whether the queue took it.
     """
 
-    def __init__(self, gateway: Gateway, mark: Callable[[Sequence[str]], bool]) -> None:
+    def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
-        self._mark = mark
         self._stopping = threading.Event()
         self._cancelled = threading.Event()
         self._stream: EventStream | None = None
 
     def send(
-        self, request_id: str, ids: Sequence[str], chunks: ChunkMaker, *, deadline: timedelta | None = None
+        self,
+        request_id: str,
+        ids: Sequence[str],
+        chunks: ChunkMaker,
+        *,
+        mark: Callable[[Sequence[str]], bool],
+        deadline: timedelta | None = None,
     ) -> Delivery:
-        """Sends rows, as `chunks` makes requests of them, and waits for the answers or for the stream to break."""
+        """Send rows, as `chunks` makes requests of them, and wait for the answers or for the stream to break.
+
+        Args:
+            request_id: Names the stream.
+            ids: The rows.
+            chunks: Makes requests of them.
+            mark: Marks acknowledged events as exported; returns whether the queue took it.
+            deadline: The longest that the stream takes; the gateway client's own by default.
+        """
         with span("telemetry export stream") as current:
-            delivery = self._send(request_id, ids, chunks, deadline)
+            delivery = self._send(request_id, ids, chunks, mark, deadline)
             delivery.tell(current, request_id)
         return delivery
 
-    def _send(self, request_id: str, ids: Sequence[str], chunks: ChunkMaker, deadline: timedelta | None) -> Delivery:
+    def _send(
+        self,
+        request_id: str,
+        ids: Sequence[str],
+        chunks: ChunkMaker,
+        mark: Callable[[Sequence[str]], bool],
+        deadline: timedelta | None,
+    ) -> Delivery:
         delivery = Delivery()
         requests = _Requests(chunks.requests(ids, delivery.outgoing), self._stopping)
         try:
@@ -123,7 +142,7 @@ class Courier:
             if self._cancelled.is_set():  # between the two lines above, or while a token was fetched
                 stream.cancel()
             for response in stream:
-                self._take(response, delivery)
+                _take(response, delivery, mark)
         except GatewayError as failure:
             delivery.failure = failure
         finally:
@@ -142,21 +161,22 @@ class Courier:
         if stream is not None:
             stream.cancel()
 
-    def _take(self, response: pb.RecordEventsResponse, delivery: Delivery) -> None:
-        sent = delivery.outgoing.sent
-        for rejection in response.rejected_events:
-            if rejection.event_id in sent and not delivery.is_answered(rejection.event_id):
-                delivery.rejected[rejection.event_id] = rejection.reason
-            else:
-                delivery.unexpected += 1
-        acknowledged: dict[str, None] = {}
-        for event_id in response.succeeded_events:
-            if event_id in delivery.rejected:  # for exporters that know no rejections; ours lets them win
-                continue
-            if event_id in sent and event_id not in acknowledged and not delivery.is_answered(event_id):
-                acknowledged[event_id] = None
-            else:
-                delivery.unexpected += 1
-        if acknowledged:
-            marked = self._mark(list(acknowledged))
-            (delivery.exported if marked else delivery.unmarked).update(acknowledged)
+
+def _take(response: pb.RecordEventsResponse, delivery: Delivery, mark: Callable[[Sequence[str]], bool]) -> None:
+    sent = delivery.outgoing.sent
+    for rejection in response.rejected_events:
+        if rejection.event_id in sent and not delivery.is_answered(rejection.event_id):
+            delivery.rejected[rejection.event_id] = rejection.reason
+        else:
+            delivery.unexpected += 1
+    acknowledged: dict[str, None] = {}
+    for event_id in response.succeeded_events:
+        if event_id in delivery.rejected:  # for exporters that know no rejections; ours lets them win
+            continue
+        if event_id in sent and event_id not in acknowledged and not delivery.is_answered(event_id):
+            acknowledged[event_id] = None
+        else:
+            delivery.unexpected += 1
+    if acknowledged:
+        marked = mark(list(acknowledged))
+        (delivery.exported if marked else delivery.unmarked).update(acknowledged)

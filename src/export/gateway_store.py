@@ -28,7 +28,7 @@ _log = structlog.get_logger("export.gateway_store")
 
 
 @dataclass(slots=True)
-class _Outcome:
+class _CallResult:
     """What became of the events of one call."""
 
     recorded: set[str] = field(default_factory=set)
@@ -130,13 +130,13 @@ class GatewayStore:
         leaving = [self._redacted(each.event) for each in events if self.policy.allows(each.event)]
         if not leaving:
             return
-        outcome = _Outcome()
+        result = _CallResult()
         send = self._send_one if len(leaving) == 1 else self._send_stream
-        self._try(lambda remaining: send(leaving, outcome, remaining), outcome)
+        self._try(lambda remaining: send(leaving, result, remaining), result)
         wanted = len({event.id for event in leaving})
-        if len(outcome.recorded) < wanted:
-            problem = next(iter(outcome.rejected.values()), outcome.problem)
-            raise NotRecordedError(wanted, len(outcome.recorded), outcome.rejected, problem)
+        if len(result.recorded) < wanted:
+            problem = next(iter(result.rejected.values()), result.problem)
+            raise NotRecordedError(wanted, len(result.recorded), result.rejected, problem)
 
     def close(self) -> None:
         """Closes the channel."""
@@ -149,7 +149,7 @@ class GatewayStore:
         self.redactor.redact(leaving)
         return leaving
 
-    def _try(self, send: Callable[[timedelta], GatewayError | None], outcome: _Outcome) -> None:
+    def _try(self, send: Callable[[timedelta], GatewayError | None], result: _CallResult) -> None:
         """Sends until all is answered, the gateway refuses, or the deadline is over."""
         end = self._monotonic() + self._deadline
         pause = _FIRST_PAUSE_SECONDS
@@ -158,7 +158,7 @@ class GatewayStore:
             failure = send(timedelta(seconds=remaining))
             if failure is None:
                 return
-            outcome.problem = str(failure)
+            result.problem = str(failure)
             if failure.token_refused and not reauthenticated:
                 reauthenticated = True  # the cached token was forgotten; a new one is tried at once
                 continue
@@ -167,22 +167,24 @@ class GatewayStore:
             self._sleep(min(self._random.uniform(0, pause), max(0.0, end - self._monotonic())))
             pause = min(_LONGEST_PAUSE_SECONDS, pause * 2)
 
-    def _send_one(self, events: Sequence[pb.Event], outcome: _Outcome, remaining: timedelta) -> GatewayError | None:
+    def _send_one(self, events: Sequence[pb.Event], result: _CallResult, remaining: timedelta) -> GatewayError | None:
         (event,) = events
         try:
             self._gateway.record_event(self._id_factory(), event, deadline=remaining)
         except GatewayError as error:
             if error.code == "INVALID_ARGUMENT":
-                outcome.rejected[event.id] = str(error)
+                result.rejected[event.id] = str(error)
             return error
-        outcome.recorded.add(event.id)
+        result.recorded.add(event.id)
         return None
 
-    def _send_stream(self, events: Sequence[pb.Event], outcome: _Outcome, remaining: timedelta) -> GatewayError | None:
+    def _send_stream(
+        self, events: Sequence[pb.Event], result: _CallResult, remaining: timedelta
+    ) -> GatewayError | None:
         waiting = {
             event.id: event.SerializeToString()
             for event in events
-            if event.id not in outcome.recorded and event.id not in outcome.rejected
+            if event.id not in result.recorded and event.id not in result.rejected
         }
         chunks = ChunkMaker(
             lambda ids: {event_id: waiting[event_id] for event_id in ids},
@@ -190,10 +192,10 @@ class GatewayStore:
             policy=self.policy,
             chunk_bytes=self._chunk_bytes,
         )
-        courier = Courier(self._gateway, lambda _ids: True)
-        delivery = courier.send(self._id_factory(), list(waiting), chunks, deadline=remaining)
-        outcome.recorded |= delivery.exported
-        outcome.rejected |= delivery.rejected
+        courier = Courier(self._gateway)
+        delivery = courier.send(self._id_factory(), list(waiting), chunks, mark=lambda _ids: True, deadline=remaining)
+        result.recorded |= delivery.exported
+        result.rejected |= delivery.rejected
         for problem in delivery.outgoing.unfit.values():
             raise RedactionError(problem)
         return delivery.failure

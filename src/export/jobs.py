@@ -11,9 +11,10 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 from export.cleanup import Cleanup
 from export.errors import ExportError
-from export.exporter import Exporter, PassSettings
+from export.exporter import Exporter
 from export.gateway_client import Gateway, GatewayClient
 from export.metrics import ExportMetrics
+from export.pass_settings import PassSettings
 from export.settings import ExporterSettings
 from telemetry import ExportPolicy
 from telemetry.event import Clock, now_utc

@@ -4,9 +4,9 @@ from datetime import datetime
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
-from export.pass_report import Outcome
 from telemetry_runtime.instruments import instrument
 from telemetry_store.export_queue import QueueCounts
+from telemetry_store.pass_report import PassOutcome
 
 
 class ExportMetrics:
@@ -84,7 +84,7 @@ class ExportMetrics:
         )
         self.dead_letters = instrument(Gauge, "telemetry_dead_letters", "Dead letters in the queue.", registry=registry)
         # Shown as 0 from the start: what appears only with its first pass has no rate for an alert.
-        for outcome in Outcome:
+        for outcome in PassOutcome:
             self.passes.labels(outcome.value)
 
     def observe_queue(self, counts: QueueCounts, now: datetime) -> None:

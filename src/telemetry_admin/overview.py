@@ -15,7 +15,8 @@ from telemetry_admin.time_range import TimeRange
 from telemetry_store.database import Database
 from telemetry_store.event_log_panels import EventLogPanels, Span, SpanCounts
 from telemetry_store.export_queue import ExportQueue, QueueCounts
-from telemetry_store.export_runs import ExportRun, ExportRuns
+from telemetry_store.export_runs import ExportRuns
+from telemetry_store.pass_report import PassReport
 
 COLOURS: Final = 5
 """Number of series with their own colour; all others share the colour with number `COLOURS`."""
@@ -61,7 +62,7 @@ class Overview:
     top_features: Sequence[TopRow]
     top_events: Sequence[TopRow]
     counts: QueueCounts
-    runs: Sequence[ExportRun]
+    runs: Sequence[PassReport]
 
 
 def split_name(name: str) -> tuple[str, str]:

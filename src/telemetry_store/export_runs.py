@@ -1,8 +1,7 @@
 """What the latest export passes did, kept in the database for operators of any process to see."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from datetime import datetime
+from dataclasses import asdict
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -24,6 +23,7 @@ from sqlalchemy import (
 
 from telemetry_store.column_types import UtcDateTime
 from telemetry_store.database import Database
+from telemetry_store.pass_report import PassReport
 from telemetry_store.tables import metadata
 
 export_runs = Table(
@@ -55,47 +55,6 @@ _LONGEST_PROBLEM: Final = 1_000
 _OF_THE_LATEST: Final = ("last_at", "duration", "remaining")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExportRun:
-    """One export pass; or several in a row that moved nothing and ended alike.
-
-    Attributes:
-        request_id: Names the (first) pass, as the log and the gateway do.
-        started_at: When it began.
-        last_at: When it, or the last of several, ended.
-        passes: How many passes this stands for.
-        duration: Seconds; of the last of several.
-        outcome: How it ended: `drained`, `outage`, `refused` and so on.
-        problem: What went wrong, in words that hold no secret; None where nothing did.
-        leased: Events leased.
-        streams: Streams opened.
-        sent: Events handed to the transport.
-        acked: Events acknowledged and marked.
-        rejected: Events that the gateway said can never succeed.
-        dead: Events that became dead letters.
-        held: Events outside the export mode.
-        remaining: Unexported events after the pass; None where the database could not tell.
-        bytes: Serialized size of the events sent.
-    """
-
-    request_id: str
-    started_at: datetime
-    last_at: datetime
-    outcome: str
-    passes: int = 1
-    duration: float = 0.0
-    problem: str | None = None
-    leased: int = 0
-    streams: int = 0
-    sent: int = 0
-    acked: int = 0
-    rejected: int = 0
-    dead: int = 0
-    held: int = 0
-    remaining: int | None = None
-    bytes: int = 0
-
-
 class ExportRuns:
     """The table of export passes. Threads and processes may share it.
 
@@ -106,7 +65,7 @@ class ExportRuns:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def add(self, run: ExportRun) -> None:
+    def add(self, run: PassReport) -> None:
         """Keeps what a pass did.
 
         A pass that leased nothing and ended as the latest one did is counted in its row: an exporter
@@ -115,7 +74,7 @@ class ExportRuns:
         Raises:
             RecorderError: The database failed.
         """
-        values = asdict(run)
+        values = {**asdict(run), "outcome": str(run.outcome)}
         if run.problem is not None:
             values["problem"] = run.problem[:_LONGEST_PROBLEM]
 
@@ -126,7 +85,7 @@ class ExportRuns:
 
         self._database.write(adding)
 
-    def latest(self, limit: int) -> list[ExportRun]:
+    def latest(self, limit: int) -> list[PassReport]:
         """Returns at most `limit` passes, the latest first.
 
         Raises:
@@ -134,7 +93,7 @@ class ExportRuns:
         """
         statement = _latest_first(select(export_runs)).limit(limit)
         rows = self._database.read(lambda connection: connection.execute(statement).mappings().all())
-        return [ExportRun(**row) for row in rows]
+        return [PassReport(**row) for row in rows]
 
     def prune(self, keep: int = KEPT_RUNS) -> int:
         """Deletes all but the latest `keep`; returns how many it deleted.

@@ -20,8 +20,9 @@ from telemetry import EventContext, EventParameters, NewEvent
 from telemetry_store.database import Database
 from telemetry_store.engine import create_database_engine
 from telemetry_store.export_queue import ExportQueue
-from telemetry_store.export_runs import ExportRun, ExportRuns
+from telemetry_store.export_runs import ExportRuns
 from telemetry_store.migrations import upgrade_database
+from telemetry_store.pass_report import PassReport
 
 TOKEN = "a-token-of-enough-characters"
 DESK, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
@@ -56,7 +57,7 @@ def folder(tmp_path: Path) -> Path:
     queue.mark_exported(ids[:55])
     lease = queue.lease(3, timedelta(minutes=1))
     queue.set_aside(lease, {event.id: f"rejected: {HOSTILE}" for event in lease.events})
-    ExportRuns(database).add(ExportRun(request_id="1", started_at=now, last_at=now, outcome="outage", problem=HOSTILE))
+    ExportRuns(database).add(PassReport(request_id="1", started_at=now, last_at=now, outcome="outage", problem=HOSTILE))
     database.close()
     (tmp_path / "allowlist.toml").write_text(
         '[[event]]\nfeature = "search.part-a"\nkeys = { language = "To rank languages" }\n'

@@ -91,7 +91,7 @@ def test_an_event_goes_from_the_shell_to_the_gateway_and_its_private_part_stays(
         exported = shell.telemetry("export", "once", "--addr", address, "--json")
         assert exported.code == 0, exported.err
         report = json.loads(exported.out)
-        assert (report["outcome"], report["acked"], report["left"]) == ("drained", 1, 0)
+        assert (report["outcome"], report["acked"], report["remaining"]) == ("drained", 1, 0)
 
     events = published(shell)
     assert events == [shown["event"]]  # the preview showed exactly what left
@@ -122,7 +122,7 @@ def test_a_gateway_that_is_away_costs_nothing_but_time(shell: Shell) -> None:
     result = shell.telemetry("export", "once", "--addr", "http://127.0.0.1:1", "--json")
     assert result.code == 1
     report = json.loads(result.out)
-    assert (report["outcome"], report["left"], report["dead"]) == ("outage", 1, 0)
+    assert (report["outcome"], report["remaining"], report["dead"]) == ("outage", 1, 0)
     assert "UNAVAILABLE" in report["problem"]
     assert "Traceback" not in result.err
 

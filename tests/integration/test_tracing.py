@@ -143,9 +143,8 @@ def test_a_pass_and_its_streams_are_spans(
     context = passed.get_span_context()
     assert context is not None
     assert sent.parent.span_id == context.span_id
-    assert {name: facts(passed)[f"telemetry.{name}"] for name in ("outcome", "leased", "sent", "acked", "left")} == {
-        "outcome": "drained", "leased": 3, "sent": 3, "acked": 3, "left": 0,
-    }  # fmt: skip
+    expected = {"outcome": "drained", "leased": 3, "sent": 3, "acked": 3, "remaining": 0}
+    assert {name: facts(passed)[f"telemetry.{name}"] for name in expected} == expected
     assert facts(sent)["telemetry.request_id"] == f"{facts(passed)['telemetry.request_id']}-1"
     assert facts(sent)["telemetry.acked"] == 3
     assert {each.status.status_code for each in (passed, sent)} == {StatusCode.UNSET}

@@ -55,7 +55,7 @@ EXPORTING = (
     Mutation(
         "an allowlist that cannot be read lets nothing leave",
         "export/exporter.py",
-        "        except ValueError as error:\n            report.outcome, report.problem = Outcome.ALLOWLIST, str(error)\n            return None",
+        "        except ValueError as error:\n            report.outcome, report.problem = PassOutcome.ALLOWLIST, str(error)\n            return None",
         "        except ValueError:\n            return Redactor()",
         f"{_PRIVACY} -k changes_between",
     ),
@@ -83,15 +83,15 @@ EXPORTING = (
     Mutation(
         "acknowledgements are marked as they come",
         "export/delivery.py",
-        "            for response in stream:\n                self._take(response, delivery)",
-        "            for response in list(stream):\n                self._take(response, delivery)",
+        "            for response in stream:\n                _take(response, delivery, mark)",
+        "            for response in list(stream):\n                _take(response, delivery, mark)",
         f"{_PASS} -k break_stand",
     ),
     Mutation(
         "what is not acknowledged counts an attempt",
-        "export/exporter.py",
-        "            self._count_attempts(\n                lease, unacknowledged",
-        "            self._count_attempts(\n                lease, unacknowledged[:0]",
+        "export/lease_in_hand.py",
+        "self.count_attempts(unacknowledged, ",
+        "self.count_attempts(unacknowledged[:0], ",
         f"{_PASS} -k tried_later",
     ),
     Mutation(
@@ -103,14 +103,14 @@ EXPORTING = (
     ),
     Mutation(
         "an event that failed five times is set aside",
-        "export/exporter.py",
+        "export/lease_in_hand.py",
         "if attempts >= self._settings.attempts_before_dead:",
         "if attempts > self._settings.attempts_before_dead:",
         f"{_PASS} -k set_aside",
     ),
     Mutation(
         "a rejected event is set aside at once",
-        "export/exporter.py",
+        "export/lease_in_hand.py",
         "{**outgoing.unfit, **rejections}",
         "{**outgoing.unfit}",
         f"{_PASS} -k sets_aside_at_once",
@@ -125,7 +125,7 @@ EXPORTING = (
     Mutation(
         "a gateway that breaks every stream is an outage",
         "export/exporter.py",
-        "        if report.acked > acked_before:\n            for event, cause",
+        "        if hand.acked:\n            for event, cause",
         "        if True:\n            for event, cause",
         f"{_PASS} -k breaks_every_stream",
     ),
@@ -138,9 +138,9 @@ EXPORTING = (
     ),
     Mutation(
         "what was not sent is given back",
-        "export/exporter.py",
-        "                self._queue.release(lease, list(open_ids))",
-        "                pass",
+        "export/lease_in_hand.py",
+        "            self._queue.release(self._lease, list(self._open))",
+        "            pass",
         f"{_PASS} -k gives_back",
     ),
     Mutation(
@@ -153,14 +153,14 @@ EXPORTING = (
     Mutation(
         "nothing is sent when the lease has ended",
         "export/exporter.py",
-        " and self._clock() < lease.expires_at:",
+        " and not hand.has_ended():",
         ":",
         f"{_PASS} -k lease_has_ended",
     ),
     Mutation(
         "marking is tried again",
-        "export/exporter.py",
-        "if self._clock() >= self._lease_ends or self._out_of_time.wait(pause):",
+        "export/lease_in_hand.py",
+        "if self.has_ended() or self._out_of_time.wait(pause):",
         "if True:",
         f"{_PASS} -k marking_is_retried",
     ),
@@ -173,7 +173,7 @@ EXPORTING = (
     ),
     Mutation(
         "the waits between attempts grow",
-        "export/exporter.py",
+        "export/lease_in_hand.py",
         "self._settings.retry_after * 2 ** (attempts - 1)",
         "self._settings.retry_after",
         f"{_PASS} -k grow",

@@ -5,7 +5,6 @@ import logging
 import signal
 import threading
 from collections.abc import Callable
-from dataclasses import asdict
 from queue import SimpleQueue
 from typing import Annotated
 
@@ -53,7 +52,7 @@ def once(
         with follow_progress("events", _waiting(jobs), jobs.metrics.registry, ("events_exported", "events_dead")):
             report = jobs.exporter.run_pass()
         try:
-            if report.outcome.is_well:
+            if report.is_well:
                 cleaned = jobs.cleanup.run()
         finally:  # what has left is told also where the cleanup fails
             _print_report(report, cleaned, as_json=as_json)
@@ -61,7 +60,7 @@ def once(
         jobs.close()
     if signal.SIGINT in came:
         raise typer.Exit(128 + signal.SIGINT)
-    if not report.outcome.is_well:
+    if not report.is_well:
         raise typer.Exit(1)
 
 
@@ -152,7 +151,7 @@ def _stop_on_signals(stop: Callable[[], None]) -> list[int]:
 
 
 def _print_report(report: PassReport, cleaned: CleanupReport | None, *, as_json: bool) -> None:
-    facts = {**asdict(report), "outcome": report.outcome.value}
+    facts = report.facts()
     if cleaned is not None:
         facts["cleaned"] = cleaned.exported
         facts["event_logs_cleaned"] = cleaned.event_logs

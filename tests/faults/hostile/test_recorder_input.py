@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from export import Exporter, ExporterSettings, ExportMetrics, GatewayClient, Outcome, PassSettings
+from export import Exporter, ExporterSettings, ExportMetrics, GatewayClient, PassOutcome, PassSettings
 from recorder import DuplicateEventError, Recorder, RecorderError
 from recorder.tee import TeeStore
 from support.databases import ManualClock
@@ -62,7 +62,7 @@ class Instance:
     def drain(self) -> None:
         for _ in range(8):
             report = self._exporter.run_pass()
-            assert report.outcome is Outcome.DRAINED, report
+            assert report.outcome is PassOutcome.DRAINED, report
             if not self.queue.counts().pending:
                 return
             self.clock.advance(hours=1)

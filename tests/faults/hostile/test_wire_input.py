@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError
 from prometheus_client import CollectorRegistry
 from sqlalchemy import insert
 
-from export import Exporter, ExporterSettings, ExportMetrics, GatewayClient, Outcome, PassSettings
+from export import Exporter, ExporterSettings, ExportMetrics, GatewayClient, PassOutcome, PassSettings
 from support.databases import ManualClock
 from support.gateway_client import TIMEOUT, event, metadata
 from support.gateway_server import RunningGateway, surviving_gateway
@@ -158,7 +158,7 @@ def _export(url: str, name: str, rows: dict[str, bytes], gateway: RunningGateway
     )  # fmt: skip
     for _ in range(8):
         report = exporter.run_pass()
-        assert report.outcome is Outcome.DRAINED, report
+        assert report.outcome is PassOutcome.DRAINED, report
         clock.advance(hours=1)
     assert queue.counts().pending == 0
     dead = {letter.id: letter.reason for letter in QueueReading(database).dead_letters(len(rows))}

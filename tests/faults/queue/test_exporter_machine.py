@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from prometheus_client import CollectorRegistry
 
-from export import Exporter, ExportMetrics, Outcome, PassSettings
+from export import Exporter, ExportMetrics, PassOutcome, PassSettings
 from recorder import DatabaseBusyError
 from support.databases import ManualClock
 from support.events import CANARY, sensitive_event
@@ -120,7 +120,7 @@ class ExporterMachine(RuleBasedStateMachine):
                 states = self.states()
                 answered = self.gateway.acknowledged - before - self.gateway.rejected
                 assert all(states[event_id][0] for event_id in answered if event_id in states)
-                assert report.outcome is not Outcome.DATABASE
+                assert report.outcome is not PassOutcome.DATABASE
         finally:
             self.at_work.pop()
             self.late.discard(number)

@@ -13,7 +13,7 @@ import grpc
 import pytest
 from prometheus_client import CollectorRegistry
 
-from export import Exporter, ExporterSettings, ExportMetrics, GatewayClient, Outcome, PassSettings
+from export import Exporter, ExporterSettings, ExportMetrics, GatewayClient, PassOutcome, PassSettings
 from recorder import BestEffortRecorder, Recorder, RecorderError
 from support.databases import ManualClock
 from support.gateway_client import event, send
@@ -142,7 +142,7 @@ def test_the_marks_of_an_exporter(disk: Disk, database: Database) -> None:
         outcomes.append(exporter.run_pass().outcome)
         client.close()
         received = list(gateway.received)
-    assert outcomes[1:] == [Outcome.DATABASE, Outcome.DRAINED]
+    assert outcomes[1:] == [PassOutcome.DATABASE, PassOutcome.DRAINED]
     assert queue.counts().exported == 300
     assert set(received) == set(ids)
 

@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from sqlalchemy import create_engine
 
-from export import Exporter, ExporterSettings, ExportMetrics, GatewayClient, Outcome, PassSettings
+from export import Exporter, ExporterSettings, ExportMetrics, GatewayClient, PassOutcome, PassSettings
 from support.recorders import EXPORT_ALL, make_recorder
 from telemetry import EventParameters, NewEvent, Redactor
 from telemetry_store.database import Database
@@ -64,7 +64,7 @@ def test_a_transaction_that_pins_postgresqls_oldest_snapshot(database: Database)
         for number in range(1, ROUNDS + 1):
             recorder.batch_record([NewEvent("search", "submit")] * EVENTS)
             report = exporter.run_pass()
-            assert (report.outcome, report.acked, report.left) == (Outcome.DRAINED, EVENTS, 0)
+            assert (report.outcome, report.acked, report.remaining) == (PassOutcome.DRAINED, EVENTS, 0)
             updates.append(_updates(database, 2 * EVENTS * number))
         client.close()
         assert pinning.in_transaction()

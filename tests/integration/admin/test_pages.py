@@ -19,7 +19,8 @@ from telemetry_store.database import Database
 from telemetry_store.engine import create_database_engine
 from telemetry_store.event_logs import event_logs
 from telemetry_store.export_queue import ExportQueue, export_queue
-from telemetry_store.export_runs import ExportRun, ExportRuns
+from telemetry_store.export_runs import ExportRuns
+from telemetry_store.pass_report import PassReport
 
 HOSTILE = "<script>alert(1)</script>\"'&<img src=x onerror=alert(2)>"
 
@@ -266,7 +267,7 @@ def test_export_runs_are_listed_with_what_went_wrong(database: Database, clock: 
     runs = ExportRuns(database)
     ended = clock() - timedelta(minutes=10)
     runs.add(
-        ExportRun(
+        PassReport(
             request_id="1", started_at=ended - timedelta(seconds=3), last_at=ended, outcome="outage", problem=HOSTILE,
             leased=5, sent=5, acked=3, remaining=2, bytes=1_200_000, duration=3.2,
         )

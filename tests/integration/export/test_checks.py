@@ -17,7 +17,8 @@ from telemetry import NewEvent
 from telemetry.event import new_event_id
 from telemetry_store.database import Database
 from telemetry_store.export_queue import ExportQueue
-from telemetry_store.export_runs import ExportRun, ExportRuns
+from telemetry_store.export_runs import ExportRuns
+from telemetry_store.pass_report import PassReport
 
 MINUTE = timedelta(minutes=1)
 GIB = 1024**3
@@ -176,12 +177,14 @@ def test_dead_letters_and_the_last_export_are_told(migrated_url: str, database: 
     assert (found["dead letters"].level, found["dead letters"].found) == (Level.WARN, "2")
     now = datetime.now(UTC)
     runs = ExportRuns(database)
-    runs.add(ExportRun(request_id=new_event_id(), started_at=now, last_at=now, outcome="outage", problem="UNAVAILABLE"))
+    runs.add(
+        PassReport(request_id=new_event_id(), started_at=now, last_at=now, outcome="outage", problem="UNAVAILABLE")
+    )
     last = look(migrated_url, ahead=MINUTE)["last export"]
     assert last.level is Level.WARN
     assert last.found.startswith("outage, 1m")
     assert last.found.endswith("ago: UNAVAILABLE")
-    runs.add(ExportRun(request_id=new_event_id(), started_at=now, last_at=now + MINUTE, outcome="drained", leased=1))
+    runs.add(PassReport(request_id=new_event_id(), started_at=now, last_at=now + MINUTE, outcome="drained", leased=1))
     assert look(migrated_url, ahead=MINUTE)["last export"].level is Level.OK
 
 

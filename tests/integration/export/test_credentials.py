@@ -14,7 +14,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
-from export import CredentialsError, Exporter, ExporterSettings, ExportMetrics, GatewayClient, Outcome, PassSettings
+from export import CredentialsError, Exporter, ExporterSettings, ExportMetrics, GatewayClient, PassOutcome, PassSettings
 from export.credentials import ClientCredentials, StaticToken, token_source
 from support.gateway_certificates import CertificateAuthority
 from support.gateway_client import batch, event
@@ -228,7 +228,7 @@ def test_a_managed_service_exports_with_client_credentials_and_renews_a_refused_
         with capture_logs() as logs:
             report = exporter.run_pass()
         client.close()
-    assert (report.outcome, report.acked, tokens.asked) == (Outcome.DRAINED, 1, 2)
+    assert (report.outcome, report.acked, tokens.asked) == (PassOutcome.DRAINED, 1, 2)
     assert gateway.metadata[0].identifier.managed_service.service_id == "svc"
     assert SECRET not in str(logs) + str(report)
     assert "TOKEN-" not in str(logs) + str(report)  # the gateway quoted it
@@ -249,7 +249,7 @@ def test_without_a_token_nothing_is_sent_and_nothing_is_lost(
         report = exporter.run_pass()
         client.close()
         assert gateway.streams == 0
-    assert (report.outcome, report.left) == (Outcome.REFUSED, 1)
+    assert (report.outcome, report.remaining) == (PassOutcome.REFUSED, 1)
     assert report.problem == "CREDENTIALS: the token URL answered with status 500"
 
 
@@ -284,7 +284,7 @@ def test_a_certificate_that_does_not_fit_is_an_outage_and_nothing_is_lost(
         report = exporter.run_pass()
         client.close()
         assert gateway.received == []
-    assert (report.outcome, report.left, report.dead) == (Outcome.OUTAGE, 1, 0)
+    assert (report.outcome, report.remaining, report.dead) == (PassOutcome.OUTAGE, 1, 0)
     assert str(report.problem).startswith("UNAVAILABLE")
 
 
@@ -316,10 +316,10 @@ def test_a_renewed_client_certificate_is_shown_from_the_next_pass_on(
         )  # fmt: skip
         exporter, client = secure_exporter(queue, settings)
         make_recorder(database).record("search", "submit")
-        assert exporter.run_pass().outcome is Outcome.OUTAGE
+        assert exporter.run_pass().outcome is PassOutcome.OUTAGE
         new_certificate, new_key = authority.issue("renewed")
         new_certificate.replace(certificate)  # and not yet its key: the former pair holds
-        assert exporter.run_pass().outcome is Outcome.OUTAGE
+        assert exporter.run_pass().outcome is PassOutcome.OUTAGE
         new_key.replace(key)
         assert exporter.run_pass().acked == 1
         client.close()

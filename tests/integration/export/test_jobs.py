@@ -20,7 +20,8 @@ from telemetry import NewEvent
 from telemetry_store.database import Database
 from telemetry_store.errors import DatabaseBusyError
 from telemetry_store.export_queue import ExportQueue
-from telemetry_store.export_runs import KEPT_RUNS, ExportRun, ExportRuns, export_runs
+from telemetry_store.export_runs import KEPT_RUNS, ExportRuns, export_runs
+from telemetry_store.pass_report import PassReport
 from telemetry_testing import Batch, ScriptedGateway, acknowledge
 
 MINUTE = timedelta(minutes=1)
@@ -82,7 +83,7 @@ def test_cleanup_keeps_the_latest_passes(
         connection.execute(
             insert(export_runs),
             [
-                asdict(ExportRun(request_id=str(n), started_at=clock.now, last_at=clock.now, outcome="drained"))
+                asdict(PassReport(request_id=str(n), started_at=clock.now, last_at=clock.now, outcome="drained"))
                 for n in range(KEPT_RUNS + 5)
             ],
         )

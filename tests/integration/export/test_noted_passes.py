@@ -6,18 +6,19 @@ import grpc
 import pytest
 from structlog.testing import capture_logs
 
-from export import Outcome
+from export import PassOutcome
 from support.databases import ManualClock
 from support.recorders import make_recorder
 from telemetry import ExportMode, ExportPolicy, NewEvent
 from telemetry_store.database import Database
 from telemetry_store.errors import DatabaseBusyError
-from telemetry_store.export_runs import ExportRun, ExportRuns
+from telemetry_store.export_runs import ExportRuns
+from telemetry_store.pass_report import PassReport
 from telemetry_testing import Refuse, ScriptedGateway
 
 
 class _NoRuns(ExportRuns):
-    def add(self, run: ExportRun) -> None:
+    def add(self, run: PassReport) -> None:
         raise DatabaseBusyError("the database stayed locked")
 
 
@@ -31,7 +32,8 @@ def test_a_pass_that_moved_something_is_noted_whole(
 ) -> None:
     make_recorder(database).batch_record([NewEvent("search", "submit")] * 3)
     report = make_exporter(runs=runs).run_pass()
-    assert runs.latest(10) == [report.as_run(clock.now, clock.now)]
+    assert runs.latest(10) == [report]
+    assert (report.started_at, report.last_at) == (clock.now, clock.now)
     (noted,) = runs.latest(10)
     assert (noted.request_id, noted.outcome, noted.acked, noted.remaining) == (report.request_id, "drained", 3, 0)
     assert noted.bytes == report.bytes > 0
@@ -71,7 +73,7 @@ def test_a_pass_that_cannot_be_noted_has_not_failed(database: Database, make_exp
     make_recorder(database).record("search", "submit")
     with capture_logs() as logs:
         report = make_exporter(runs=_NoRuns(database)).run_pass()
-    assert (report.outcome, report.acked) == (Outcome.DRAINED, 1)
+    assert (report.outcome, report.acked) == (PassOutcome.DRAINED, 1)
     assert [(log["log_level"], log["request_id"]) for log in logs if log["event"] == "export pass not noted"] == [
         ("warning", report.request_id)
     ]

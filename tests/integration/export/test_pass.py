@@ -9,7 +9,7 @@ import grpc
 import pytest
 from structlog.testing import capture_logs
 
-from export import Exporter, GatewayClient, Outcome
+from export import Exporter, GatewayClient, PassOutcome
 from support.databases import ManualClock
 from support.recorders import make_recorder
 from telemetry import EventParameters, NewEvent
@@ -47,8 +47,8 @@ def test_a_backlog_of_many_leases_is_drained_in_one_pass(
 ) -> None:
     ids = fill(database, 350)
     report = make_exporter(batch_size=100).run_pass()
-    assert (report.outcome, report.leased, report.sent, report.acked, report.left) == (
-        Outcome.DRAINED,
+    assert (report.outcome, report.leased, report.sent, report.acked, report.remaining) == (
+        PassOutcome.DRAINED,
         350,
         350,
         350,
@@ -69,13 +69,13 @@ def test_a_lease_taken_ahead_is_given_back_when_the_pass_ends_early(
 
     gateway.at_start = refuse
     report = make_exporter(batch_size=100).run_pass()
-    assert (report.outcome, report.leased) == (Outcome.REFUSED, 100)
+    assert (report.outcome, report.leased) == (PassOutcome.REFUSED, 100)
     assert (queue.counts().leased, queue.counts().pending) == (0, 500)
 
 
 def test_an_empty_queue_opens_no_stream(exporter: Exporter, gateway: ScriptedGateway) -> None:
     report = exporter.run_pass()
-    assert (report.outcome, report.streams, gateway.streams) == (Outcome.DRAINED, 0, 0)
+    assert (report.outcome, report.streams, gateway.streams) == (PassOutcome.DRAINED, 0, 0)
 
 
 def test_a_stream_says_first_and_once_who_sends(
@@ -147,7 +147,7 @@ def test_an_acknowledgement_of_nothing_loses_nothing(
     fill(database, 5)
     gateway.script = lambda batch: None
     report = exporter.run_pass()
-    assert (report.outcome, report.acked) == (Outcome.DRAINED, 0)
+    assert (report.outcome, report.acked) == (PassOutcome.DRAINED, 0)
     assert states(queue) == (5, 0, 0)
 
 
@@ -187,7 +187,7 @@ def test_acknowledgements_before_a_break_stand_and_the_rest_is_sent_again(
 
     gateway.script = script
     report = make_exporter(chunk_bytes=64 * 1024).run_pass()
-    assert (report.outcome, report.acked, report.left) == (Outcome.DRAINED, 3_000, 0)
+    assert (report.outcome, report.acked, report.remaining) == (PassOutcome.DRAINED, 3_000, 0)
     first = gateway.batches[0].ids
     assert [event_id for batch in gateway.batches[2:] for event_id in batch.ids if event_id in first] == []
     assert {event_id for batch in gateway.batches for event_id in batch.ids} == set(ids)
@@ -196,17 +196,17 @@ def test_acknowledgements_before_a_break_stand_and_the_rest_is_sent_again(
 @pytest.mark.parametrize(
     ("code", "outcome", "streams"),
     [
-        (grpc.StatusCode.UNAVAILABLE, Outcome.OUTAGE, 5),
-        (grpc.StatusCode.RESOURCE_EXHAUSTED, Outcome.OUTAGE, 5),
-        (grpc.StatusCode.ABORTED, Outcome.OUTAGE, 5),
-        (grpc.StatusCode.PERMISSION_DENIED, Outcome.REFUSED, 2),
-        (grpc.StatusCode.UNAUTHENTICATED, Outcome.REFUSED, 2),
-        (grpc.StatusCode.UNIMPLEMENTED, Outcome.REFUSED, 1),
+        (grpc.StatusCode.UNAVAILABLE, PassOutcome.OUTAGE, 5),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, PassOutcome.OUTAGE, 5),
+        (grpc.StatusCode.ABORTED, PassOutcome.OUTAGE, 5),
+        (grpc.StatusCode.PERMISSION_DENIED, PassOutcome.REFUSED, 2),
+        (grpc.StatusCode.UNAUTHENTICATED, PassOutcome.REFUSED, 2),
+        (grpc.StatusCode.UNIMPLEMENTED, PassOutcome.REFUSED, 1),
     ],
 )
 def test_outages_and_refusals_are_no_events_fault(
-    database: Database, queue: ExportQueue, exporter: Exporter, gateway: ScriptedGateway, code: Any, outcome: Outcome,
-    streams: int,
+    database: Database, queue: ExportQueue, exporter: Exporter, gateway: ScriptedGateway, code: Any,
+    outcome: PassOutcome, streams: int,
 ) -> None:  # fmt: skip
     fill(database, 3)
 
@@ -223,7 +223,7 @@ def test_outages_and_refusals_are_no_events_fault(
 def test_a_gateway_that_is_not_there_costs_nothing(database: Database, queue: ExportQueue, make_exporter: Any) -> None:
     fill(database, 2)
     report = make_exporter(address="http://127.0.0.1:1").run_pass()
-    assert (report.outcome, report.left) == (Outcome.OUTAGE, 2)
+    assert (report.outcome, report.remaining) == (PassOutcome.OUTAGE, 2)
     assert "UNAVAILABLE" in str(report.problem)
     assert [event.attempts for event in queue.lease(10, timedelta(minutes=1)).events] == [0, 0]
 
@@ -240,7 +240,7 @@ def test_a_gateway_that_never_answers_costs_the_deadline(
     gateway.script = hang
     report = make_exporter(deadline="200ms", outages_per_pass=2).run_pass()
     over.set()
-    assert (report.outcome, report.streams) == (Outcome.OUTAGE, 2)
+    assert (report.outcome, report.streams) == (PassOutcome.OUTAGE, 2)
     assert str(report.problem).startswith("DEADLINE_EXCEEDED")
     assert states(queue) == (1, 0, 0)
 
@@ -258,7 +258,7 @@ def test_a_gateway_that_dies_in_the_middle_costs_nothing(
 
     gateway.script = die
     report = make_exporter(chunk_bytes=64 * 1024, outages_per_pass=2).run_pass()
-    assert report.outcome is Outcome.OUTAGE
+    assert report.outcome is PassOutcome.OUTAGE
     pending, exported, dead = states(queue)
     assert (pending + exported, dead) == (2_000, 0)
     assert exported == report.acked
@@ -282,7 +282,7 @@ def test_events_that_break_streams_hold_up_no_others_and_end_as_dead_letters(
     bad = fill(database, poisons, "poison")
     fill(database, after)
     report = exporter.run_pass()
-    assert (report.outcome, report.acked, report.left) == (Outcome.DRAINED, 20, poisons)
+    assert (report.outcome, report.acked, report.remaining) == (PassOutcome.DRAINED, 20, poisons)
     for _ in range(4):
         clock.advance(hours=1)
         fill(database, 1)
@@ -321,7 +321,7 @@ def test_no_stream_is_opened_when_the_lease_has_ended(
 
     gateway.script = slow_and_choking
     report = exporter.run_pass()
-    assert (report.outcome, report.acked, report.left) == (Outcome.DRAINED, 8, 0)
+    assert (report.outcome, report.acked, report.remaining) == (PassOutcome.DRAINED, 8, 0)
     assert report.leased > 8  # the lease of five minutes ended twice on the way
 
 
@@ -336,7 +336,7 @@ def test_a_gateway_that_breaks_every_stream_is_an_outage_and_no_events_fault(
 
     gateway.script = broken
     report = exporter.run_pass()
-    assert (report.outcome, report.left, report.dead) == (Outcome.OUTAGE, count, 0)
+    assert (report.outcome, report.remaining, report.dead) == (PassOutcome.OUTAGE, count, 0)
     leased = queue.lease(count, timedelta(minutes=1)).events
     assert [event.attempts for event in leased] == [0] * count
     assert gateway.streams <= 5 * 64
@@ -353,7 +353,7 @@ def test_a_message_that_is_too_large_is_split_and_sent_again(
     gateway.script = small_only
     fill(database, 30)
     report = exporter.run_pass()
-    assert (report.outcome, report.acked, report.left) == (Outcome.DRAINED, 30, 0)
+    assert (report.outcome, report.acked, report.remaining) == (PassOutcome.DRAINED, 30, 0)
 
 
 def test_an_event_that_alone_is_too_large_ends_as_a_dead_letter(
@@ -389,7 +389,7 @@ def test_marking_is_retried_until_the_database_is_well_again(
 
     monkeypatch.setattr(queue, "mark_exported", sometimes)
     report = make_exporter(queue=queue).run_pass()
-    assert (report.outcome, report.acked, states(queue)) == (Outcome.DRAINED, 3, (0, 3, 0))
+    assert (report.outcome, report.acked, states(queue)) == (PassOutcome.DRAINED, 3, (0, 3, 0))
 
 
 def test_what_was_acknowledged_but_never_marked_is_sent_again_after_the_lease(
@@ -429,7 +429,7 @@ def test_a_database_that_fails_ends_the_pass_and_loses_nothing(
     with monkeypatch.context() as patch:
         patch.setattr(queue, method, fails)
         report = make_exporter(queue=queue).run_pass()
-    assert (report.outcome, report.problem) == (Outcome.DATABASE, "locked")
+    assert (report.outcome, report.problem) == (PassOutcome.DATABASE, "locked")
     counts = queue.counts()
     assert counts.pending + counts.exported == 2
     assert counts.leased == 0
@@ -447,7 +447,7 @@ def test_stopping_takes_no_new_lease_and_gives_back_what_was_not_sent(
 
     gateway.script = stop_then_answer
     report = exporter.run_pass()
-    assert report.outcome is Outcome.STOPPED
+    assert report.outcome is PassOutcome.STOPPED
     assert report.leased == 1_000
     counts = queue.counts()
     assert (counts.leased, counts.pending + counts.exported) == (0, 3_000)
@@ -472,7 +472,7 @@ def test_stopping_gives_up_on_marking_no_later_than_it_was_told_and_not_at_once(
     exporter = make_exporter(queue=queue)
     gateway.script = lambda batch: (exporter.stop(), acknowledge(batch))[1]
     report = exporter.run_pass()
-    assert (report.outcome, report.acked) == (Outcome.STOPPED, 1)
+    assert (report.outcome, report.acked) == (PassOutcome.STOPPED, 1)
 
 
 def test_stopping_is_bounded_while_no_stream_is_open_yet(
@@ -499,7 +499,7 @@ def test_stopping_is_bounded_while_no_stream_is_open_yet(
     report = exporter.run_pass()
     over.set()
     assert time.monotonic() - started < 5
-    assert (report.outcome, states(queue)) == (Outcome.STOPPED, (1, 0, 0))
+    assert (report.outcome, states(queue)) == (PassOutcome.STOPPED, (1, 0, 0))
 
 
 def test_stopping_waits_for_a_slow_answer_no_longer_than_it_was_told(
@@ -516,7 +516,7 @@ def test_stopping_waits_for_a_slow_answer_no_longer_than_it_was_told(
     gateway.script = hang
     report = exporter.run_pass()
     over.set()
-    assert (report.outcome, report.problem) == (Outcome.STOPPED, "CANCELLED: Locally cancelled by application!")
+    assert (report.outcome, report.problem) == (PassOutcome.STOPPED, "CANCELLED: Locally cancelled by application!")
     assert (queue.counts().leased, queue.counts().pending) == (0, 1)
     assert report.duration < 5
 
@@ -551,7 +551,7 @@ def test_each_pass_is_one_log_line_that_says_what_it_did(database: Database, exp
         report = exporter.run_pass()
     (line,) = logs
     assert (line["event"], line["log_level"], line["request_id"]) == ("export pass", "info", report.request_id)
-    facts = ("leased", "sent", "acked", "rejected", "dead", "held", "left", "outcome", "problem", "streams")
+    facts = ("leased", "sent", "acked", "rejected", "dead", "held", "remaining", "outcome", "problem", "streams")
     assert [line[fact] for fact in facts] == [2, 2, 2, 0, 0, 0, 0, "drained", None, 1]
     assert line["bytes"] > 0
     assert line["duration"] >= 0

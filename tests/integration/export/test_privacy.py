@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from sqlalchemy import insert
 from structlog.testing import capture_logs
 
-from export import Exporter, ExporterSettings, ExportMetrics, GatewayClient, Outcome, PassSettings
+from export import Exporter, ExporterSettings, ExportMetrics, GatewayClient, PassOutcome, PassSettings
 from export.chunks import ChunkMaker, Outgoing
 from support.events import CANARY, sensitive_event, valid_parameters
 from support.recorders import EXPORT_ALL, make_recorder
@@ -108,7 +108,7 @@ def test_a_payload_that_cannot_be_read_is_set_aside_and_holds_up_no_other(
     bad = queue_raw(database, sensitive_event(), payload)
     good = queue_raw(database, sensitive_event())
     report = make_exporter().run_pass()
-    assert (report.outcome, report.acked, report.dead) == (Outcome.DRAINED, 1, 1)
+    assert (report.outcome, report.acked, report.dead) == (PassOutcome.DRAINED, 1, 1)
     assert gateway.received == [good]  # nothing of the other one is in its request
     (letter,) = reading.dead_letters(10)
     assert letter.id == bad
@@ -148,7 +148,7 @@ def test_without_consent_nothing_is_sent(
 ) -> None:
     queue_raw(database, sensitive_event())
     report = make_exporter(policy=policy).run_pass()
-    assert (report.outcome, report.problem, gateway.streams) == (Outcome.OFF, policy.obstacle, 0)
+    assert (report.outcome, report.problem, gateway.streams) == (PassOutcome.OFF, policy.obstacle, 0)
     assert queue.counts().leased == 0
 
 
@@ -160,8 +160,8 @@ def test_a_no_said_in_the_middle_of_a_backlog_is_obeyed_before_the_next_lease(
     policies = [EXPORT_ALL, EXPORT_ALL, kept_local, EXPORT_ALL]
     exporter = make_exporter(load_policy=lambda: policies.pop(0) if len(policies) > 1 else policies[0], batch_size=2)
     report = exporter.run_pass()
-    assert (report.outcome, report.problem) == (Outcome.OFF, "TELEMETRY_MODE is local")
-    assert (report.acked, report.left, gateway.streams) == (2, 4, 1)
+    assert (report.outcome, report.problem) == (PassOutcome.OFF, "TELEMETRY_MODE is local")
+    assert (report.acked, report.remaining, gateway.streams) == (2, 4, 1)
     assert queue.counts().leased == 0
     assert exporter.run_pass().acked == 4
 
@@ -173,7 +173,7 @@ def test_an_export_mode_that_is_narrowed_in_the_middle_holds_back_the_rest(
     policies = [EXPORT_ALL, EXPORT_ALL]
     narrowed = ExportPolicy(export_mode=ExportMode.parse("editor"))
     report = make_exporter(load_policy=lambda: policies.pop(0) if policies else narrowed, batch_size=2).run_pass()
-    assert (report.outcome, report.acked, report.held) == (Outcome.DRAINED, 2, 2)
+    assert (report.outcome, report.acked, report.held) == (PassOutcome.DRAINED, 2, 2)
     assert gateway.raw.count(b"search") == 2
 
 
@@ -186,7 +186,7 @@ def test_consent_that_cannot_be_read_lets_nothing_leave(
         raise InvalidSettingsError([("TELEMETRY_SETTINGS_FILE", "cannot be read")])
 
     report = make_exporter(load_policy=load_policy).run_pass()
-    assert (report.outcome, gateway.streams, queue.counts().leased) == (Outcome.SETTINGS, 0, 0)
+    assert (report.outcome, gateway.streams, queue.counts().leased) == (PassOutcome.SETTINGS, 0, 0)
     assert "TELEMETRY_SETTINGS_FILE: cannot be read" in str(report.problem)
     assert not report.outcome.is_well
 
@@ -198,7 +198,7 @@ def test_an_export_mode_that_was_narrowed_holds_back_what_is_queued(
     recorder.batch_record([NewEvent("search", "ok"), NewEvent("editor", "ok"), NewEvent("search.results", "ok")])
     narrowed = make_exporter(policy=ExportPolicy(export_mode=ExportMode.parse("search")))
     report = narrowed.run_pass()
-    assert (report.outcome, report.acked, report.held, report.dead) == (Outcome.DRAINED, 2, 1, 0)
+    assert (report.outcome, report.acked, report.held, report.dead) == (PassOutcome.DRAINED, 2, 1, 0)
     assert b"editor" not in gateway.raw
     clock.advance(hours=1)
     assert make_exporter().run_pass().acked == 1
@@ -369,7 +369,7 @@ def test_an_allowlist_that_changes_between_passes_is_the_one_that_counts(
     queue_raw(database, event())
     streams = gateway.streams
     report = exporter.run_pass()
-    assert (report.outcome, report.leased, gateway.streams) == (Outcome.ALLOWLIST, 0, streams)
+    assert (report.outcome, report.leased, gateway.streams) == (PassOutcome.ALLOWLIST, 0, streams)
     assert f"{file}: is no TOML" in str(report.problem)
     _write(file, "")
     assert exporter.run_pass().acked == 1

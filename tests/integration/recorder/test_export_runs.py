@@ -3,21 +3,22 @@
 from datetime import UTC, datetime, timedelta
 
 from telemetry_store.database import Database
-from telemetry_store.export_runs import ExportRun, ExportRuns
+from telemetry_store.export_runs import ExportRuns
+from telemetry_store.pass_report import PassReport
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
-def run(number: int, *, outcome: str = "drained", leased: int = 0, problem: str | None = None) -> ExportRun:
+def run(number: int, *, outcome: str = "drained", leased: int = 0, problem: str | None = None) -> PassReport:
     at = START + timedelta(minutes=number)
-    return ExportRun(
+    return PassReport(
         request_id=f"run-{number:04}", started_at=at, last_at=at, outcome=outcome, leased=leased, problem=problem
     )
 
 
 def test_a_pass_comes_back_as_it_was_put_in(database: Database) -> None:
     runs = ExportRuns(database)
-    full = ExportRun(
+    full = PassReport(
         request_id="0190b6a0-0000-7000-8000-000000000000", started_at=START, last_at=START + timedelta(seconds=2),
         outcome="outage", passes=1, duration=2.5, problem="gone", leased=9, streams=8, sent=7, acked=6, rejected=5,
         dead=4, held=3, remaining=2**40, bytes=2**41,
