@@ -19,6 +19,7 @@ from export.gateway_client import GatewayClient
 from export.settings import ExporterSettings
 from telemetry import Allowlist, ExportPolicy
 from telemetry.event import Clock, new_event_id, now_utc
+from telemetry_runtime.certificate_faults import explain_rejection
 from telemetry_runtime.settings import format_duration
 from telemetry_store.database import Database
 from telemetry_store.engine import create_database_engine
@@ -277,10 +278,8 @@ def _transport(address: GatewayAddress, settings: ExporterSettings, now: datetim
                 certificate: Any = encrypted.getpeercert()
                 version = encrypted.version()
     except ssl.SSLCertVerificationError as error:
-        problem = f"{address}: its certificate is not valid: {error.verify_message}"
-        return fail(
-            "gateway", problem, f"mend it there, or trust its authority with {settings.variable_of('tls_ca_file')}"
-        )
+        fault = explain_rejection(error, settings.variable_of("tls_ca_file"))
+        return fail("gateway", f"{address}: its certificate is not valid: {fault.problem}", fault.advice)
     except ssl.SSLError as error:
         problem = f"{address}: no TLS: {error.reason or type(error).__name__}"
         return fail("gateway", problem, "see that it speaks TLS, and whether it asks for a client certificate")
@@ -294,6 +293,8 @@ def _transport(address: GatewayAddress, settings: ExporterSettings, now: datetim
 
 def _tls(settings: ExporterSettings) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=None if settings.tls_ca_file is None else str(settings.tls_ca_file))
+    # Checks what gRPC, which sends the events, checks: Python 3.13 and later would reject what gRPC accepts.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     context.set_alpn_protocols(["h2"])
     if settings.tls_cert_file is not None:
         context.load_cert_chain(settings.tls_cert_file, settings.tls_key_file, password="")

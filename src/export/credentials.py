@@ -15,6 +15,7 @@ from authlib.integrations.httpx_client import OAuth2Client
 from export.bearer_token import check_token
 from export.errors import CredentialsError
 from export.settings import ExporterSettings
+from telemetry_runtime.certificate_faults import certificate_fault
 
 _TIMEOUT_SECONDS: Final = 10
 # A token is renewed this long before it expires, or after 9/10 of its life if that is later.
@@ -117,7 +118,12 @@ class ClientCredentials:
         except httpx2.HTTPStatusError as error:
             problem = f"the token URL answered with status {error.response.status_code}"
         except httpx2.HTTPError as error:
-            problem = f"the token URL cannot be reached ({type(error).__name__})"
+            fault = certificate_fault(error, ca_file_setting="TELEMETRY_GATEWAY_EXPORTER_TLS_CA_FILE")
+            problem = (
+                f"the token URL cannot be reached ({type(error).__name__})"
+                if fault is None
+                else f"the token URL's certificate is rejected: {fault}"
+            )
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             problem = f"the token URL's answer holds no usable token ({type(error).__name__})"
         # SECURITY: raised outside the handlers, so that no request with the secret is chained to it.

@@ -2,12 +2,13 @@
 
 import datetime as dt
 import ipaddress
+from collections.abc import Iterator
 from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 
 class CertificateAuthority:
@@ -16,10 +17,12 @@ class CertificateAuthority:
     Args:
         directory: Where the files go.
         name: The authority's name.
+        key_identifiers: Whether certificates hold them. Many companies' do not; Python 3.13 and later reject those.
     """
 
-    def __init__(self, directory: Path, name: str = "test authority") -> None:
+    def __init__(self, directory: Path, name: str = "test authority", *, key_identifiers: bool = True) -> None:
         self._directory = directory
+        self._key_identifiers = key_identifiers
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         self.file = directory / f"{name}.pem".replace(" ", "-")
@@ -40,8 +43,7 @@ class CertificateAuthority:
 
     def _sign(self, subject: x509.Name, key: ec.EllipticCurvePublicKey, *, is_authority: bool) -> x509.Certificate:
         now = dt.datetime.now(dt.UTC)
-        names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-        return (
+        builder = (
             x509.CertificateBuilder()
             .subject_name(subject)
             .issuer_name(self._name)
@@ -49,10 +51,38 @@ class CertificateAuthority:
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - dt.timedelta(hours=1))
             .not_valid_after(now + dt.timedelta(hours=1))
-            .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
-            .add_extension(x509.SubjectAlternativeName(names), critical=False)
-            .sign(self._key, hashes.SHA256())
         )
+        for extension, critical in self._extensions(key, is_authority=is_authority):
+            builder = builder.add_extension(extension, critical=critical)
+        return builder.sign(self._key, hashes.SHA256())
+
+    def _extensions(
+        self, key: ec.EllipticCurvePublicKey, *, is_authority: bool
+    ) -> Iterator[tuple[x509.ExtensionType, bool]]:
+        """Yields what RFC 5280 asks for, and whether it is critical."""
+        yield x509.BasicConstraints(ca=is_authority, path_length=None), True
+        yield _key_usage(is_authority=is_authority), True
+        if not is_authority:
+            names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+            yield x509.SubjectAlternativeName(names), False
+            yield x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]), False
+        if self._key_identifiers:
+            yield x509.SubjectKeyIdentifier.from_public_key(key), False
+            yield x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), False
+
+
+def _key_usage(*, is_authority: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not is_authority,
+        key_cert_sign=is_authority,
+        crl_sign=is_authority,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
 
 
 def _pem(certificate: x509.Certificate) -> bytes:

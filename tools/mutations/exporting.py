@@ -235,6 +235,20 @@ EXPORTING = (
         f"{_CREDENTIALS} -k renews",
     ),
     Mutation(
+        "the error names the fault of the token URL's certificate",
+        "export/credentials.py",
+        "if fault is None\n",
+        "if True\n",
+        _CREDENTIALS,
+    ),
+    Mutation(
+        "the doctor judges a gateway's certificate as gRPC does",
+        "export/checks.py",
+        "context.verify_flags &= ~ssl.VERIFY_X509_STRICT",
+        "context.verify_flags |= ssl.VERIFY_X509_STRICT",
+        "tests/integration/export/test_checks.py",
+    ),
+    Mutation(
         "one token serves all threads",
         "export/credentials.py",
         "if self._token is None or self._monotonic() >= self._renew_at:",

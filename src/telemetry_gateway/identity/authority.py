@@ -8,6 +8,7 @@ from typing import Any, Final
 import httpx2
 
 from telemetry_gateway.errors import AuthenticatorUnavailableError
+from telemetry_runtime.certificate_faults import certificate_fault
 
 _TIMEOUT_SECONDS: Final = 5
 
@@ -47,7 +48,12 @@ class Authority:
         except httpx2.HTTPStatusError as error:
             problem = f"the authority answered with status {error.response.status_code}"
         except httpx2.HTTPError as error:
-            problem = f"the authority cannot be reached ({type(error).__name__})"
+            fault = certificate_fault(error, ca_file_setting="TELEMETRY_GATEWAY_AUTHORITY_CA_FILE")
+            problem = (
+                f"the authority cannot be reached ({type(error).__name__})"
+                if fault is None
+                else f"the authority's certificate is rejected: {fault}"
+            )
         except ValueError:
             problem = "the authority's answer is no JSON"
         else:

@@ -18,6 +18,7 @@ from nats.js.errors import NotFoundError
 from telemetry_gateway.errors import SinkError, SinkRefusedError
 from telemetry_gateway.sinks.sink import Message
 from telemetry_gateway.sinks.stream_check import problems_of
+from telemetry_runtime.certificate_faults import CertificateFault, certificate_fault
 
 T = TypeVar("T")
 
@@ -106,7 +107,8 @@ class JetStreamSink:
         try:
             return asyncio.run_coroutine_threadsafe(work, self._loop).result()
         except TimeoutError:  # nats-py's own timeout is one, too
-            problem = "no answer in time"
+            fault = None if self._client.is_connected else _certificate_fault(self._client.last_error)
+            problem = "no answer in time" if fault is None else f"the server's certificate is rejected: {fault}"
         except (NatsError, OSError) as error:
             # The library's texts name servers and streams, never what is in a message.
             problem = str(error).removeprefix("nats: ") or type(error).__name__
@@ -176,8 +178,14 @@ def headers_of(message: Message) -> dict[str, str]:
     return {**headers, _MESSAGE_ID: f"{quote(message.event_id, safe='')}.{publisher}"}
 
 
+def _certificate_fault(error: Exception | None) -> CertificateFault | None:
+    # The client trusts the system's authorities, as OpenSSL finds them.
+    return None if error is None else certificate_fault(error, ca_file_setting="the file that SSL_CERT_FILE names")
+
+
 async def _log_problem(error: Exception) -> None:
-    _log.warning("NATS", problem=type(error).__name__)
+    fault = _certificate_fault(error)
+    _log.warning("NATS", problem=type(error).__name__ if fault is None else str(fault))
 
 
 async def _log_disconnected() -> None:

@@ -67,8 +67,10 @@ def test_without_an_address_there_is_nowhere_to_export_to(migrated_url: str) -> 
 
 
 @contextmanager
-def tls_gateway(folder: Path, **settings: Any) -> Iterator[tuple[CertificateAuthority, str]]:
-    authority = CertificateAuthority(folder)
+def tls_gateway(
+    folder: Path, *, key_identifiers: bool = True, **settings: Any
+) -> Iterator[tuple[CertificateAuthority, str]]:
+    authority = CertificateAuthority(folder, key_identifiers=key_identifiers)
     certificate, key = authority.issue("gateway")
     with running_gateway(folder, tls_cert_file=certificate, tls_key_file=key, **settings) as running:
         yield authority, f"https://{running.address}"
@@ -81,8 +83,16 @@ def test_a_certificate_is_checked_and_its_days_are_told(migrated_url: str, tmp_p
         assert levels(found, Level.WARN, Level.FAIL) == {"gateway"}
         unknown = look(migrated_url, export_addr=address)
         assert unknown["gateway"].level is Level.FAIL
-        assert "its certificate is not valid: " in unknown["gateway"].found
+        assert "its certificate is not valid: its authority is not trusted" in unknown["gateway"].found
+        assert "TELEMETRY_GATEWAY_EXPORTER_TLS_CA_FILE" in str(unknown["gateway"].advice)
         assert "identity" not in unknown
+
+
+@pytest.mark.interpreter
+def test_a_gateways_certificate_is_checked_as_grpc_does_on_each_interpreter(migrated_url: str, tmp_path: Path) -> None:
+    with tls_gateway(tmp_path, key_identifiers=False) as (authority, address):
+        found = look(migrated_url, export_addr=address, tls_ca_file=authority.file)
+    assert (found["gateway"].level, found["identity"].level) == (Level.WARN, Level.OK)
 
 
 def test_a_gateway_without_tls_is_told_from_one_that_is_away(migrated_url: str, gateway: RunningGateway) -> None:

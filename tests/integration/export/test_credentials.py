@@ -2,6 +2,7 @@
 
 import json
 import ssl
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ from telemetry_store.export_queue import ExportQueue
 from telemetry_testing import Refuse, scripted_gateway
 
 SECRET = "CLIENT-SECRET-3d9a"
+STRICT_TLS = sys.version_info >= (3, 13)
 
 
 class TokenServer:
@@ -105,6 +107,7 @@ def credentials(
     return ClientCredentials(tokens.url, "client", SECRET, "scope", verify=verify, monotonic=seconds or Seconds())
 
 
+@pytest.mark.interpreter
 def test_one_token_serves_all_threads(tokens: TokenServer, authority: CertificateAuthority) -> None:
     source = credentials(tokens, authority)
     seen: list[str] = []
@@ -182,11 +185,27 @@ def test_a_token_url_that_is_not_there_or_not_trusted_is_told(
     tokens: TokenServer, authority: CertificateAuthority
 ) -> None:
     untrusting = ClientCredentials(tokens.url, "client", SECRET, "scope")
-    with pytest.raises(CredentialsError, match="cannot be reached"):
+    with pytest.raises(CredentialsError, match="certificate is rejected: its authority is not trusted; add its"):
         untrusting.token()
     away = ClientCredentials("https://127.0.0.1:1/token", "client", SECRET, "scope")
     with pytest.raises(CredentialsError, match="cannot be reached"):
         away.token()
+
+
+@pytest.mark.interpreter
+def test_an_authority_without_key_identifiers_passes_or_is_named_by_its_fault(tmp_path: Path) -> None:
+    authority = CertificateAuthority(tmp_path, key_identifiers=False)
+    with token_server(authority) as tokens:
+        source = credentials(tokens, authority)
+        if STRICT_TLS:
+            with pytest.raises(CredentialsError) as caught:
+                source.token()
+            assert "it lacks the key identifier of its authority" in str(caught.value)
+            assert "reissue the certificates" in str(caught.value)
+            assert SECRET not in str(caught.value)
+            assert (caught.value.__cause__, caught.value.__context__) == (None, None)
+        else:
+            assert source.token() == "TOKEN-1"
 
 
 def secure_exporter(queue: ExportQueue, settings: ExporterSettings) -> tuple[Exporter, GatewayClient]:

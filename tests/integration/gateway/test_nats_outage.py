@@ -6,13 +6,18 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import grpc
 import pytest
+from structlog.testing import capture_logs
 
+from support.gateway_certificates import CertificateAuthority
 from support.gateway_client import event, send
 from support.gateway_server import running_gateway
+from telemetry_gateway import SinkError
+from telemetry_gateway.sinks.jetstream import JetStreamSink, JetStreamTarget
 
 SERVER = shutil.which("nats-server")
 
@@ -27,8 +32,8 @@ def _free_port() -> int:
 
 
 @contextmanager
-def nats_server(port: int, directory: Path) -> Iterator[None]:
-    command = [SERVER or "", "-a", "127.0.0.1", "-p", str(port), "-js", "-sd", str(directory)]
+def nats_server(port: int, directory: Path, *options: str) -> Iterator[None]:
+    command = [SERVER or "", "-a", "127.0.0.1", "-p", str(port), "-js", "-sd", str(directory), *options]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         deadline = time.monotonic() + 20
         while True:
@@ -70,3 +75,19 @@ def test_nothing_is_acknowledged_meanwhile_and_it_goes_on_after(tmp_path: Path) 
             published = gateway.server.metrics.registry.get_sample_value("telemetry_gateway_published_total")
 
     assert published == 2
+
+
+@pytest.mark.interpreter
+def test_a_server_whose_certificate_is_rejected_is_not_called_slow(tmp_path: Path) -> None:
+    port = _free_port()
+    certificate, key = CertificateAuthority(tmp_path).issue("nats")
+    target = JetStreamTarget([f"tls://127.0.0.1:{port}"], "stream", "subject", timeout=timedelta(seconds=2))
+    tls = ("--tls", "--tlscert", str(certificate), "--tlskey", str(key))
+    with (
+        nats_server(port, tmp_path / "nats", *tls),
+        capture_logs() as logs,
+        pytest.raises(SinkError, match="the server's certificate is rejected: its authority is not trusted") as caught,
+    ):
+        JetStreamSink(target)
+    assert "SSL_CERT_FILE" in str(caught.value)
+    assert any("its authority is not trusted" in log["problem"] for log in logs)

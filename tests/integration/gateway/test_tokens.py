@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import sys
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -248,11 +249,22 @@ class TestIntrospection:
                 introspection = Introspection(
                     Authority(other.file), f"{authority.url}/introspect", CLIENT, cache_for=timedelta(seconds=1)
                 )
-                with pytest.raises(AuthenticatorUnavailableError, match="cannot be reached"):
+                with pytest.raises(AuthenticatorUnavailableError, match="its authority is not trusted"):
                     await introspection.authenticate("good", "billing")
 
             _run(scenario())
             assert authority.asked == []
+
+    @pytest.mark.interpreter
+    def test_an_authority_without_key_identifiers_passes_or_is_named_by_its_fault(self, tmp_path: Path) -> None:
+        certificates = CertificateAuthority(tmp_path, key_identifiers=False)
+        with running_authority(certificates.issue("authority")) as authority:
+            asking = Authority(certificates.file).ask(f"{authority.url}/jwks")
+            if sys.version_info >= (3, 13):
+                with pytest.raises(AuthenticatorUnavailableError, match="lacks the key identifier of its authority"):
+                    asyncio.run(asking)
+            else:
+                assert "keys" in asyncio.run(asking)
 
     def test_a_cached_answer_ends_with_its_time_and_with_its_token(self, authority: TestAuthority) -> None:
         clock = Clock()
@@ -308,6 +320,7 @@ class TestCertificates:
             with gateway.channel() as plain:
                 assert send(plain, [event()]).code is grpc.StatusCode.UNAVAILABLE
 
+    @pytest.mark.interpreter
     def test_mutual_tls(self, tmp_path: Path, certificates: CertificateAuthority) -> None:
         certificate, key = certificates.issue("server")
         clients, strangers = CertificateAuthority(tmp_path, "clients"), CertificateAuthority(tmp_path, "strangers")
