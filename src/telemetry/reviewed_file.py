@@ -134,6 +134,8 @@ def read_tables(text: str, origin: str, table: str, error: type[InvalidInputErro
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as fault:
         raise error(origin, f"is no TOML: {fault}") from None
+    except RecursionError:
+        raise error(origin, "is nested too deeply") from None
     lines = Lines(text, origin, table)
     if unknown := sorted(set(document) - {table}):
         raise error(lines.find(unknown[0]), f"unknown field {unknown[0]!r}; entries are [[{table}]] tables")

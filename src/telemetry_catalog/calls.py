@@ -116,7 +116,7 @@ def _read_module(path: Path) -> Module:
             return Module(path, file.read())
     except OSError as error:
         problem = f"cannot be read: {error.strerror}"
-    except (SyntaxError, ValueError, RecursionError) as error:
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:  # the last two: nested too deeply
         line = getattr(error, "lineno", None)
         problem = "is no Python of this version" + (f", line {line}" if line else "")
     raise UnreadableCodeError(str(path), problem)

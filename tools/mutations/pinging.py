@@ -4,6 +4,20 @@ from mutations.mutation import Mutation
 
 PINGING = (
     Mutation(
+        "how deep a cut body is read does not depend on the interpreter",
+        "telemetry_ingest/collection/partial_json.py",
+        "and text_is_too_deep(self._text, at):",
+        "and False:",
+        "tests/unit/ingest/test_collection_variables.py",
+    ),
+    Mutation(
+        "how deep a kept value goes does not depend on the interpreter",
+        "telemetry_ingest/collection/variables.py",
+        "if value_is_too_deep(value):",
+        "if False:",
+        "tests/unit/ingest/test_collection_variables.py",
+    ),
+    Mutation(
         "what no package declares is not kept",
         "telemetry_ingest/collection/variables.py",
         "            if name in self._declared:\n                found[name] = value\n",

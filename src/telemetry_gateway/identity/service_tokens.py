@@ -17,7 +17,7 @@ def read_service_tokens(path: Path) -> Mapping[str, str]:
     """
     try:
         tokens = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):  # the last for lists in lists in lists
         tokens = None
     if tokens is not None and all(isinstance(token, str) and token for token in tokens.values()):
         return tokens

@@ -112,10 +112,14 @@ class DeduplicationWindow:
     def _open(self) -> sqlite3.Connection:
         # Used by one thread at a time, not always the same.
         connection = sqlite3.connect(self._path, isolation_level=None, timeout=10, check_same_thread=False)
-        connection.execute("PRAGMA journal_mode=WAL")
-        # Consistent after any crash; what a power cut takes from its end the sink still knows.
-        connection.execute("PRAGMA synchronous=NORMAL")
-        connection.executescript(_SCHEMA)
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            # Consistent after any crash; what a power cut takes from its end the sink still knows.
+            connection.execute("PRAGMA synchronous=NORMAL")
+            connection.executescript(_SCHEMA)
+        except sqlite3.Error:
+            connection.close()
+            raise
         return connection
 
     def _run(self, work: Callable[[], T]) -> T:

@@ -10,6 +10,8 @@ from typing import Any, Final, NoReturn
 
 import orjson
 
+from telemetry_ingest.collection.nesting import text_is_too_deep
+
 _MAX_DEPTH: Final = 32
 _AFTER_NUMBERS: Final = frozenset(" \t\n\r,}")
 _SPACE: Final = re.compile(r"[ \t\n\r]*")
@@ -58,7 +60,7 @@ class _Reader:
         at = self.skip_space(at)
         if self._text[at : at + 1] == "}":
             return at + 1
-        while True:
+        while self._text[at : at + 1] == '"':  # a name begins
             after = self._read_member(at, target, depth)
             if after is None:
                 return None
@@ -68,19 +70,22 @@ class _Reader:
             if self._text[at : at + 1] != ",":
                 return None
             at = self.skip_space(at + 1)
+        return None
 
     def _read_member(self, at: int, target: dict[str, Any], depth: int) -> int | None:
         try:
             key, at = self._decoder.raw_decode(self._text, at)
             at = self.skip_space(at)
-            if not isinstance(key, str) or self._text[at : at + 1] != ":":
+            if self._text[at : at + 1] != ":":
                 return None
             at = self.skip_space(at + 1)
             if self._text[at : at + 1] == "{" and depth < _MAX_DEPTH:
                 target[key] = {}
                 return self.read_members(at + 1, target[key], depth + 1)
+            if self._text[at : at + 1] in ("[", "{") and text_is_too_deep(self._text, at):
+                return None
             value, at = self._decoder.raw_decode(self._text, at)
-        except (ValueError, RecursionError):
+        except ValueError:
             return None
         if type(value) in (int, float) and self._text[at : at + 1] not in _AFTER_NUMBERS:
             return None  # of a number that nothing ends nobody knows whether it is whole

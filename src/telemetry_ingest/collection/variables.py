@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from telemetry.text import text_problem
+from telemetry_ingest.collection.nesting import value_is_too_deep
 from telemetry_ingest.collection.partial_json import read_object
 
 
@@ -85,7 +86,6 @@ def as_text(value: Any) -> str | None:
     """Returns a JSON value as text: text as it is, everything else as its JSON; None where that goes too deep."""
     if isinstance(value, str):
         return value
-    try:
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    except RecursionError:  # JSON's readers go deeper than its writer
+    if value_is_too_deep(value):
         return None
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

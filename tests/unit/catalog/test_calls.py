@@ -133,6 +133,7 @@ def test_files_are_read_by_the_encoding_that_they_declare(tmp_path: Path) -> Non
         (b"# coding: nonsense\n", "is no Python of this version"),
         (b"x = 1\0", "is no Python of this version"),
         (b"x = " + b"(" * 5_000 + b")" * 5_000, "is no Python of this version"),
+        (b"x = " + b"-" * 200_000 + b"1", "is no Python of this version"),
     ],
 )
 def test_a_file_that_is_no_python_is_told(tmp_path: Path, content: bytes, problem: str) -> None:

@@ -79,7 +79,7 @@ def test_keys_never_come_over_plain_text(url: str) -> None:
     assert told == {"JWT_JWKS_URL": "must be https://, or http:// on loopback"}
 
 
-@pytest.mark.parametrize("text", ["billing = 1\n", 'billing = ""\n', "no toml", "\xff"])
+@pytest.mark.parametrize("text", ["billing = 1\n", "x = " + "[" * 5_000, 'billing = ""\n', "no toml", "\xff"])
 def test_a_tokens_file_that_cannot_be_read_is_not_repeated(tmp_path: Path, text: str) -> None:
     file = tmp_path / "tokens.toml"
     file.write_text(text, encoding="latin-1")

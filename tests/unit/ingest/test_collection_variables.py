@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from telemetry_ingest.collection.nesting import MAX_LEVELS, text_is_too_deep, value_is_too_deep
 from telemetry_ingest.collection.partial_json import read_object
 from telemetry_ingest.collection.variables import KeptVariables, Reading
 
@@ -51,11 +52,34 @@ def test_values_are_always_text(value: Any, text: str) -> None:
 
 @pytest.mark.parametrize("behind", [b"", b"cut"])
 def test_a_value_that_goes_too_deep_is_not_kept_and_costs_the_others_nothing(behind: bytes) -> None:
-    deep = b"[" * 1010 + b"]" * 1010
+    for opening, end in ((b"[", b"]"), (b'{"c":', b"}")):
+        deep = opening * (MAX_LEVELS + 1) + b"0" + end * (MAX_LEVELS + 1)
+        found = KeptVariables(["a", "b"]).read({}, "b=1", b'{"a":' + deep + b"}" + behind)
+        assert found.kept == {"b": "1"}
 
-    found = KeptVariables(["a", "b"]).read({}, "b=1", b'{"a":' + deep + b"}" + behind)
 
-    assert found.kept == {"b": "1"}
+@pytest.mark.interpreter
+@pytest.mark.parametrize("behind", [b"", b"cut"])
+@pytest.mark.parametrize("levels", [1, MAX_LEVELS, MAX_LEVELS + 1, 1_000, 1_010, 1_100, 9_000])
+def test_how_deep_a_value_may_go_is_a_rule_and_not_the_interpreters_limit(levels: int, behind: bytes) -> None:
+    deep = "[" * levels + "]" * levels
+
+    found = KeptVariables(["a"]).read({}, "", b'{"a":' + deep.encode() + b"}" + behind)
+
+    assert found.kept == ({"a": deep} if levels <= MAX_LEVELS else {})
+
+
+@given(st.recursive(st.text(max_size=3), lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(), inner)))
+def test_values_and_their_texts_are_as_deep(value: Any) -> None:
+    for _ in range(MAX_LEVELS - 2):
+        value = [value]
+    if isinstance(value, list | dict):
+        assert text_is_too_deep(json.dumps(value), 0) == value_is_too_deep(value)
+
+
+@pytest.mark.parametrize("text", ['["' + "[" * 200, '["\\"' + "[" * 200 + '"]', '["\\', "[]" + "[" * 200])
+def test_brackets_in_strings_and_behind_the_value_are_not_levels(text: str) -> None:
+    assert not text_is_too_deep(text, 0)
 
 
 def test_what_is_inside_another_is_named_with_dots_and_what_nobody_declared_is_counted() -> None:
@@ -99,6 +123,7 @@ def test_what_no_database_could_hold_is_left_out_and_counted() -> None:
         (b'"text"', {}),
         (b"version=1", {}),
         (b'{"a": ' + b"[" * 60_000, {}),
+        (b'{"x": 1, ' + b"[" * 60_000, {"x": 1}),
         (b'{"x":1,"a":' * 5_000, {"x": 1}),
     ],
 )

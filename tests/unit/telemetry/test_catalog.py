@@ -69,6 +69,7 @@ def test_entries_are_read_with_their_lines() -> None:
     ("text", "error"),
     [
         ("x = [", "f: is no TOML: "),
+        ("x = " + "[" * 5_000, "f: is nested too deeply"),
         (HEAD, "f, line 1: the entry lacks owner, description"),
         (HEAD + TAIL + "keys = {}\n", "f, line 6: unknown field 'keys'; known: action, deprecated"),
         (HEAD.replace("submit", "a_b") + TAIL, "f, line 3: action could never be recorded: it must be 2"),
