@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: run test faults upgrade-load mutations lint types english proto proto-check docs docs-check bench format clean help
+.PHONY: run test test-newest faults upgrade-load mutations lint types english proto proto-check docs docs-check bench format clean help
 
 help: ## This list.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -29,6 +29,9 @@ SHARED = -n auto --maxprocesses=4 --dist loadfile
 NO_HANG = --max-worker-restart=0 -o faulthandler_timeout=600 -o faulthandler_exit_on_timeout=true
 test: $(VENV)/.dev ## All tests, with coverage; PostgreSQL comes with them.
 	$(BIN)/python -m pytest $(SHARED) $(NO_HANG) --cov --cov-report=term
+
+test-newest: $(VENV)/.dev ## Unit tests and a part of the others, on the newest Python found beside that of .venv.
+	$(BIN)/python tools/newest_python.py
 
 # How much of each kind of fault `make faults` does.
 KILLS ?= 200
@@ -98,4 +101,4 @@ format: $(VENV)/.dev ## Formats the code.
 	$(BIN)/ruff format
 
 clean: ## Removes what was set up and made.
-	rm -rf $(VENV) run .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-newest run .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

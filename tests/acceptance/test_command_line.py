@@ -70,6 +70,7 @@ def published(shell: Shell) -> list[dict[str, object]]:
     return [json.loads(line)["message"]["event"] for line in lines]
 
 
+@pytest.mark.interpreter
 def test_an_event_goes_from_the_shell_to_the_gateway_and_its_private_part_stays(shell: Shell) -> None:
     recorded = shell.telemetry(
         "record", "search.results", "submit",

@@ -45,6 +45,7 @@ def record_in_turn(recorder: Recorder) -> None:
         (BufferedRecorder, record_buffered, "buffered"),
     ],
 )
+@pytest.mark.interpreter
 def test_children_of_a_process_that_recorded_already(
     database: Database, wrap: Callable[[Recorder], Any], record: Callable[[Any], None], action: str
 ) -> None:

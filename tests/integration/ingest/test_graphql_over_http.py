@@ -137,6 +137,7 @@ TOO_MUCH = {
 
 
 @pytest.mark.parametrize("name", TOO_MUCH)
+@pytest.mark.interpreter
 def test_queries_that_ask_for_too_much_are_refused(database: Database, name: str) -> None:
     query, said = TOO_MUCH[name]
     with ingest_client(database) as client:

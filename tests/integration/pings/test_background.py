@@ -157,6 +157,7 @@ def test_a_user_who_opts_out_meanwhile_is_heard() -> None:
         assert numbers(server) == [1]
 
 
+@pytest.mark.interpreter
 def test_a_forked_child_sends_its_own_pings_and_not_its_parents() -> None:
     with awkward_server(hang, TAKEN) as server:
         logger = BackgroundEventLogger(EventLogger(f"http://{server.address}", 3600), exit_timeout=0)

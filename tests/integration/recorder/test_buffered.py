@@ -104,7 +104,7 @@ def test_children_store_their_own_events_and_not_their_parents(database: Databas
     for child in children:
         child.start()
     for child in children:
-        child.join(30)
+        child.join(90)
         assert child.exitcode == 0
     assert recorder.flush(LONG)
     recorder.close()

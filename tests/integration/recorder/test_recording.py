@@ -34,6 +34,7 @@ EVENT_ID = "0190a5c0-0000-7000-8000-000000000001"
 WHEN = datetime(2026, 2, 3, 4, 5, 6, 789012, tzinfo=UTC)
 
 
+@pytest.mark.interpreter
 def test_one_call_writes_both_rows(database: Database) -> None:
     recorder = make_recorder(database)
     event_id = recorder.record("search", "submit", EventParameters(metadata={"n": 1}), timestamp=WHEN)
@@ -229,6 +230,7 @@ def test_settings_in_code_are_used_as_they_are(database: Database) -> None:
         recorder.record("search", "submit", EventParameters(private_metadata={"k": "x" * 1024}))
 
 
+@pytest.mark.interpreter
 def test_many_threads_share_a_recorder(database: Database) -> None:
     recorder = make_recorder(database)
     ids: list[str] = []

@@ -117,6 +117,7 @@ def counted_orders(engine: Engine) -> int:
 
 @ways
 @pytest.mark.parametrize("first", ["business", "event"])
+@pytest.mark.interpreter
 def test_a_commit_keeps_both(engine: Engine, recorder: Recorder, begin: Begin, first: str) -> None:
     with begin(engine) as connection:
         if first == "business":

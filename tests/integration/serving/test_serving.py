@@ -30,6 +30,7 @@ def program(mode: str = "plain", listen_addr: str = "127.0.0.1:0") -> Iterator["
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.interpreter
 def test_a_signal_lets_running_requests_end_and_the_process_end_well(number: signal.Signals) -> None:
     with program() as process, ThreadPoolExecutor(1) as pool:
         address = wait_for_line(process, r"listening on (\S+)")
