@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 from google.protobuf.struct_pb2 import ListValue, Struct, Value
 
+from telemetry.conversion import json_wanted, number_wanted
 from telemetry.errors import (
     EventTooLargeError,
     InvalidInputError,
@@ -28,9 +29,16 @@ MAX_BILLING_TEXT_LENGTH = 512
 
 _EXACT_INT_RULE = "an integer beyond 2^53 is not held exactly by a double, which is the wire's number"
 _FINITE_RULE = "NaN and infinities are not numbers that can be exported"
+_LEAVE_OUT = "leave the key out"
+_AS_TEXT = "pass it as text"
 _INT32 = range(-(2**31), 2**31)
-# A metadata key that looks like an identifier is named in errors; any other is only counted.
-_NAMEABLE_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_.\-]{0,63}")
+# SECURITY: a key that is a name is shown in errors; any other may be data, and is only counted.
+_NAMEABLE_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_.\-]{0,127}")
+
+
+_Step: TypeAlias = int | tuple[int, str]
+# From the outermost value in: a position counted from 1, in a mapping together with its key.
+_Path: TypeAlias = tuple[_Step, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +132,7 @@ def _write_metadata(metadata: Mapping[str, float | int | bool], target: pb.Event
     written = target.metadata
     for position, (key, value) in enumerate(metadata.items()):
         if not isinstance(key, str):
-            raise InvalidMetadataError(f"metadata, key {position + 1}", f"must be text, not {type(key).__name__}")
+            raise InvalidMetadataError(f"metadata, key {position + 1}", _key_problem(key))
         if not 1 <= len(key) <= MAX_METADATA_KEY_LENGTH:
             raise InvalidMetadataError(
                 f"metadata, key {position + 1}",
@@ -138,19 +146,31 @@ def _write_metadata(metadata: Mapping[str, float | int | bool], target: pb.Event
 
 
 def metadata_field(position: int, key: str) -> str:
-    """Returns how errors call the key at `position`, counted from 0: by its name, if that looks like an identifier."""
-    return f"metadata[{key!r}]" if _NAMEABLE_KEY.fullmatch(key) else f"metadata, value {position + 1}"
+    """Returns how errors call the key at `position`, counted from 0: by itself, if it is a name."""
+    shown = shown_key(key)
+    return f"metadata, value {position + 1}" if shown is None else f"metadata[{shown}]"
 
 
 def number_problem(value: object) -> str | None:
     """Returns the rule that a value of `metadata` breaks; None where it is a number that the wire holds."""
     if isinstance(value, int):  # bool is an int, and 1 or 0
-        return None if -MAX_EXACT_INT <= value <= MAX_EXACT_INT else _EXACT_INT_RULE
+        exact = -MAX_EXACT_INT <= value <= MAX_EXACT_INT
+        return None if exact else f"{_EXACT_INT_RULE}; {_AS_TEXT} in private_metadata"
     if isinstance(value, float):
-        return None if math.isfinite(value) else _FINITE_RULE
+        return None if math.isfinite(value) else f"{_FINITE_RULE}; {_LEAVE_OUT}"
     if isinstance(value, str):
         return "must be a number, not text; text belongs into private_metadata"
-    return f"must be a number, not {type(value).__name__}"
+    return number_wanted(value)
+
+
+def _json_number_problem(value: float) -> str | None:
+    if number_problem(value) is None:
+        return None
+    return f"{_EXACT_INT_RULE}; {_AS_TEXT}" if isinstance(value, int) else f"{_FINITE_RULE}; pass None or text"
+
+
+def _key_problem(key: object) -> str:
+    return f"must be text, not {type(key).__name__}; convert it with str(key)"
 
 
 class _PrivateMetadataWriter:
@@ -164,22 +184,21 @@ class _PrivateMetadataWriter:
         self._max_bytes = max_bytes
         self._written = 0
 
-    def write_struct(self, mapping: Mapping[str, JSONValue], target: Struct, depth: int, path: tuple[int, ...]) -> None:
+    def write_struct(self, mapping: Mapping[str, JSONValue], target: Struct, depth: int, path: _Path) -> None:
         fields = target.fields
-        for position, (key, value) in enumerate(mapping.items()):
-            here = (*path, position + 1)
+        for position, (key, value) in enumerate(mapping.items(), start=1):
             if not isinstance(key, str):
-                raise _private_error(here, f"a key must be text, not {type(key).__name__}")
+                raise _private_error((*path, position), f"a key {_key_problem(key)}")
             self._count(len(key))
             if problem := text_problem(key):
-                raise _private_error(here, f"in a key: {problem}")
-            self._write_value(value, fields[key], depth, here)
+                raise _private_error((*path, position), f"in a key: {problem}")
+            self._write_value(value, fields[key], depth, (*path, (position, key)))
 
-    def _write_list(self, values: Sequence[JSONValue], target: ListValue, depth: int, path: tuple[int, ...]) -> None:
+    def _write_list(self, values: Sequence[JSONValue], target: ListValue, depth: int, path: _Path) -> None:
         for position, value in enumerate(values):
             self._write_value(value, target.values.add(), depth, (*path, position + 1))
 
-    def _write_value(self, value: object, target: Value, depth: int, path: tuple[int, ...]) -> None:
+    def _write_value(self, value: object, target: Value, depth: int, path: _Path) -> None:
         self._count(2)
         if isinstance(value, str):
             self._count(len(value))
@@ -189,7 +208,7 @@ class _PrivateMetadataWriter:
         elif isinstance(value, bool):
             target.bool_value = value
         elif isinstance(value, int | float):
-            if problem := number_problem(value):
+            if problem := _json_number_problem(value):
                 raise _private_error(path, problem)
             target.number_value = value
         elif value is None:
@@ -204,7 +223,7 @@ class _PrivateMetadataWriter:
                 target.list_value.SetInParent()
                 self._write_list(value, target.list_value, depth + 1, path)
         else:
-            raise _private_error(path, f"{type(value).__name__} is not a kind of JSON value")
+            raise _private_error(path, json_wanted(value))
 
     def _count(self, size: int) -> None:
         self._written += size
@@ -212,10 +231,19 @@ class _PrivateMetadataWriter:
             raise EventTooLargeError("event", f"is more than {self._max_bytes} bytes serialized")
 
 
-def _private_error(path: tuple[int, ...], problem: str) -> InvalidPrivateMetadataError:
-    # SECURITY: private keys may be private data themselves, so the place is given by position.
-    place = " > item ".join(str(position) for position in path)
-    return InvalidPrivateMetadataError(f"private_metadata, item {place}", problem)
+def _private_error(path: _Path, problem: str) -> InvalidPrivateMetadataError:
+    return InvalidPrivateMetadataError("private_metadata" + "".join(map(_place, path)), problem)
+
+
+def _place(step: _Step) -> str:
+    position, key = (step, "") if isinstance(step, int) else step
+    return f"[{shown_key(key) or f'item {position}'}]"
+
+
+def shown_key(key: str) -> str | None:
+    """Returns a key as errors show it; None where it is not a name."""
+    name = _NAMEABLE_KEY.fullmatch(key)
+    return repr(name.group()) if name else None  # not the key's own `repr`: an enum's holds more
 
 
 def _write_billing(billing: BillingMetadata, target: pb.EventBillingMetadata) -> None:

@@ -17,6 +17,7 @@ from telemetry import (
     InvalidTimestampError,
     NewEvent,
 )
+from telemetry.parameters import shown_key
 from telemetry_cli.options import AsJson, DatabaseUrl
 from telemetry_cli.output import out, print_json
 
@@ -83,7 +84,8 @@ def _number(pair: str) -> tuple[str, float]:
         return key, int(text) if text.lstrip("+-").isdecimal() else float(text)
     except ValueError:
         problem = "must be a number; for text use --private"
-    raise InvalidMetadataError(f"--metadata {key}", problem)
+    # SECURITY: by the rule of all errors, a key that is not a name is not repeated.
+    raise InvalidMetadataError("--metadata" if shown_key(key) is None else f"--metadata {key}", problem)
 
 
 def _private_metadata(pairs: list[str] | None, document: str | None) -> dict[str, Any] | None:

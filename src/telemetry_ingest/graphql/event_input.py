@@ -92,7 +92,10 @@ def _metadata(given: Sequence[Mapping[str, Any]] | None) -> dict[str, float] | N
         key, value = entry["key"], entry["value"]
         # Here, because the recorder sees the last of equal keys alone; and to it, true and false are 1 and 0.
         if problem := _NO_NUMBERS.get(type(value)) or number_problem(value):
-            raise InvalidMetadataError(metadata_field(position, key), problem)
+            # A client knows the field by its GraphQL name.
+            raise InvalidMetadataError(
+                metadata_field(position, key), problem.replace("private_metadata", "privateMetadata")
+            )
         found[key] = value
     return found
 

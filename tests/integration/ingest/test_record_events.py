@@ -116,6 +116,7 @@ def number(value: Any, *before: Any) -> dict[str, Any]:
     return parameters(metadata=[*before, {"key": "n", "value": value}])
 
 
+NOT_EXACT = "an integer beyond 2^53 is not held exactly by a double, which is the wire's number"
 TORN = [
     ({"feature": "Bad name"}, "feature: must be 2 to 64 ASCII letters"),
     ({"action": "x"}, "action: must be 2 to 64 ASCII letters"),
@@ -126,11 +127,13 @@ TORN = [
     ({"parameters": number([1])}, "parameters.metadata['n']: must be a number, not a list"),
     ({"parameters": number({"a": 1})}, "parameters.metadata['n']: must be a number, not an object"),
     ({"parameters": number(2**53 + 1)}, "parameters.metadata['n']: an integer beyond 2^53"),
+    ({"parameters": number(2**60)}, f"parameters.metadata['n']: {NOT_EXACT}; pass it as text in privateMetadata"),
+    ({"parameters": parameters(privateMetadata={"n": 2**60})}, f"parameters.privateMetadata['n']: {NOT_EXACT}; pass"),
     # The last of equal keys wins, but the first must be a number, too.
     ({"parameters": number(1, {"key": "n", "value": SECRET})}, "parameters.metadata['n']: must be a number, not text"),
     ({"parameters": parameters(metadata=[{"key": SECRET * 20, "value": 1}])}, "parameters.metadata, key 1: must have"),
     ({"parameters": parameters(metadata=[{"key": f"{SECRET} @", "value": "x"}])}, "parameters.metadata, value 1: must"),
-    ({"parameters": parameters(privateMetadata={"a": f"{SECRET}\0"})}, "parameters.privateMetadata, item 1: text must"),
+    ({"parameters": parameters(privateMetadata={"a": f"{SECRET}\0"})}, "parameters.privateMetadata['a']: text must"),
     (
         {"parameters": parameters(billingMetadata={"product": "", "category": "c"})},
         "parameters.billingMetadata.product",
