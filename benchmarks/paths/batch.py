@@ -4,12 +4,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from measure import Comparison, interleave, seconds
+from sqlalchemy import make_url
 from stores import PARAMETERS, Rows, Stores, postgres_connection, recorder_on, sqlite_connection, usual_context
 
 from telemetry import NewEvent
+from telemetry_store.dialects import dialect_of_url
+from telemetry_store.event_inserts import EventInserts
 from telemetry_store.event_logs import WRITTEN_COLUMNS
 from telemetry_store.export_queue import QUEUED_COLUMNS
-from telemetry_store.insert_statements import insert_statements
 
 GOALS = {"sqlite": 1.15, "postgresql": 1.25}
 EVENTS = 10_000
@@ -42,12 +44,12 @@ def raw_batch(kind: str, url: str) -> Callable[[list[Any]], None]:
     """Returns the floor: ready rows of both tables in one transaction."""
     if kind == "sqlite":
         connection = sqlite_connection(url)
-        inserts = insert_statements(kind)
+        inserts = EventInserts(dialect_of_url(make_url(url)))
 
         def write_sqlite(rows: list[Any]) -> None:
             connection.execute("BEGIN IMMEDIATE")
-            connection.executemany(inserts.export_queue, [row.export_queue for row in rows])
-            connection.executemany(inserts.event_logs, [row.event_logs for row in rows])
+            connection.executemany(inserts.queued.statement, [row.export_queue for row in rows])
+            connection.executemany(inserts.logged.statement, [row.event_logs for row in rows])
             connection.execute("COMMIT")
 
         return write_sqlite

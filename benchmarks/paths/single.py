@@ -4,13 +4,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from measure import Comparison, interleave, seconds_per_call
-from sqlalchemy import Engine, insert
+from sqlalchemy import Engine, insert, make_url
 from stores import PARAMETERS, Rows, Stores, postgres_connection, recorder_on, sqlite_connection, usual_context
 
+from telemetry_store.dialects import dialect_of_url
 from telemetry_store.engine import create_database_engine
+from telemetry_store.event_inserts import EventInserts
 from telemetry_store.event_logs import event_logs
 from telemetry_store.export_queue import export_queue
-from telemetry_store.insert_statements import insert_statements
 
 GOALS = {"sqlite": 1.3, "postgresql": 1.5}
 
@@ -44,14 +45,14 @@ def measure(stores: Stores, *, full: bool) -> Iterator[Comparison]:
 
 def raw_writer(kind: str, url: str) -> Callable[[Any], None]:
     """Returns the floor: both rows through the raw driver on a held connection, one commit."""
-    inserts = insert_statements(kind)
+    inserts = EventInserts(dialect_of_url(make_url(url)))
     if kind == "sqlite":
         connection = sqlite_connection(url)
 
         def write_sqlite(row: Any) -> None:
             connection.execute("BEGIN IMMEDIATE")
-            connection.execute(inserts.export_queue, row.export_queue)
-            connection.execute(inserts.event_logs, row.event_logs)
+            connection.execute(inserts.queued.statement, row.export_queue)
+            connection.execute(inserts.logged.statement, row.event_logs)
             connection.execute("COMMIT")
 
         return write_sqlite

@@ -53,27 +53,42 @@ def before_the_transaction(countdown: Countdown) -> None:
     wrap(Database, "write_held", countdown, "before")
 
 
+class _Cursor:
+    """A driver's cursor that ends the process before it inserts into `event_logs`; the other row is in already."""
+
+    def __init__(self, cursor: Any, countdown: Countdown) -> None:
+        self._cursor = cursor
+        self._countdown = countdown
+
+    def __getattr__(self, name: str) -> Any:
+        wanted = getattr(self._cursor, name)
+        if name not in ("execute", "executemany", "copy"):
+            return wanted
+
+        def call(statement: str, *arguments: Any) -> Any:
+            if statement.startswith(("INSERT INTO event_logs", "COPY event_logs")):
+                self._countdown.reached()
+            return wanted(statement, *arguments)
+
+        return call
+
+
 def between_both_rows(countdown: Countdown) -> None:
-    from recorder import tee
+    from telemetry_store.event_inserts import EventInserts
 
-    original = tee.TeeStore._inserts
+    original = EventInserts.insert
 
-    def one_by_one(store: Any, rows: Any) -> Any:
-        for number, statement in enumerate(original(store, rows)):
-            if number == 1:
-                countdown.reached()
-            yield statement
+    def insert(inserts: EventInserts, cursor: Any, rows: Any) -> None:
+        original(inserts, _Cursor(cursor, countdown), rows)
 
-    tee.TeeStore._inserts = one_by_one  # type: ignore[assignment]  # it is only iterated over
-    # Many rows on PostgreSQL.
-    wrap(tee, "_copy", countdown, "before", when=lambda _driver, statement, _rows: "event_logs" in statement)
+    EventInserts.insert = insert  # type: ignore[assignment,method-assign]
 
 
 def before_the_commit(countdown: Countdown) -> None:
-    from recorder.tee import TeeStore
+    from telemetry_store.event_inserts import EventInserts
 
     # One event on PostgreSQL is one statement, and committed by then.
-    wrap(TeeStore, "_insert_by_driver", countdown, "after")
+    wrap(EventInserts, "insert", countdown, "after")
 
 
 def after_the_commit(countdown: Countdown) -> None:

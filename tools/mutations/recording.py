@@ -21,7 +21,7 @@ RECORDING = (
     Mutation(
         "what may not leave is not queued",
         "recorder/tee.py",
-        "        if not exportable:\n            return _Rows(logs_row, None)\n",
+        "        if not exportable:\n            return EventRows(logs_row, None)\n",
         "",
         f"{_RECORDING} -k policy_decides",
     ),

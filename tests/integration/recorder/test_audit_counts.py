@@ -7,11 +7,12 @@ from recorder import without_event_logs
 from support.recorders import make_recorder
 from telemetry import ExportMode, ExportPolicy, NewEvent
 from telemetry_store.database import Database
+from telemetry_store.dialects import DIALECTS, DatabaseDialect
 from telemetry_store.engine import create_database_engine
+from telemetry_store.event_inserts import EventInserts
 from telemetry_store.event_logs import event_logs
 from telemetry_store.export_ledger import ADOPTED_EVENT_LOGS, ADOPTED_QUEUE, export_ledger
 from telemetry_store.export_queue import export_queue
-from telemetry_store.insert_statements import insert_statements
 from telemetry_store.migrations import upgrade_database
 
 
@@ -92,11 +93,11 @@ def test_a_row_whose_public_argument_is_no_json_is_counted_as_not_exportable(
     database.close()
 
 
-@pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
-def test_the_statement_of_the_ordinary_case_says_nothing_of_it(dialect: str) -> None:
-    statements = insert_statements(dialect)
-    assert "in_event_logs" in statements.unlogged
-    assert "in_event_logs" not in f"{statements.both} {statements.export_queue}"
+@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
+def test_the_statement_of_the_ordinary_case_says_nothing_of_it(dialect: DatabaseDialect) -> None:
+    inserts = EventInserts(dialect)
+    assert "in_event_logs" in inserts.unlogged.statement
+    assert "in_event_logs" not in f"{inserts.both} {inserts.queued.statement}"
 
 
 def test_a_new_database_has_no_baselines(database: Database) -> None:
