@@ -2,12 +2,9 @@
 
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import Final, Protocol
 
-from telemetry_store.ports import BuiltEvent, CallersConnection
-
-if TYPE_CHECKING:
-    from telemetry_store.ports import EventStore
+from telemetry_store.ports import BuiltEvent, CallersConnection, EventStore
 
 
 class Diversion(Protocol):
@@ -17,7 +14,7 @@ class Diversion(Protocol):
         self,
         events: Sequence[BuiltEvent],
         *,
-        store: "EventStore",
+        store: EventStore,
         connection: CallersConnection | None = None,
     ) -> None:
         """Takes events that were checked and are whole, or raises, as a store would.

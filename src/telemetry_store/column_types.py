@@ -1,25 +1,16 @@
 """The types of columns that differ between databases, and the one for points in time."""
 
-from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import JSON, BigInteger, DateTime, Dialect, TypeDecorator, Uuid
-from sqlalchemy.types import TypeEngine
 
-from telemetry_store.dialects import DIALECTS, DatabaseDialect
+from telemetry_store.dialects import with_variants
 from telemetry_store.times import as_utc
 
-
-def _by_database(general: TypeEngine[Any], of_dialect: Callable[[DatabaseDialect], TypeEngine[Any]]) -> TypeEngine[Any]:
-    for dialect in DIALECTS:
-        general = general.with_variant(of_dialect(dialect), dialect.name)
-    return general
-
-
-ROW_ID: Final = _by_database(BigInteger(), lambda dialect: dialect.row_id_type)
-EVENT_ID: Final = _by_database(Uuid(as_uuid=False), lambda dialect: dialect.event_id_type)
-JSON_DOCUMENT: Final = _by_database(JSON(), lambda dialect: dialect.json_type)
+ROW_ID: Final = with_variants(BigInteger(), lambda dialect: dialect.row_id_type)
+EVENT_ID: Final = with_variants(Uuid(as_uuid=False), lambda dialect: dialect.event_id_type)
+JSON_DOCUMENT: Final = with_variants(JSON(), lambda dialect: dialect.json_type)
 
 
 class UtcDateTime(TypeDecorator[datetime]):

@@ -56,13 +56,13 @@ class Statements:
 
     def __init__(self, templates: Mapping[str, str]) -> None:
         self._templates = templates
-        self._texts: dict[str, Mapping[str, str]] = {}
+        self._texts: dict[DatabaseDialect, Mapping[str, str]] = {}
 
     def on(self, dialect: DatabaseDialect) -> Mapping[str, str]:
         """Returns the statements as a database's driver takes them, by name."""
-        texts = self._texts.get(dialect.name)
+        texts = self._texts.get(dialect)
         if texts is None:
             places = _Places(dialect)
             texts = {name: template.format_map(places) for name, template in self._templates.items()}
-            self._texts[dialect.name] = texts
+            self._texts[dialect] = texts
         return texts

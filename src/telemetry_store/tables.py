@@ -25,7 +25,10 @@ def conditional(where: str | None) -> dict[str, Any]:
     if where is None:
         return {}
     condition = text(where)
-    return {"info": {_CONDITION: where}} | {f"{dialect.name}_where": condition for dialect in DIALECTS}
+    options: dict[str, Any] = {"info": {_CONDITION: where}}
+    for dialect in DIALECTS:
+        options.update(dialect.conditional_index_options(condition))
+    return options
 
 
 def condition_of(index: Index) -> str | None:

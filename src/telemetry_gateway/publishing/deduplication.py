@@ -1,4 +1,7 @@
-"""Remembers which events were published, for a window that survives a restart."""
+"""Remembers which events were published, for a window that survives a restart.
+
+In a SQLite file of the gateway, which is not a database of the store: it knows no dialects, and needs none.
+"""
 
 import sqlite3
 from collections.abc import Callable, Collection, Iterable

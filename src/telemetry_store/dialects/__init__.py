@@ -1,6 +1,14 @@
 """All that differs between databases: one file a database, behind one Protocol."""
 
 from telemetry_store.dialects.dialect import DatabaseDialect, DatabaseReport, Insertion
-from telemetry_store.dialects.lookup import DIALECTS, dialect_of, dialect_of_url
+from telemetry_store.dialects.lookup import DIALECTS, dialect_of, dialect_of_url, with_variants
 
-__all__ = ["DIALECTS", "DatabaseDialect", "DatabaseReport", "Insertion", "dialect_of", "dialect_of_url"]
+__all__ = [
+    "DIALECTS",
+    "DatabaseDialect",
+    "DatabaseReport",
+    "Insertion",
+    "dialect_of",
+    "dialect_of_url",
+    "with_variants",
+]

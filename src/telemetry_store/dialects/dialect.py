@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from sqlalchemy import URL, Connection, Engine
+from sqlalchemy import URL, Connection, Engine, TextClause
 from sqlalchemy.types import TypeEngine
 
 T = TypeVar("T")
@@ -132,6 +132,10 @@ class DatabaseDialect(Protocol):
     @property
     def updated_table_options(self) -> Mapping[str, Any]:
         """Options of SQLAlchemy's `Table` for one whose rows are updated often."""
+        ...
+
+    def conditional_index_options(self, condition: TextClause) -> Mapping[str, Any]:
+        """Return options of SQLAlchemy's `Index` for one of those rows only that meet a condition."""
         ...
 
     @property

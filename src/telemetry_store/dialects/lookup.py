@@ -1,8 +1,10 @@
 """The dialects that exist, and which of them a URL, an engine or a connection needs."""
 
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
 from sqlalchemy import URL, Connection, Engine
+from sqlalchemy.types import TypeEngine
 
 from telemetry_store.dialects.dialect import DatabaseDialect
 from telemetry_store.dialects.postgresql import PostgresqlDialect
@@ -33,6 +35,20 @@ def dialect_of_url(url: URL) -> DatabaseDialect:
     """
     name = url.get_backend_name()
     return _known(name, _BY_URL_NAME.get(name))
+
+
+def with_variants(
+    general: TypeEngine[Any], of_dialect: Callable[[DatabaseDialect], TypeEngine[Any]]
+) -> TypeEngine[Any]:
+    """Returns a column's type that is another one on each database.
+
+    Args:
+        general: What SQLAlchemy takes for any other database.
+        of_dialect: Returns a dialect's type.
+    """
+    for dialect in DIALECTS:
+        general = general.with_variant(of_dialect(dialect), dialect.name)
+    return general
 
 
 def _known(name: str, dialect: DatabaseDialect | None) -> DatabaseDialect:

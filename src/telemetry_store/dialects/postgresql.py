@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import JSON, URL, BigInteger, Connection, Engine, Uuid, create_engine, event
+from sqlalchemy import JSON, URL, BigInteger, Connection, Engine, TextClause, Uuid, create_engine, event
 from sqlalchemy.exc import DisconnectionError, NoSuchModuleError
 from sqlalchemy.types import TypeEngine
 
@@ -122,6 +122,10 @@ class PostgresqlDialect:
     # Room on each page for the new version of an updated row.
     updated_table_options: Final[Mapping[str, Any]] = {"postgresql_with": {"fillfactor": 80}}
     keeps_column_types: Final = True
+
+    def conditional_index_options(self, condition: TextClause) -> Mapping[str, Any]:
+        """Return the option."""
+        return {"postgresql_where": condition}
 
     # SQL
 

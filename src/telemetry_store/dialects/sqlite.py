@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import JSON, URL, Connection, Engine, Integer, String, create_engine, event
+from sqlalchemy import JSON, URL, Connection, Engine, Integer, String, TextClause, create_engine, event
 from sqlalchemy.pool import QueuePool
 from sqlalchemy.types import TypeEngine
 
@@ -97,6 +97,10 @@ class SqliteDialect:
     json_type: Final[TypeEngine[Any]] = JSON()
     updated_table_options: Final[Mapping[str, Any]] = {}
     keeps_column_types: Final = False
+
+    def conditional_index_options(self, condition: TextClause) -> Mapping[str, Any]:
+        """Return the option."""
+        return {"sqlite_where": condition}
 
     # SQL
 
