@@ -235,6 +235,14 @@ class SqliteDialect:
 
 
 def _set_up(dbapi_connection: Any, _record: object) -> None:
+    try:
+        _configure(dbapi_connection)
+    except BaseException:
+        dbapi_connection.close()  # SQLAlchemy 2.0 would leave it open
+        raise
+
+
+def _configure(dbapi_connection: Any) -> None:
     dbapi_connection.isolation_level = None  # the driver begins nothing by itself; _begin does
     cursor = dbapi_connection.cursor()
     cursor.execute("PRAGMA journal_mode=WAL")

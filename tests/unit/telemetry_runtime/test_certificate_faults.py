@@ -1,4 +1,4 @@
-"""What is told of a certificate, by real handshakes in memory."""
+"""What is said about a rejected certificate, by real handshakes in memory."""
 
 import re
 import shutil
