@@ -101,7 +101,7 @@ def _prefix_fault(word: str, lower: str) -> str | None:
     return None if is_valid_name(word) else "is not a valid prefix"
 
 
-def opt_out_variable(environ: Mapping[str, str]) -> str | None:
+def export_opt_out(environ: Mapping[str, str]) -> str | None:
     """Returns the name of the variable in `environ` that opts this process out of export, if one does."""
     return next((name for name in OPT_OUT_VARIABLES if environ.get(name, "").strip().lower() in ("1", "true")), None)
 

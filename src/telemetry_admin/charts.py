@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Final
 
 from telemetry_admin import formats
-from telemetry_store.event_log_panels import Span
+from telemetry_store.event_log_panels import TimeSpan
 
 HEIGHT: Final = 100
 """Height of every chart, in SVG units."""
@@ -110,7 +110,7 @@ class Chart:
         return max(reversed(self.bars), key=lambda bar: bar.total) if self.total else None
 
 
-def stacked_bars(spans: Sequence[Span], series: Sequence[Series]) -> Chart:
+def stacked_bars(spans: Sequence[TimeSpan], series: Sequence[Series]) -> Chart:
     """Return a chart with a bar for each span, with the first series at the bottom."""
     totals = [sum(one.values[place] for one in series) for place in range(len(spans))]
     step = _step(max(totals, default=0))
@@ -134,7 +134,7 @@ def stacked_bars(spans: Sequence[Span], series: Sequence[Series]) -> Chart:
     return Chart(bars, axis, series)
 
 
-def _labels(spans: Sequence[Span]) -> dict[int, tuple[str, bool]]:
+def _labels(spans: Sequence[TimeSpan]) -> dict[int, tuple[str, bool]]:
     """Return the axis labels by index of the span, each with whether it is minor.
 
     Labels are hours for a range of up to a day, else the first span of a day gets the date.

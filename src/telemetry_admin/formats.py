@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from telemetry_store.event_log_panels import Span
+from telemetry_store.event_log_panels import TimeSpan
 
 _UNITS: Final = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 _SHORT: Final = ((1_000_000_000, "B"), (1_000_000, "M"), (1_000, "k"))
@@ -73,7 +73,7 @@ def machine_moment(value: datetime) -> str:
     return value.astimezone(UTC).isoformat(timespec="seconds")
 
 
-def span_name(span: Span) -> str:
+def span_name(span: TimeSpan) -> str:
     """Format a span: `Tue 24 Nov 2026`, or `Tue 24 Nov, 06:00 to 12:00`."""
     since, until = span
     if until - since >= _DAY:

@@ -13,7 +13,7 @@ from telemetry.event import Clock
 from telemetry_admin.charts import Chart, Series, stacked_bars
 from telemetry_admin.time_range import TimeRange
 from telemetry_store.database import Database
-from telemetry_store.event_log_panels import EventLogPanels, Span, SpanCounts
+from telemetry_store.event_log_panels import EventLogPanels, SpanCounts, TimeSpan
 from telemetry_store.export_queue import ExportQueue, QueueCounts
 from telemetry_store.export_runs import ExportRuns
 from telemetry_store.pass_report import PassReport
@@ -130,7 +130,9 @@ class OverviewReader:
         raise first
 
 
-def _overview(found: Mapping[str, Any], spans: Sequence[Span], people_spans: Sequence[Span], feature: str) -> Overview:
+def _overview(
+    found: Mapping[str, Any], spans: Sequence[TimeSpan], people_spans: Sequence[TimeSpan], feature: str
+) -> Overview:
     counts: Sequence[SpanCounts] = found["events"]
     by_name = _series(counts, lambda name: name)
     by_feature = _series(counts, lambda name: split_name(name)[0])

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from telemetry_store.event_log_panels import Span
+from telemetry_store.event_log_panels import TimeSpan
 
 _HOUR: Final = timedelta(hours=1)
 _DAY: Final = timedelta(days=1)
@@ -28,7 +28,7 @@ class TimeRange:
     events_step: timedelta
     people_step: timedelta
 
-    def spans(self, now: datetime, step: timedelta) -> list[Span]:
+    def spans(self, now: datetime, step: timedelta) -> list[TimeSpan]:
         """Divide the range into spans that begin at full hours or days of UTC; the last contains `now`."""
         seconds = int(step.total_seconds())
         end = (int(now.timestamp()) // seconds + 1) * seconds

@@ -14,7 +14,7 @@ from telemetry_cli.output import out, print_facts, print_json, print_text
 from telemetry_store.queue_reading import QueuedEvent, QueueReading, QueueState, is_event_id
 
 
-class UnknownEventError(TelemetryError):
+class EventNotFoundError(TelemetryError):
     """There is no such event, or it is in another state than the one that was asked for."""
 
 
@@ -57,16 +57,16 @@ def find(reading: QueueReading, event_id: str, *states: QueueState) -> QueuedEve
 
     Raises:
         InvalidIdError: That is no event id.
-        UnknownEventError: There is no such row, or it is in another state.
+        EventNotFoundError: There is no such row, or it is in another state.
     """
     _check_id(event_id)
     row = reading.event(event_id)
     if row is None:
-        raise UnknownEventError(
+        raise EventNotFoundError(
             f"there is no event {event_id} in the queue: it was never queued, or it was exported and cleaned up since"
         )
     if states and row.state not in states:
-        raise UnknownEventError(
+        raise EventNotFoundError(
             f"the event {event_id} is {row.state.value}; see it with: telemetry queue show {event_id}"
         )
     return row

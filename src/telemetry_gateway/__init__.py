@@ -1,6 +1,6 @@
 """The receiving end: takes events from exporters and publishes them, each once, before it acknowledges."""
 
-from telemetry_gateway.checks import Check, check_gateway
+from telemetry_gateway.checks import GatewayCheck, check_gateway
 from telemetry_gateway.errors import (
     AuthenticatorUnavailableError,
     DeduplicationError,
@@ -32,9 +32,9 @@ __all__ = [
     "AnyOf",
     "Authenticator",
     "AuthenticatorUnavailableError",
-    "Check",
     "DeduplicationError",
     "DrainingError",
+    "GatewayCheck",
     "GatewayMetrics",
     "GatewayServer",
     "GatewayServiceError",

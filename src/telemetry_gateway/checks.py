@@ -24,7 +24,7 @@ _EXPIRES_SOON: Final = timedelta(days=14)
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class GatewayCheck:
     """One thing that was looked at.
 
     Attributes:
@@ -42,7 +42,7 @@ class _Problem(Exception):  # noqa: N818 - never leaves this module
     """What was found where something is not ok."""
 
 
-def check_gateway(settings: GatewaySettings) -> Iterator[Check]:
+def check_gateway(settings: GatewaySettings) -> Iterator[GatewayCheck]:
     """Yields one check after the other.
 
     The sink is opened as at start, so JetStream's stream is made where there is none.
@@ -51,7 +51,7 @@ def check_gateway(settings: GatewaySettings) -> Iterator[Check]:
         settings: The gateway's own; they have been checked by having been made.
     """
     transport = "plain text" if settings.tls_cert_file is None else "TLS"
-    yield Check("settings", ok=True, found=f"{transport}, sink {settings.sink.value}")
+    yield GatewayCheck("settings", ok=True, found=f"{transport}, sink {settings.sink.value}")
     yield _check("listen address", lambda: _bind(settings.listen_addr))
     if settings.metrics_addr is not None:
         metrics_addr = settings.metrics_addr
@@ -67,11 +67,11 @@ def check_gateway(settings: GatewaySettings) -> Iterator[Check]:
             yield _check(name, partial(_authority, settings, name, url))
 
 
-def _check(name: str, look: Callable[[], str]) -> Check:
+def _check(name: str, look: Callable[[], str]) -> GatewayCheck:
     try:
-        return Check(name, ok=True, found=look())
+        return GatewayCheck(name, ok=True, found=look())
     except (_Problem, GatewayServiceError) as problem:
-        return Check(name, ok=False, found=str(problem))
+        return GatewayCheck(name, ok=False, found=str(problem))
 
 
 def _bind(address: str) -> str:

@@ -15,7 +15,7 @@ from telemetry_gateway.sinks.sink import Message
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class BatchResult:
     """What became of a batch.
 
     Attributes:
@@ -64,7 +64,7 @@ class Intake:
         self._rejects = rejects
         self._now = now
 
-    async def take(self, maker: MessageMaker, events: Sequence[pb.Event], size: int) -> Batch:
+    async def take(self, maker: MessageMaker, events: Sequence[pb.Event], size: int) -> BatchResult:
         """Publishes a batch; returns when what it acknowledges is durable.
 
         Args:
@@ -86,7 +86,7 @@ class Intake:
             await self._queue.publish(messages)
         succeeded = {message.event_id: None for message in messages}
         # An id that was sent twice, once well, has succeeded.
-        return Batch(tuple(succeeded), [(event.id, why) for event, why in rejected if event.id not in succeeded])
+        return BatchResult(tuple(succeeded), [(event.id, why) for event, why in rejected if event.id not in succeeded])
 
     def _keep(self, maker: MessageMaker, rejected: Sequence[tuple[pb.Event, str]]) -> None:
         at = self._now()

@@ -15,7 +15,7 @@ from telemetry.tracing import Span, span
 from telemetry.v1 import telemetrygateway_pb2 as pb
 from telemetry_gateway.errors import InvalidStreamError, OverLimitError
 from telemetry_gateway.identity.identification import Identification
-from telemetry_gateway.intake import Batch, Intake
+from telemetry_gateway.intake import BatchResult, Intake
 from telemetry_gateway.metrics import GatewayMetrics
 from telemetry_gateway.publishing.messages import MessageMaker
 from telemetry_gateway.publishing.patience import Patience
@@ -197,7 +197,7 @@ class TelemetryGatewayService:
         call.publisher = publisher
         return call.maker
 
-    async def _take(self, call: _Call, maker: MessageMaker, events: Sequence[pb.Event], size: int) -> Batch:
+    async def _take(self, call: _Call, maker: MessageMaker, events: Sequence[pb.Event], size: int) -> BatchResult:
         call.events += len(events)
         call.bytes += size
         try:

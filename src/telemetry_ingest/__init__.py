@@ -1,7 +1,7 @@
 """Events over HTTP, from clients that are not Python backends."""
 
 from telemetry_ingest.app import create_app
-from telemetry_ingest.auth import Authenticator, Caller
+from telemetry_ingest.auth import Caller, CallerAuthenticator
 from telemetry_ingest.errors import (
     AuthenticatorUnavailableError,
     IngestError,
@@ -13,9 +13,9 @@ from telemetry_ingest.errors import (
 from telemetry_ingest.settings import IngestSettings
 
 __all__ = [
-    "Authenticator",
     "AuthenticatorUnavailableError",
     "Caller",
+    "CallerAuthenticator",
     "IngestError",
     "IngestSettings",
     "InvalidCredentialsError",

@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute, Mount, Route
 
 from recorder import AsyncRecorder, Recorder
 from telemetry.web.asgi import App
-from telemetry_ingest.auth import Authenticator, Nobody
+from telemetry_ingest.auth import CallerAuthenticator, Nobody
 from telemetry_ingest.collection import CollectionEndpoint, CollectionMetrics
 from telemetry_ingest.graphql import GRAPHQL_PATH, GraphQLEndpoint, GraphQLLimits
 from telemetry_ingest.health import Health
@@ -38,7 +38,7 @@ def create_app(
     *,
     database: Database | None = None,
     recorder: AsyncRecorder | None = None,
-    authenticator: Authenticator | None = None,
+    authenticator: CallerAuthenticator | None = None,
     registry: CollectorRegistry | None = None,
 ) -> Starlette:
     """Makes the service's ASGI application.
@@ -117,7 +117,7 @@ def _make_recorder(settings: IngestSettings, database: Database) -> AsyncRecorde
     return AsyncRecorder(recorder)
 
 
-def _make_authenticator(settings: IngestSettings) -> Authenticator:
+def _make_authenticator(settings: IngestSettings) -> CallerAuthenticator:
     return Nobody() if settings.tokens_file is None else TokensFile(settings.tokens_file)
 
 

@@ -26,7 +26,7 @@ class Caller:
     feature_flags: Mapping[str, str | bool] | None = field(default=None, repr=False)
 
 
-class Authenticator(Protocol):
+class CallerAuthenticator(Protocol):
     """The hook: tells callers by their credentials."""
 
     async def authenticate(self, token: str | None, request: HTTPConnection) -> Caller | None:
@@ -49,7 +49,7 @@ class Nobody:
     """The hook of a service that knows no tokens: whoever shows one is refused."""
 
     async def authenticate(self, token: str | None, request: HTTPConnection) -> Caller | None:  # noqa: ARG002
-        """Returns None, or raises where there is a token: see `Authenticator`."""
+        """Returns None, or raises where there is a token: see `CallerAuthenticator`."""
         if token is None:
             return None
         raise InvalidCredentialsError("this service knows no tokens")

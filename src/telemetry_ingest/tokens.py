@@ -124,7 +124,7 @@ class TokensAuthenticator:
         self._tokens = tuple(tokens)
 
     async def authenticate(self, token: str | None, request: HTTPConnection) -> Caller | None:  # noqa: ARG002
-        """Returns who shows the token: see `Authenticator`."""
+        """Returns who shows the token: see `CallerAuthenticator`."""
         if token is None:
             return None
         given, caller = token_hash(token), None
@@ -151,5 +151,5 @@ class TokensFile:
         self._tokens = WatchedFiles([path], lambda: TokensAuthenticator(read_tokens(path)))
 
     async def authenticate(self, token: str | None, request: HTTPConnection) -> Caller | None:
-        """Returns who shows the token: see `Authenticator`."""
+        """Returns who shows the token: see `CallerAuthenticator`."""
         return await self._tokens.content().authenticate(token, request)

@@ -15,7 +15,7 @@ from telemetry import (
     parse_allowlist,
 )
 from telemetry.allowlist import ADDITIONAL_EVENT_TYPES_VARIABLE, parse_additional_event_types
-from telemetry.policy import ExportSwitch, opt_out_variable
+from telemetry.policy import ExportSwitch, export_opt_out
 from telemetry_runtime.settings import EnvironmentSettings
 
 
@@ -60,7 +60,7 @@ class ConsentSettings(EnvironmentSettings):
         return ExportPolicy(
             export_mode=ExportMode.parse(self.export_mode),
             telemetry_mode=self.telemetry_mode,
-            opted_out_by=opt_out_variable(
+            opted_out_by=export_opt_out(
                 {"DO_NOT_TRACK": self.do_not_track, "SCARF_NO_ANALYTICS": self.scarf_no_analytics}
             ),
             switch=switch,

@@ -16,7 +16,7 @@ from telemetry_store.database import Database
 from telemetry_store.event_logs import UNKNOWN
 from telemetry_store.statements import Statements
 
-Span: TypeAlias = tuple[datetime, datetime]
+TimeSpan: TypeAlias = tuple[datetime, datetime]
 """From a moment until just before another."""
 
 MAX_NAMES: Final = 1000
@@ -51,7 +51,7 @@ class EventLogPanels:
         """Returns the names that events have, sorted as the database sorts; at most `MAX_NAMES`."""
         return [_text(name) for (name,) in self._rows("names", {"names": MAX_NAMES})]
 
-    def events(self, spans: Sequence[Span], feature: str = "") -> list[SpanCounts]:
+    def events(self, spans: Sequence[TimeSpan], feature: str = "") -> list[SpanCounts]:
         """Returns how many events each span holds, by name.
 
         Args:
@@ -63,14 +63,14 @@ class EventLogPanels:
         found = (orjson.loads(_text(counts)) for (counts,) in self._rows("events", values))
         return [SpanCounts(total or 0, by_name or {}) for total, by_name in found]
 
-    def people(self, spans: Sequence[Span], feature: str = "") -> list[int]:
+    def people(self, spans: Sequence[TimeSpan], feature: str = "") -> list[int]:
         """Returns how many people were active in each span: different user ids, and anonymous ids where there is none.
 
         An event of nobody in particular counts for nobody. Arguments as for `events`.
         """
         return [people for (people,) in self._rows("people", self._values(spans, feature))]
 
-    def _values(self, spans: Sequence[Span], feature: str) -> dict[str, Any]:
+    def _values(self, spans: Sequence[TimeSpan], feature: str) -> dict[str, Any]:
         to_driver = self._database.dialect.to_driver
         pairs = [(to_driver(since), to_driver(until)) for since, until in spans]
         values = {"spans": orjson.dumps(pairs).decode(), "unknown": UNKNOWN}

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 
 from recorder import AsyncRecorder
-from telemetry_ingest import Authenticator, Caller, IngestSettings, InvalidCredentialsError, create_app
+from telemetry_ingest import Caller, CallerAuthenticator, IngestSettings, InvalidCredentialsError, create_app
 from telemetry_store.database import Database
 
 RECORD = (
@@ -101,7 +101,7 @@ class IngestClient:
 def ingest_client(
     database: Database,
     *,
-    authenticator: Authenticator | None = None,
+    authenticator: CallerAuthenticator | None = None,
     recorder: AsyncRecorder | None = None,
     **settings: Any,
 ) -> Iterator[IngestClient]:

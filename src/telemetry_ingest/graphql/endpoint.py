@@ -16,8 +16,8 @@ from starlette.responses import Response
 from recorder import AsyncRecorder
 from telemetry import EventContext, current_context
 from telemetry.web.asgi import Receive, Scope, Send
-from telemetry.web.request_context import RequestContext as RequestHeadersContext
-from telemetry_ingest.auth import Authenticator, Caller, request_token
+from telemetry.web.request_context import RequestContext
+from telemetry_ingest.auth import Caller, CallerAuthenticator, request_token
 from telemetry_ingest.body import read_body
 from telemetry_ingest.errors import (
     IngestError,
@@ -29,7 +29,7 @@ from telemetry_ingest.errors import (
 )
 from telemetry_ingest.graphql.answers import Answer, refusal, result
 from telemetry_ingest.graphql.documents import Documents, operation_of
-from telemetry_ingest.graphql.schema import RequestContext, load_schema
+from telemetry_ingest.graphql.schema import GraphqlContext, load_schema
 from telemetry_ingest.graphql.variables import check_variables
 from telemetry_ingest.limits import AddressLimit
 from telemetry_ingest.metrics import GraphQLMetrics
@@ -74,7 +74,7 @@ class GraphQLEndpoint:
         self,
         recorder: AsyncRecorder,
         queue: QueueReading,
-        authenticator: Authenticator,
+        authenticator: CallerAuthenticator,
         *,
         limits: GraphQLLimits,
         address_limit: AddressLimit | None,
@@ -88,7 +88,7 @@ class GraphQLEndpoint:
         self._metrics = metrics
         self._schema = load_schema()
         self._documents = Documents(self._schema)
-        self._headers: RequestHeadersContext[Scope] = RequestHeadersContext()
+        self._headers: RequestContext[Scope] = RequestContext()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request."""
@@ -153,7 +153,7 @@ class GraphQLEndpoint:
         query, variables, operation_name = _read_request(body)
         document = self._documents.document(query)
         check_variables(self._schema, operation_of(document, operation_name), variables)
-        context = RequestContext(
+        context = GraphqlContext(
             caller=caller,
             base=self._base_context(scope, caller),
             recorder=self._recorder,

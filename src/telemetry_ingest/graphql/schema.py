@@ -60,7 +60,7 @@ class InvalidBatchError(InvalidRequestError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RequestContext:
+class GraphqlContext:
     """What the fields of one request are given.
 
     Attributes:
@@ -106,7 +106,7 @@ async def resolve_record_events(
     _parent: object, info: Any, *, events: Sequence[Mapping[str, Any]]
 ) -> Mapping[str, Any]:
     """Records a batch, all of it or nothing."""
-    context: RequestContext = info.context
+    context: GraphqlContext = info.context
     if len(events) > context.max_events:
         raise InvalidRequestError("events", f"may be at most {context.max_events} in one request, are {len(events)}")
     built = _build(events, context)
@@ -118,7 +118,7 @@ async def resolve_record_events(
 @telemetry_query.field("exportedEvents")
 async def resolve_exported_events(_parent: object, info: Any, *, first: int, after: str | None = None) -> Page:
     """Returns a page of what has left."""
-    context: RequestContext = info.context
+    context: GraphqlContext = info.context
     # SECURITY: payloads hold what users did. Who is a site administrator is the hook's word alone.
     if context.caller is None or not context.caller.site_admin:
         raise NotPermittedError("exported events are for site administrators")
@@ -143,7 +143,7 @@ def resolve_page_info(page: Page, _info: object) -> Mapping[str, Any]:
     return page.page_info()
 
 
-def _build(events: Sequence[Mapping[str, Any]], context: RequestContext) -> list[BuiltEvent]:
+def _build(events: Sequence[Mapping[str, Any]], context: GraphqlContext) -> list[BuiltEvent]:
     built: list[BuiltEvent] = []
     faults: list[EventFault] = []
     for index, given in enumerate(events):

@@ -10,10 +10,10 @@ import pytest
 from support.gateway_authority import AUDIENCE, CLIENT, ISSUER, running_authority
 from support.gateway_certificates import CertificateAuthority
 from support.gateway_server import running_gateway
-from telemetry_gateway import Check, GatewaySettings, check_gateway, checks
+from telemetry_gateway import GatewayCheck, GatewaySettings, check_gateway, checks
 
 
-def look(folder: Path, **settings: Any) -> dict[str, Check]:
+def look(folder: Path, **settings: Any) -> dict[str, GatewayCheck]:
     defaults: dict[str, Any] = {
         "listen_addr": "127.0.0.1:0",
         "sink_file": folder / "published.jsonl",
@@ -23,7 +23,7 @@ def look(folder: Path, **settings: Any) -> dict[str, Check]:
     return {check.name: check for check in check_gateway(GatewaySettings.load(**(defaults | settings)))}
 
 
-def failed(found: dict[str, Check]) -> dict[str, str]:
+def failed(found: dict[str, GatewayCheck]) -> dict[str, str]:
     return {name: check.found for name, check in found.items() if not check.ok}
 
 

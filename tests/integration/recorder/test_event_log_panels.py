@@ -9,13 +9,13 @@ from sqlalchemy import insert, text
 
 from telemetry_store.database import Database
 from telemetry_store.engine import create_database_engine
-from telemetry_store.event_log_panels import MAX_NAMES, STATEMENTS, EventLogPanels, Span
+from telemetry_store.event_log_panels import MAX_NAMES, STATEMENTS, EventLogPanels, TimeSpan
 from telemetry_store.event_logs import event_logs
 from telemetry_store.migrations import upgrade_database
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
-SPANS: list[Span] = [(NOON, NOON + HOUR), (NOON + HOUR, NOON + 2 * HOUR)]
+SPANS: list[TimeSpan] = [(NOON, NOON + HOUR), (NOON + HOUR, NOON + 2 * HOUR)]
 
 
 def row(name: str, *, minutes: float = 0, user: int = 0, anonymous: str = "somebody") -> dict[str, object]:

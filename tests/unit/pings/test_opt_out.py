@@ -50,7 +50,7 @@ def test_these_do_not(name: str, value: str) -> None:
     st.dictionaries(st.sampled_from([*OPT_OUTS]), st.sampled_from(["", "0", "1", "true", "false", "TRUE", " 1", "yes"]))
 )
 def test_whoever_opts_out_of_export_opts_out_of_pings(environ: dict[str, str]) -> None:
-    if policy.opt_out_variable(environ) is not None:
+    if policy.export_opt_out(environ) is not None:
         assert opt_out_variable(environ) is not None
 
 

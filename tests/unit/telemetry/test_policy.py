@@ -6,7 +6,7 @@ from structlog.testing import capture_logs
 from support.events import CANARY
 from telemetry import EventContext, ExportMode, ExportPolicy, InvalidPolicyError, NewEvent, TelemetryMode
 from telemetry.event import EventBuilder
-from telemetry.policy import opt_out_variable
+from telemetry.policy import export_opt_out
 from telemetry.v1 import telemetrygateway_pb2 as pb
 
 
@@ -117,7 +117,7 @@ def test_another_word_is_no_telemetry_mode() -> None:
     ],
 )
 def test_the_opt_out_variables_are_1_or_true_in_any_case(environ: dict[str, str], name: str | None) -> None:
-    assert opt_out_variable(environ) == name
+    assert export_opt_out(environ) == name
 
 
 @pytest.mark.parametrize(
