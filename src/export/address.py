@@ -1,8 +1,9 @@
 """The gateway's address, and whether it may be spoken to in plain text."""
 
-import ipaddress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
+
+from telemetry_runtime.loopback import is_loopback
 
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 
@@ -30,12 +31,7 @@ class GatewayAddress:
     @property
     def is_loopback(self) -> bool:
         """Whether what is sent there cannot leave this machine."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return is_loopback(self.host)
 
     def __str__(self) -> str:
         return f"{'https' if self.secure else 'http'}://{self.target}"

@@ -11,13 +11,12 @@ from pydantic import AfterValidator, Field, SecretStr
 
 from export.address import GatewayAddress, parse_gateway_address
 from export.bearer_token import check_token
+from telemetry.scopes import EVENTS_WRITE_SCOPE
 from telemetry.v1 import telemetrygateway_pb2 as pb
-from telemetry_runtime.certificates import authorities_problem, certificate_problem
+from telemetry_runtime.certificates import authorities_problem, pair_problem
 from telemetry_runtime.listening import ListenAddress
 from telemetry_runtime.settings import Duration, PositiveDuration
 from telemetry_store.settings import DatabaseSettings
-
-EVENTS_WRITE_SCOPE = "telemetry_gateway::events::write"
 
 _PREFIX = "TELEMETRY_GATEWAY_EXPORTER_"
 _NOTHING = timedelta()
@@ -198,10 +197,7 @@ class ExporterSettings(DatabaseSettings):
     def _certificate_faults(self) -> Iterator[tuple[str, str]]:
         if self.tls_ca_file is not None and (problem := authorities_problem(self.tls_ca_file)):
             yield "tls_ca_file", problem
-        certificate, key = self.tls_cert_file, self.tls_key_file
-        if (certificate is None) != (key is None):
-            yield "tls_cert_file", f"needs {_PREFIX}TLS_KEY_FILE, and the other way round"
-        elif certificate is not None and key is not None and (problem := certificate_problem(certificate, key)):
+        if problem := pair_problem(self.tls_cert_file, self.tls_key_file, self.variable_of("tls_key_file")):
             yield "tls_cert_file", problem
 
     def _identity_faults(self) -> Iterator[tuple[str, str]]:

@@ -5,9 +5,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import orjson
-from google.protobuf.struct_pb2 import ListValue, Struct, Value
 
-from telemetry.parameters import MAX_EXACT_INT
+from telemetry.struct_json import number_to_json, struct_to_json
 from telemetry.v1 import telemetrygateway_pb2 as pb
 from telemetry_store.event_logs import UNKNOWN
 from telemetry_store.statements import EXPORTABLE_MARK
@@ -82,41 +81,16 @@ def _argument(event: pb.Event, *, private_exportable: bool) -> Mapping[str, Any]
     if not event.parameters.HasField("private_metadata"):
         return {}
     return {
-        **_from_struct(event.parameters.private_metadata),
+        **struct_to_json(event.parameters.private_metadata),
         PRIVATE_METADATA_EXPORTABLE_KEY: private_exportable,
     }
 
 
 def _public_argument(event: pb.Event, *, exportable: bool) -> Mapping[str, Any]:
-    numbers: dict[str, Any] = {key: _number(value) for key, value in event.parameters.metadata.items()}
+    numbers: dict[str, Any] = {key: number_to_json(value) for key, value in event.parameters.metadata.items()}
     numbers[EXPORTABLE_MARK] = exportable
     return numbers
 
 
 def _flags(event: pb.Event) -> Mapping[str, Any]:
     return {name: value.lower() in _TRUE_FLAGS for name, value in event.feature_flags.flags.items()}
-
-
-def _number(value: float) -> float | int:
-    # As protobuf's own JSON mapping does it: a whole number is written without a fraction, as far as
-    # doubles count whole numbers one by one.
-    return int(value) if value.is_integer() and -MAX_EXACT_INT <= value <= MAX_EXACT_INT else value
-
-
-def _from_struct(struct: Struct) -> dict[str, Any]:
-    return {key: _from_value(value) for key, value in struct.fields.items()}
-
-
-def _from_value(value: Value) -> Any:
-    kind = value.WhichOneof("kind")
-    if kind == "number_value":
-        return _number(value.number_value)
-    if kind == "struct_value":
-        return _from_struct(value.struct_value)
-    if kind == "list_value":
-        return _from_list(value.list_value)
-    return None if kind in (None, "null_value") else getattr(value, kind)
-
-
-def _from_list(values: ListValue) -> list[Any]:
-    return [_from_value(value) for value in values.values]

@@ -20,6 +20,7 @@ from telemetry.errors import (
 from telemetry.names import check_name, is_valid_name
 from telemetry.parameters import EventParameters, write_parameters
 from telemetry.text import check_text
+from telemetry.timestamp_range import MAX_SECONDS, MIN_SECONDS
 from telemetry.v1 import telemetrygateway_pb2 as pb
 
 Clock: TypeAlias = Callable[[], datetime]
@@ -31,9 +32,6 @@ IdFactory: TypeAlias = Callable[[], str]
 DEFAULT_MAX_EVENT_BYTES = 64 * 1024
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# protobuf's range: 0001-01-01T00:00:00Z to 9999-12-31T23:59:59.999999999Z.
-_MIN_SECONDS = -62_135_596_800
-_MAX_SECONDS = 253_402_300_799
 _UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
 
@@ -182,7 +180,7 @@ def _write_timestamp(timestamp: datetime, event: pb.Event) -> None:
     if since_epoch is None:
         raise InvalidTimestampError("timestamp", problem)
     seconds = since_epoch.days * 86_400 + since_epoch.seconds
-    if not _MIN_SECONDS <= seconds <= _MAX_SECONDS:
+    if not MIN_SECONDS <= seconds <= MAX_SECONDS:
         raise InvalidTimestampError("timestamp", "must lie in the years 1 to 9999 in UTC, protobuf's range")
     event.timestamp.seconds = seconds
     event.timestamp.nanos = since_epoch.microseconds * 1000

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from telemetry_admin.access import Access
 from telemetry_admin.addresses import path_to
-from telemetry_runtime.listening import is_loopback
+from telemetry_runtime.loopback import is_loopback
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 

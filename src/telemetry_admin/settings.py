@@ -11,11 +11,12 @@ from pydantic import Field, SecretStr
 from telemetry_runtime.listening import (
     ListenAddress,
     ProxyAddresses,
-    is_loopback,
+    certificate_pair,
     listening_faults,
     split_list,
     split_listen_address,
 )
+from telemetry_runtime.loopback import is_loopback
 from telemetry_runtime.settings import Duration
 from telemetry_store.settings import DatabaseSettings
 
@@ -126,6 +127,4 @@ class AdminSettings(DatabaseSettings):
     @property
     def certificate(self) -> tuple[Path, Path] | None:
         """The files of the certificate and its key; None for plain text."""
-        if self.tls_cert_file is None or self.tls_key_file is None:
-            return None
-        return self.tls_cert_file, self.tls_key_file
+        return certificate_pair(self)

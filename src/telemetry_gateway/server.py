@@ -24,7 +24,7 @@ from telemetry_gateway.publishing.rejects import RejectsFile
 from telemetry_gateway.service import SERVICE_NAME, TelemetryGatewayService
 from telemetry_gateway.settings import GatewaySettings
 from telemetry_gateway.sinks import Sink
-from telemetry_runtime.listening import join_listen_address, split_listen_address
+from telemetry_runtime.listening import certificate_pair, join_listen_address, split_listen_address
 from telemetry_runtime.metrics_port import MetricsPort, serve_metrics
 
 MAX_REQUEST_BYTES: Final = 4 * 1024 * 1024
@@ -151,9 +151,10 @@ class GatewayServer:
 
     def _add_port(self, server: Any) -> int:
         settings = self._settings
-        if settings.tls_cert_file is None or settings.tls_key_file is None:
+        pair = certificate_pair(settings)
+        if pair is None:
             return int(server.add_insecure_port(settings.listen_addr))
-        credentials = renewed_credentials(settings.tls_cert_file, settings.tls_key_file, settings.tls_client_ca_file)
+        credentials = renewed_credentials(*pair, settings.tls_client_ca_file)
         return int(server.add_secure_port(settings.listen_addr, credentials))
 
 

@@ -13,7 +13,8 @@ from pydantic import AfterValidator, Field, SecretStr
 from telemetry_gateway.errors import InvalidServiceTokensError
 from telemetry_gateway.identity.service_tokens import read_service_tokens
 from telemetry_runtime.certificates import authorities_problem
-from telemetry_runtime.listening import ListenAddress, is_loopback, listening_faults
+from telemetry_runtime.listening import ListenAddress, listening_faults
+from telemetry_runtime.loopback import is_loopback
 from telemetry_runtime.settings import Duration, EnvironmentSettings
 
 _PREFIX = "TELEMETRY_GATEWAY_"

@@ -3,10 +3,9 @@
 import math
 
 from telemetry.names import is_valid_name
+from telemetry.timestamp_range import MAX_SECONDS, MIN_SECONDS
 from telemetry.v1 import telemetrygateway_pb2 as pb
 
-_MIN_SECONDS = -62_135_596_800  # 0001-01-01T00:00:00Z
-_MAX_SECONDS = 253_402_300_799  # 9999-12-31T23:59:59Z
 _MAX_NANOS = 999_999_999
 _MAX_ID_LENGTH = 256
 
@@ -24,7 +23,7 @@ def rejection_of(event: pb.Event) -> str | None:  # noqa: PLR0911 - one return a
             return f"{field} breaks the rule for names"
     if not event.HasField("timestamp"):
         return "timestamp is missing"
-    if not (_MIN_SECONDS <= event.timestamp.seconds <= _MAX_SECONDS and 0 <= event.timestamp.nanos <= _MAX_NANOS):
+    if not (MIN_SECONDS <= event.timestamp.seconds <= MAX_SECONDS and 0 <= event.timestamp.nanos <= _MAX_NANOS):
         return "timestamp lies outside protobuf's range"
     if not all(math.isfinite(value) for value in event.parameters.metadata.values()):
         return "metadata holds a number that is not finite"

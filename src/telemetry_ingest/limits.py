@@ -4,22 +4,15 @@ import hashlib
 import ipaddress
 import secrets
 import time
-from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 from telemetry.web.asgi import Scope
+from telemetry_runtime.token_buckets import TokenBuckets
 
 _SALT_SECONDS: Final = 3600
 _KEY_BYTES: Final = 12
 _IPV6_NETWORK: Final = 64
-
-
-@dataclass(slots=True)
-class _Bucket:
-    requests: float
-    at: float
 
 
 class AddressLimit:
@@ -45,13 +38,10 @@ class AddressLimit:
         make_salt: Callable[[], bytes] = lambda: secrets.token_bytes(hashlib.blake2b.SALT_SIZE),
         max_callers: int = 100_000,
     ) -> None:
-        self._rate = requests_per_second
-        self._burst = max(1.0, requests_per_second * burst_seconds)
         self._clock = clock
         self._make_salt = make_salt
-        self._max_callers = max_callers
-        # The caller who was silent for longest goes first; its bucket is the likeliest to be full.
-        self._buckets: OrderedDict[bytes, _Bucket] = OrderedDict()
+        burst = max(1.0, requests_per_second * burst_seconds)
+        self._buckets: TokenBuckets[bytes] = TokenBuckets(requests_per_second, size=burst, most=max_callers)
         self._renew_salt()
 
     def retry_after(self, scope: Scope) -> float | None:
@@ -69,10 +59,10 @@ class AddressLimit:
         now = self._clock()
         if now - self._salted_at >= _SALT_SECONDS:
             self._renew_salt()
-        bucket = self._bucket(client[0], now)
-        if bucket.requests < 1:
-            return (1 - bucket.requests) / self._rate
-        bucket.requests -= 1
+        bucket = self._buckets.refilled(self._key(client[0]), now)
+        if bucket.level < 1:
+            return (1 - bucket.level) / self._buckets.rate
+        bucket.level -= 1
         return None
 
     def _renew_salt(self) -> None:
@@ -80,18 +70,8 @@ class AddressLimit:
         self._salted_at = self._clock()
         self._buckets.clear()
 
-    def _bucket(self, address: str, now: float) -> _Bucket:
-        key = hashlib.blake2b(_network(address), digest_size=_KEY_BYTES, salt=self._salt).digest()
-        bucket = self._buckets.get(key)
-        if bucket is None:
-            bucket = self._buckets[key] = _Bucket(self._burst, now)
-            if len(self._buckets) > self._max_callers:
-                self._buckets.popitem(last=False)
-        else:
-            bucket.requests = min(self._burst, bucket.requests + (now - bucket.at) * self._rate)
-            bucket.at = now
-            self._buckets.move_to_end(key)
-        return bucket
+    def _key(self, address: str) -> bytes:
+        return hashlib.blake2b(_network(address), digest_size=_KEY_BYTES, salt=self._salt).digest()
 
 
 def _network(address: str) -> bytes:

@@ -15,6 +15,7 @@ from telemetry_ingest.tokens import read_tokens
 from telemetry_runtime.listening import (
     ListenAddress,
     ProxyAddresses,
+    certificate_pair,
     listening_faults,
     split_list,
 )
@@ -162,6 +163,4 @@ class IngestSettings(RecorderSettings):
     @property
     def certificate(self) -> tuple[Path, Path] | None:
         """The files of certificate and key; None for plain text."""
-        if self.tls_cert_file is None or self.tls_key_file is None:
-            return None
-        return self.tls_cert_file, self.tls_key_file
+        return certificate_pair(self)

@@ -17,6 +17,19 @@ def certificate_problem(certificate: Path, key: Path) -> str | None:
     return None
 
 
+def pair_problem(certificate: Path | None, key: Path | None, key_variable: str) -> str | None:
+    """Return what is wrong with a certificate and its key, which are optional, but not one without the other.
+
+    Args:
+        certificate: PEM file of the certificate's chain.
+        key: PEM file of its key.
+        key_variable: The environment variable that names the key's file.
+    """
+    if certificate is not None and key is not None:
+        return certificate_problem(certificate, key)
+    return None if certificate is None and key is None else f"needs {key_variable}, and the other way round"
+
+
 def authorities_problem(file: Path) -> str | None:
     """Returns what is wrong with this PEM file of authorities to trust; None: nothing."""
     if not file.is_file():

@@ -10,7 +10,8 @@ from typing import Annotated, Protocol
 
 from pydantic import AfterValidator
 
-from telemetry_runtime.certificates import certificate_problem
+from telemetry_runtime.certificates import pair_problem
+from telemetry_runtime.loopback import is_loopback
 
 _HIGHEST_PORT = 65_535
 
@@ -37,16 +38,6 @@ def join_listen_address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def is_loopback(host: str) -> bool:
-    """Returns whether what is sent to this host cannot leave the machine."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 class ListeningSettings(Protocol):
     """Where a service listens, and how what is sent to it travels."""
 
@@ -60,12 +51,17 @@ class ListeningSettings(Protocol):
         ...
 
 
+def certificate_pair(settings: ListeningSettings) -> tuple[Path, Path] | None:
+    """Return the files of the certificate and its key; None for plain text."""
+    if settings.tls_cert_file is None or settings.tls_key_file is None:
+        return None
+    return settings.tls_cert_file, settings.tls_key_file
+
+
 def listening_faults(settings: ListeningSettings) -> Iterator[tuple[str, str]]:
     """Yields what does not go together in these settings: the field, and what is wrong."""
-    certificate, key = settings.tls_cert_file, settings.tls_key_file
-    if (certificate is None) != (key is None):
-        yield "tls_cert_file", f"needs {settings.variable_of('tls_key_file')}, and the other way round"
-    elif certificate is not None and key is not None and (problem := certificate_problem(certificate, key)):
+    certificate = settings.tls_cert_file
+    if problem := pair_problem(certificate, settings.tls_key_file, settings.variable_of("tls_key_file")):
         yield "tls_cert_file", problem
     # SECURITY: what a service is sent travels between machines in plain text only where an operator said so.
     if certificate is None and not settings.insecure and not is_loopback(split_listen_address(settings.listen_addr)[0]):

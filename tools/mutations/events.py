@@ -40,7 +40,7 @@ EVENTS = (
     Mutation(
         "a timestamp lies in protobuf's range",
         "telemetry/event.py",
-        "if not _MIN_SECONDS <= seconds <= _MAX_SECONDS:",
+        "if not MIN_SECONDS <= seconds <= MAX_SECONDS:",
         "if False:",
         _EVENT,
     ),

@@ -327,22 +327,22 @@ RECEIVING = (
     Mutation(
         "events per second are limited",
         "telemetry_gateway/limits.py",
-        "if rate is not None and level <= 0:",
+        "if bucket.level <= 0:",
         "if False:",
         _LIMITS,
     ),
     Mutation(
         "publishers do not share a limit",
         "telemetry_gateway/limits.py",
-        "bucket = self._bucket(publisher)",
-        'bucket = self._bucket("")',
+        "buckets.refilled(publisher, now)",
+        'buckets.refilled("", now)',
         _LIMITS,
     ),
     Mutation(
         "a burst is bounded",
-        "telemetry_gateway/limits.py",
-        "bucket.events = min(events, bucket.events + passed * (self._events_rate or 0))",
-        "bucket.events = bucket.events + passed * (self._events_rate or 0)",
+        "telemetry_runtime/token_buckets.py",
+        "bucket.level = min(self._size, bucket.level + (now - bucket.at) * self.rate)",
+        "bucket.level += (now - bucket.at) * self.rate",
         _LIMITS,
     ),
     Mutation(
@@ -376,7 +376,7 @@ RECEIVING = (
     Mutation(
         "a timestamp is in range",
         "telemetry_gateway/validation.py",
-        "if not (_MIN_SECONDS <= event.timestamp.seconds <= _MAX_SECONDS and 0 <= event.timestamp.nanos <= _MAX_NANOS):",
+        "if not (MIN_SECONDS <= event.timestamp.seconds <= MAX_SECONDS and 0 <= event.timestamp.nanos <= _MAX_NANOS):",
         "if False:",
         f"{_MESSAGES} {_HOSTILE}",
     ),

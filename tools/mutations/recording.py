@@ -35,7 +35,7 @@ RECORDING = (
     Mutation(
         "event_logs holds the private part",
         "recorder/translation.py",
-        "        **_from_struct(event.parameters.private_metadata),\n",
+        "        **struct_to_json(event.parameters.private_metadata),\n",
         "",
         f"{_RECORDING} -k private",
     ),

@@ -1,11 +1,10 @@
 """What a token's claims must say before its bearer may publish."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
+from telemetry.scopes import EVENTS_WRITE_SCOPE
 from telemetry_gateway.errors import PermissionDeniedError
-
-EVENTS_WRITE_SCOPE: Final = "telemetry_gateway::events::write"
 
 
 def check_scope(claims: Mapping[str, Any]) -> None:

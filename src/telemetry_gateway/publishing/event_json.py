@@ -4,7 +4,6 @@ The library's own walks the schema anew for every message and takes several time
 holds both to the same result. A field that is added to the schema is encoded without a change here.
 """
 
-import math
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -13,9 +12,10 @@ from typing import Any, Final, TypeAlias
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
-from google.protobuf.struct_pb2 import ListValue, Struct, Value
+from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from telemetry.struct_json import struct_to_json
 from telemetry.v1 import telemetrygateway_pb2 as pb
 
 Convert: TypeAlias = Callable[[Any], Any]
@@ -24,7 +24,6 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _SECONDS_LENGTH: Final = len("1970-01-01T00:00:00")
 _MILLI: Final = 1_000_000
 _MICRO: Final = 1_000
-_MAX_EXACT_INT: Final = 2.0**53
 _64_BITS: Final = frozenset(
     {
         FieldDescriptor.TYPE_INT64,
@@ -62,42 +61,9 @@ def _timestamp(value: Timestamp) -> str:
     return f"{text}.{nanos:09}Z"
 
 
-def _struct(value: Struct) -> dict[str, Any]:
-    fields = value.fields
-    return {key: _value(fields[key]) for key in fields}
-
-
-def _value(value: Value) -> Any:
-    kind = value.WhichOneof("kind")
-    if kind == "string_value":
-        return value.string_value
-    if kind == "number_value":
-        return _number(value.number_value)
-    if kind == "bool_value":
-        return value.bool_value
-    if kind == "struct_value":
-        return _struct(value.struct_value)
-    if kind == "list_value":
-        return _list(value.list_value)
-    return None
-
-
-def _list(value: ListValue) -> list[Any]:
-    return [_value(inner) for inner in value.values]
-
-
-def _number(value: float) -> float | int:
-    if value.is_integer():  # 3, not 3.0; larger ones stay as they are: not every reader takes such integers
-        is_minus_zero = value == 0 and math.copysign(1, value) < 0
-        return value if abs(value) > _MAX_EXACT_INT or is_minus_zero else int(value)
-    if value - value != 0:
-        raise ValueError("NaN and infinities are no JSON")
-    return value
-
-
 _WELL_KNOWN: Final[Mapping[str, Convert]] = {
     Timestamp.DESCRIPTOR.full_name: _timestamp,
-    Struct.DESCRIPTOR.full_name: _struct,
+    Struct.DESCRIPTOR.full_name: struct_to_json,
 }
 
 

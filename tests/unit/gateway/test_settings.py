@@ -7,7 +7,8 @@ import pytest
 
 from support.gateway_certificates import CertificateAuthority
 from telemetry_gateway import GatewaySettings
-from telemetry_runtime.listening import is_loopback, split_listen_address
+from telemetry_runtime.listening import split_listen_address
+from telemetry_runtime.loopback import is_loopback
 from telemetry_runtime.settings import InvalidSettingsError
 
 PREFIX = "TELEMETRY_GATEWAY_"
