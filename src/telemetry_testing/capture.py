@@ -17,13 +17,6 @@ from telemetry_testing.telemetry_events import TelemetryEvents
 _SAVEPOINT: Final = re.compile(r"(ROLLBACK TO )?SAVEPOINT (\S+)")
 
 
-class Nowhere:
-    """A diversion for events that nobody asked for."""
-
-    def take_events(self, events: Sequence[BuiltEvent], **_: Any) -> None:
-        """Drops events."""
-
-
 class NoStore:
     """The store of a recorder that has none, and whose every event may leave.
 

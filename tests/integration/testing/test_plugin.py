@@ -140,7 +140,7 @@ def test_nothing_is_written_anywhere_unless_a_test_opts_in(
             telemetry_events.one("marked", "captured")
     """)
     result.assert_outcomes(passed=4)
-    result.stdout.fnmatch_lines(["telemetry: recorders write nowhere, but in tests marked telemetry_database"])
+    result.stdout.fnmatch_lines(["telemetry: recorders write nowhere, except in tests marked telemetry_database"])
     expected = ["in.fixture", "marked.captured", "marked.test"]
     assert stored_names(database) == (expected, expected)
 
@@ -409,13 +409,8 @@ def test_the_plugin_can_be_switched_off(pytester: pytest.Pytester) -> None:
     assert "fixture 'telemetry_events' not found" in done.stdout
 
 
-def test_the_plugin_imports_nothing_of_the_project_at_its_start() -> None:
-    code = "import sys, pytest_telemetry.plugin; print(sorted({'recorder', 'telemetry', 'grpc'} & set(sys.modules)))"
-    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
-
-
 def test_coverage_has_begun_when_the_plugin_imports_the_project(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile("def test_it(): pass")
+    pytester.makepyfile("def test_it(telemetry_events): pass")
     command = [sys.executable, "-m", "pytest", "-p", plugin.__name__, "--cov=recorder.diversion", "--cov-report=term"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert "1 passed" in done.stdout
