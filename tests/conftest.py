@@ -11,6 +11,7 @@ import structlog
 from hypothesis import HealthCheck, settings
 
 from support.databases import ManualClock, PostgresServer, postgres_server
+from telemetry_cli.log_lines import stop_logging_to_stderr
 from telemetry_store.database import Database
 from telemetry_store.engine import create_database_engine
 from telemetry_store.export_queue import ExportQueue
@@ -44,6 +45,7 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def _clean_logging() -> Iterator[None]:
     """The command line, run in this process, sends logs to a standard error that a test's end closes."""
     yield
+    stop_logging_to_stderr()
     structlog.reset_defaults()
 
 

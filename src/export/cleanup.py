@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-import structlog
-
 from export.metrics import ExportMetrics
 from telemetry.event import Clock, now_utc
+from telemetry.logger import get_logger
 from telemetry_store.database import Database
 from telemetry_store.event_logs import prune_event_logs
 from telemetry_store.export_queue import ExportQueue
@@ -18,7 +17,7 @@ from telemetry_store.export_runs import ExportRuns
 ROWS_PER_TRANSACTION: Final = 1_000
 """So few that recorders hardly wait for a cleanup."""
 
-_log = structlog.get_logger("export.cleanup")
+_log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

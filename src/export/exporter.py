@@ -6,8 +6,6 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Final
 
-import structlog
-
 from export.chunks import ChunkMaker
 from export.delivery import Courier
 from export.errors import FailureKind, GatewayError
@@ -19,6 +17,7 @@ from export.parts import Parts
 from export.pass_settings import PassSettings
 from telemetry import ExportPolicy, Redactor
 from telemetry.event import IdFactory, new_event_id
+from telemetry.logger import get_logger
 from telemetry.tracing import span
 from telemetry_store.errors import RecorderError
 from telemetry_store.export_queue import ExportQueue, Lease, LeasedEvent
@@ -28,7 +27,7 @@ from telemetry_store.pass_report import PassOutcome, PassReport
 # Streams of one lease that may break before one event is acknowledged: enough to descend by halves
 # from the largest lease, several times over. A gateway that takes some events is searched to the end.
 _MAX_FRUITLESS_STREAMS: Final = 64
-_log = structlog.get_logger("export")
+_log = get_logger(__name__)
 
 
 class Exporter:

@@ -7,8 +7,6 @@ from datetime import timedelta
 from random import Random
 from typing import Final, Self
 
-import structlog
-
 from export.chunks import ChunkMaker
 from export.delivery import Courier
 from export.errors import FailureKind, GatewayError, NotRecordedError
@@ -16,6 +14,7 @@ from export.gateway_client import GatewayClient
 from export.settings import ExporterSettings
 from telemetry import ExportPolicy, RedactionError, Redactor
 from telemetry.event import IdFactory, new_event_id
+from telemetry.logger import get_logger
 from telemetry.v1 import telemetrygateway_pb2 as pb
 from telemetry_runtime.settings import InvalidSettingsError
 from telemetry_store.errors import InvalidConnectionError
@@ -24,7 +23,7 @@ from telemetry_store.ports import BuiltEvent, CallersConnection
 _FIRST_PAUSE_SECONDS: Final = 0.05
 _LONGEST_PAUSE_SECONDS: Final = 2.0
 _CHUNK_BYTES: Final = 1024 * 1024
-_log = structlog.get_logger("export.gateway_store")
+_log = get_logger(__name__)
 
 
 @dataclass(slots=True)

@@ -1,10 +1,10 @@
 """Export, cleanup and metrics on a scheduler: a process of its own, once, or inside a service."""
 
+import logging
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Self
 
-import structlog
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.interval import IntervalTrigger
@@ -18,6 +18,7 @@ from export.pass_settings import PassSettings
 from export.settings import ExporterSettings
 from telemetry import ExportPolicy
 from telemetry.event import Clock, now_utc
+from telemetry.logger import get_logger
 from telemetry_store.database import Database
 from telemetry_store.engine import create_database_engine
 from telemetry_store.errors import RecorderError
@@ -25,7 +26,10 @@ from telemetry_store.export_queue import ExportQueue
 from telemetry_store.export_runs import ExportRuns
 
 _JITTER_SHARE = 10
-_log = structlog.get_logger("export.jobs")
+_log = get_logger(__name__)
+# Its warnings, for example that a pass took longer than its interval, belong into the log of the host: without a
+# handler they would be printed.
+logging.getLogger("apscheduler").addHandler(logging.NullHandler())
 
 
 class ExportJobs:

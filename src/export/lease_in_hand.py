@@ -7,11 +7,10 @@ from datetime import datetime, timedelta
 from random import Random
 from typing import Final
 
-import structlog
-
 from export.delivery import Delivery
 from export.metrics import ExportMetrics
 from export.pass_settings import PassSettings
+from telemetry.logger import get_logger
 from telemetry_store.errors import RecorderError
 from telemetry_store.export_queue import ExportQueue, Lease, LeasedEvent
 from telemetry_store.pass_report import PassReport
@@ -19,7 +18,7 @@ from telemetry_store.pass_report import PassReport
 _FIRST_MARK_RETRY_SECONDS: Final = 0.05
 _LONGEST_MARK_RETRY_SECONDS: Final = 2.0
 _LONGEST_RETRY_AFTER: Final = timedelta(hours=1)
-_log = structlog.get_logger("export")
+_log = get_logger(__name__)
 
 
 class LeaseInHand:

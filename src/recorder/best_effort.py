@@ -4,15 +4,14 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import LiteralString
 
-import structlog
-
 from recorder.recorder import Recorder
 from recorder.transaction import callers_connection, savepoint
 from telemetry import EventParameters, NewEvent, TelemetryError
+from telemetry.logger import get_logger
 from telemetry.names import is_valid_name
 from telemetry_store.ports import CallersConnection
 
-_log = structlog.get_logger("recorder.best_effort")
+_log = get_logger(__name__)
 
 
 class BestEffortRecorder:

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, LiteralString, Self
 
-import structlog
 from sqlalchemy import Engine
 
 from recorder.diversion import current_diversion
@@ -13,6 +12,7 @@ from recorder.tee import TeeStore
 from recorder.tracebacks import forget_locals
 from telemetry import Catalog, EventBuilder, EventParameters, ExportPolicy, NewEvent, Redactor, TelemetryMode
 from telemetry.event import DEFAULT_MAX_EVENT_BYTES, Clock, IdFactory, new_event_id, now_utc
+from telemetry.logger import get_logger
 from telemetry.tracing import Fact, Span, span
 from telemetry.v1 import telemetrygateway_pb2 as pb
 from telemetry_store.database import Database
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from recorder.settings import RecorderSettings
     from telemetry.policy import ExportSwitch
 
-_log = structlog.get_logger("recorder")
+_log = get_logger(__name__)
 
 
 class Recorder:

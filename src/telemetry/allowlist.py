@@ -15,9 +15,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 
-import structlog
-
 from telemetry.errors import InvalidAllowlistError
+from telemetry.logger import get_logger
 from telemetry.markdown import cell, code
 from telemetry.names import NAME_RULE, is_valid_name
 from telemetry.reviewed_file import ReviewedTable, read_tables
@@ -30,7 +29,7 @@ ADDITIONAL_EVENT_TYPES_VARIABLE = "TELEMETRY_SENSITIVEMETADATA_ADDITIONAL_ALLOWE
 
 _FIELDS = frozenset({"feature", "action", "keys", "approved_by", "approved_on", "expires_on"})
 _REQUIRED = ("feature", "keys", "approved_by", "approved_on")
-_log = structlog.get_logger("telemetry.allowlist")
+_log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

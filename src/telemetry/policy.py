@@ -5,9 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-import structlog
-
 from telemetry.errors import InvalidPolicyError
+from telemetry.logger import get_logger
 from telemetry.names import is_valid_name
 from telemetry.v1 import telemetrygateway_pb2 as pb
 
@@ -25,7 +24,7 @@ _NO = frozenset({"0", "false", "f", "no", "n", "off", "disable", "disabled"})
 ExportSwitch: TypeAlias = Callable[[pb.Event], bool]
 """Decides from an event's context (user, flags, client) whether it may be exported."""
 
-_log = structlog.get_logger("telemetry.policy")
+_log = get_logger(__name__)
 
 
 class TelemetryMode(enum.Enum):

@@ -8,7 +8,8 @@ from typing import Any, Final
 import typer
 
 from telemetry import InvalidInputError, TelemetryError
-from telemetry_cli.output import log_to_stderr, print_error
+from telemetry_cli.log_lines import log_to_stderr
+from telemetry_cli.output import print_error
 
 EXIT_FAILED = 1
 EXIT_WRONG_USE = 2

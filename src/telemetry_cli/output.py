@@ -1,12 +1,10 @@
-"""What commands print: tables for people, JSON for machines, errors and logs on standard error."""
+"""What commands print: tables for people, JSON for machines, errors on standard error."""
 
-import logging
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 import orjson
-import structlog
 from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
@@ -101,20 +99,3 @@ def print_warning(text: str) -> None:
     """Prints a warning, as it is, on standard error."""
     err.print("warning:", style="bold yellow", end=" ")
     err.print(text, markup=False, highlight=False, soft_wrap=True)
-
-
-def log_to_stderr(level: int = logging.WARNING) -> None:
-    """Sends this process's logs to standard error: readable in a terminal, JSON lines otherwise."""
-    render: Callable[..., Any] = (
-        structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
-    )
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            render,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )

@@ -11,10 +11,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
-import structlog
 import uvicorn
 
 from telemetry import TelemetryError
+from telemetry.logger import get_logger
 from telemetry.web.asgi import App
 from telemetry_cli.output import err
 from telemetry_runtime.certificates import check_files
@@ -26,7 +26,7 @@ from telemetry_runtime.watched_files import WatchedFiles
 
 _STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 _MakeContext = Callable[[], ssl.SSLContext]
-_log = structlog.get_logger("telemetry_cli.serving")
+_log = get_logger(__name__)
 
 
 class ServingError(TelemetryError):
@@ -158,7 +158,7 @@ class _Server(uvicorn.Server):
                 signal.signal(number, handler)
 
 
-class _ToStructlog(logging.Handler):
+class _Relay(logging.Handler):
     """Passes what uvicorn logs on, without what an exception says."""
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -177,7 +177,7 @@ class _ToStructlog(logging.Handler):
 @contextlib.contextmanager
 def _uvicorns_log() -> Generator[None]:
     logger = logging.getLogger("uvicorn")
-    handler, propagate = _ToStructlog(logging.WARNING), logger.propagate
+    handler, propagate = _Relay(logging.WARNING), logger.propagate
     logger.addHandler(handler)
     logger.propagate = False
     try:

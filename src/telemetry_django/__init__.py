@@ -13,7 +13,6 @@ Importing `telemetry` does not import this module, nor Django.
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from typing import Any, TypeAlias, cast
 
-import structlog
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -22,6 +21,7 @@ from django.http.response import HttpResponseBase
 from django.utils.module_loading import import_string
 
 from telemetry.context import ContextSource, context_source
+from telemetry.logger import get_logger
 from telemetry.web.request_context import Identify, RequestContext, RequestHeaders
 
 __all__ = ["TelemetryContextMiddleware"]
@@ -32,7 +32,7 @@ IDENTIFY_SETTING = "TELEMETRY_IDENTIFY"
 GetResponse: TypeAlias = Callable[[HttpRequest], Any]
 """The rest of Django: returns the response, or what can be awaited for it."""
 
-_log = structlog.get_logger("telemetry_django")
+_log = get_logger("telemetry_django.middleware")
 
 
 class TelemetryContextMiddleware:

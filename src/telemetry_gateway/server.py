@@ -7,10 +7,10 @@ from datetime import timedelta
 from typing import Any, Final
 
 import grpc
-import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection  # type: ignore[import-untyped]
 
+from telemetry.logger import get_logger
 from telemetry_gateway.assembly import make_authenticator, make_sink, recovered_queue
 from telemetry_gateway.certificates import renewed_credentials
 from telemetry_gateway.errors import ListenError
@@ -35,7 +35,7 @@ _SPARE_CALLS: Final = 64
 
 _STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
-_log = structlog.get_logger("telemetry_gateway.server")
+_log = get_logger(__name__)
 
 
 class GatewayServer:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any, Final, NoReturn, TypeAlias
 
 import grpc
-import structlog
 from google.protobuf.message import DecodeError, Message
 
 from telemetry import TelemetryError
+from telemetry.logger import get_logger
 from telemetry.tracing import Span, span
 from telemetry.v1 import telemetrygateway_pb2 as pb
 from telemetry_gateway.errors import InvalidStreamError, OverLimitError
@@ -28,7 +28,7 @@ _LOGGED_REQUEST_ID: Final = 64
 # No message of 4 MiB has room for so many that could be accepted; empty ones are two bytes each, and each becomes an
 # object, an answer and a line among the rejects.
 _MAX_EVENTS: Final = 100_000
-_log = structlog.get_logger("telemetry_gateway.service")
+_log = get_logger(__name__)
 
 Timer: TypeAlias = Callable[[], float]
 """Tells seconds from some point on."""

@@ -4,11 +4,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Generic, TypeVar
 
-import structlog
+from telemetry.logger import get_logger
 
 T = TypeVar("T")
 
-_log: Final = structlog.get_logger("telemetry_runtime.watched_files")
+_log: Final = get_logger(__name__)
 
 
 class WatchedFiles(Generic[T]):

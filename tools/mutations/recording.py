@@ -8,9 +8,38 @@ _RECORDING = "tests/integration/recorder/test_recording.py"
 _TRANSACTIONS = "tests/integration/recorder/test_transactions.py"
 _FAULTS = "tests/faults/recorder/test_database_faults.py"
 _GROUP = "tests/unit/recorder/test_group_commit.py"
+_LOGGER = "tests/unit/telemetry/test_logger.py"
 _JOBS = "tests/integration/export/test_jobs.py"
 
 RECORDING = (
+    Mutation(
+        "a log handler that fails costs the caller nothing",
+        "telemetry/logger.py",
+        "        except Exception:  # noqa: BLE001, S110 - there is no place left to report to\n",
+        "        except KeyboardInterrupt:\n",
+        f"{_LOGGER} -k fails",
+    ),
+    Mutation(
+        "a host that has configured structlog gets the log lines there",
+        "telemetry/logger.py",
+        "if is_configured is not None and is_configured():",
+        "if False:",
+        f"{_LOGGER} -k wins",
+    ),
+    Mutation(
+        "a host without logging gets no line on its standard error",
+        "telemetry/logger.py",
+        "        package.addHandler(logging.NullHandler())\n",
+        "        pass\n",
+        f"{_LOGGER} -k without_any_configuration",
+    ),
+    Mutation(
+        "a logging configuration after the import does not disable our loggers",
+        "telemetry/logger.py",
+        "        self._logger: logging.Logger | None = None\n",
+        "        self._logger: logging.Logger | None = logging.getLogger(name)\n",
+        f"{_LOGGER} -k disables_loggers",
+    ),
     Mutation(
         "the queue's copy is redacted",
         "recorder/tee.py",

@@ -9,9 +9,8 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Final
 
-import structlog
-
 from recorder.gathering.together_or_alone import is_no_events_fault, write_together_or_alone
+from telemetry.logger import get_logger
 from telemetry_runtime.forks import Forkable
 from telemetry_store.errors import DuplicateEventError
 from telemetry_store.ports import BuiltEvent
@@ -22,7 +21,7 @@ _LAST_RETRIES_SECONDS: Final = 0.1
 _CLOSED: Final = "the recorder is closed"
 _FULL: Final = "the buffer is full"
 _OUT_OF_TIME: Final = "not stored before the process ended"
-_log = structlog.get_logger("recorder.buffered")
+_log = get_logger(__name__)
 
 
 class FlushBuffer(Forkable):

@@ -9,9 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
-import structlog
-
 from telemetry.context import MAX_SHORT_TEXT_LENGTH, Client, ContextSource, EventContext
+from telemetry.logger import get_logger
 from telemetry.text import text_problem
 
 Request = TypeVar("Request")
@@ -24,7 +23,7 @@ it is recorded: it should return what is at hand. What it returns wins over what
 """
 
 _COUNTRY: Final = re.compile(r"[A-Za-z]{2}")
-_log = structlog.get_logger("telemetry.web.request_context")
+_log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

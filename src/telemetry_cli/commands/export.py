@@ -8,14 +8,14 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Annotated
 
-import structlog
 import typer
 
 from export import CleanupReport, ExporterSettings, ExportJobs, PassReport
 from telemetry import ExportPolicy
 from telemetry_cli.commands.preview import preview
+from telemetry_cli.log_lines import log_to_stderr
 from telemetry_cli.options import AsJson, DatabaseUrl, ExportAddress, ExportModeOption
-from telemetry_cli.output import err, log_to_stderr, print_facts, print_json
+from telemetry_cli.output import err, print_facts, print_json
 from telemetry_cli.progress import follow_progress
 from telemetry_runtime.metrics_port import serve_metrics
 from telemetry_runtime.privacy_settings import ConsentSettings
@@ -23,8 +23,6 @@ from telemetry_runtime.settings import InvalidSettingsError
 from telemetry_store.errors import RecorderError
 
 app = typer.Typer(help="Send what is due, or show what would be sent.", no_args_is_help=True)
-
-_log = structlog.get_logger("telemetry_cli.commands.export")
 
 
 @app.command()

@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 
 from telemetry_cli.commands import rejects
+from telemetry_cli.log_lines import log_to_stderr
 from telemetry_cli.options import AsJson
-from telemetry_cli.output import err, log_to_stderr, print_json_lines, print_rows
+from telemetry_cli.output import err, print_json_lines, print_rows
 from telemetry_gateway import GatewaySettings, SinkKind, check_gateway
 from telemetry_gateway import serve as serve_gateway
 

@@ -4,18 +4,19 @@ import logging
 from pathlib import Path
 from typing import Annotated
 
-import structlog
 import typer
 from prometheus_client import CollectorRegistry
 
+from telemetry.logger import get_logger
 from telemetry_cli import packages
 from telemetry_cli.extras import needs_extra
+from telemetry_cli.log_lines import log_to_stderr
 from telemetry_cli.options import DatabaseUrl
-from telemetry_cli.output import err, log_to_stderr
+from telemetry_cli.output import err
 from telemetry_runtime.metrics_port import serve_metrics
 from telemetry_runtime.settings import InvalidSettingsError
 
-_log = structlog.get_logger("telemetry_cli.commands.ingest")
+_log = get_logger(__name__)
 
 app = typer.Typer(help="Take events over HTTP, from clients that are not Python backends.", no_args_is_help=True)
 

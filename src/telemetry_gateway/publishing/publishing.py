@@ -7,8 +7,7 @@ from functools import partial
 from itertools import islice
 from typing import Final, TypeVar
 
-import structlog
-
+from telemetry.logger import get_logger
 from telemetry_gateway.errors import DeduplicationError, GatewayServiceError, SinkBrokenError, SinkError
 from telemetry_gateway.metrics import GatewayMetrics
 from telemetry_gateway.publishing.deduplication import DeduplicationWindow, Key
@@ -17,7 +16,7 @@ from telemetry_gateway.sinks.sink import Message, Sink
 T = TypeVar("T")
 
 _RECOVERED_AT_ONCE: Final = 10_000
-_log = structlog.get_logger("telemetry_gateway.publishing.publishing")
+_log = get_logger(__name__)
 
 
 class PublishingQueue:

@@ -9,12 +9,12 @@ from datetime import timedelta
 from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
-import structlog
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext, api
 from nats.js.errors import NotFoundError
 
+from telemetry.logger import get_logger
 from telemetry_gateway.errors import SinkError, SinkRefusedError
 from telemetry_gateway.sinks.sink import Message
 from telemetry_gateway.sinks.stream_check import problems_of
@@ -26,7 +26,7 @@ _AT_ONCE: Final = 256
 # What headers may take of a message: attributes are bounded when messages are made.
 _HEADER_ROOM: Final = 32 * 1024
 _MESSAGE_ID: Final = api.Header.MSG_ID.value
-_log = structlog.get_logger("telemetry_gateway.sinks.jetstream")
+_log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +185,7 @@ def _certificate_fault(error: Exception | None) -> CertificateFault | None:
 
 async def _log_problem(error: Exception) -> None:
     fault = _certificate_fault(error)
-    _log.warning("NATS", problem=type(error).__name__ if fault is None else str(fault))
+    _log.warning("NATS connection failed", problem=type(error).__name__ if fault is None else str(fault))
 
 
 async def _log_disconnected() -> None:

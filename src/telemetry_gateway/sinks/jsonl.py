@@ -8,8 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
-import structlog
-
+from telemetry.logger import get_logger
 from telemetry_gateway.directories import sync_directory
 from telemetry_gateway.errors import SinkBrokenError, SinkError
 from telemetry_gateway.sinks.lines import decode_key, encode_line
@@ -24,7 +23,7 @@ from telemetry_gateway.sinks.rotation import (
 from telemetry_gateway.sinks.sink import Message
 
 _BLOCK: Final = 64 * 1024
-_log = structlog.get_logger("telemetry_gateway.sinks.jsonl")
+_log = get_logger(__name__)
 
 
 class JsonlSink:

@@ -6,7 +6,6 @@ from datetime import timedelta
 from http import HTTPStatus
 from typing import Any, Final, Protocol
 
-import structlog
 from starlette.requests import ClientDisconnect
 
 from telemetry import (
@@ -17,6 +16,7 @@ from telemetry import (
     NewEvent,
     TelemetryError,
 )
+from telemetry.logger import get_logger
 from telemetry.web.asgi import Receive, Scope, Send
 from telemetry_ingest.body import read_body
 from telemetry_ingest.collection.metrics import CollectionMetrics
@@ -29,7 +29,7 @@ MAX_BODY_BYTES: Final = 64 * 1024
 
 _METHODS: Final = ("GET", "POST")
 _CLOSE: Final = ((b"connection", b"close"),)
-_log = structlog.get_logger("telemetry_ingest.collection")
+_log = get_logger(__name__)
 
 
 class EventSink(Protocol):

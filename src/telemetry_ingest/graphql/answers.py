@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Final
 
-import structlog
 from graphql import ExecutionResult, GraphQLError
 
 from recorder import DatabaseUnavailableError, RecorderError
 from telemetry import TelemetryError
+from telemetry.logger import get_logger
 from telemetry_ingest.errors import (
     AuthenticatorUnavailableError,
     BodyTooLargeError,
@@ -42,7 +42,7 @@ _REFUSALS: Final[Mapping[type[TelemetryError], tuple[HTTPStatus, str, Mapping[st
         {"retry-after": str(_RETRY_SECONDS), **_CLOSE},
     ),
 }
-_log = structlog.get_logger("telemetry_ingest.graphql")
+_log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ def refusal(error: TelemetryError) -> Answer:
     if isinstance(error, TooManyRequestsError):
         headers = {**headers, "retry-after": str(math.ceil(error.retry_after))}
     if isinstance(error, AuthenticatorUnavailableError):
-        _log.error("callers cannot be told", problem=str(error))
+        _log.error("callers cannot be identified", problem=str(error))
     return Answer(status, {"errors": [_error(code, str(error))]}, headers)
 
 

@@ -10,7 +10,8 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from telemetry import TelemetryError
-from telemetry_cli.output import log_to_stderr, print_error
+from telemetry_cli.log_lines import log_to_stderr
+from telemetry_cli.output import print_error
 from telemetry_cli.serving import Serving, serve_app
 
 

@@ -1,0 +1,78 @@
+"""What the log of the command line looks like: lines on standard error."""
+
+import logging
+import sys
+from typing import Any, Final
+
+from telemetry.logger import facts_of
+
+PACKAGES: Final = (
+    "export",
+    "recorder",
+    "telemetry",
+    "telemetry_admin",
+    "telemetry_catalog",
+    "telemetry_cli",
+    "telemetry_gateway",
+    "telemetry_ingest",
+    "telemetry_runtime",
+    "telemetry_store",
+)
+"""Whose logs are shown."""
+
+
+def log_to_stderr(level: int = logging.WARNING) -> None:
+    """Sends the logs of this process to standard error, from a level on: readable in a terminal, JSON otherwise."""
+    stop_logging_to_stderr()
+    if "structlog" in sys.modules:
+        _configure_structlog(level, sys.stderr)
+        return
+    # Most commands log nothing, and loading structlog would take a tenth of their time.
+    handler = _FirstLine(level, sys.stderr)
+    for name in PACKAGES:
+        logger = logging.getLogger(name)
+        logger.addHandler(handler)
+        logger.setLevel(level)
+
+
+def stop_logging_to_stderr() -> None:
+    """Takes back what `log_to_stderr` did to the loggers."""
+    for name in PACKAGES:
+        logger = logging.getLogger(name)
+        for handler in logger.handlers[:]:
+            if isinstance(handler, _FirstLine):
+                logger.removeHandler(handler)
+                logger.setLevel(logging.NOTSET)
+
+
+class _FirstLine(logging.Handler):
+    """Loads and configures structlog with the first line, and hands the line over; later ones go there directly."""
+
+    def __init__(self, level: int, stream: Any) -> None:
+        super().__init__()
+        self._lines_from = level
+        self._stream = stream
+
+    def emit(self, record: logging.LogRecord) -> None:
+        stop_logging_to_stderr()
+        get_logger = _configure_structlog(self._lines_from, self._stream)
+        facts = facts_of(record)
+        get_logger(record.name).log(record.levelno, facts.pop("event", record.getMessage()), **facts)
+
+
+def _configure_structlog(level: int, stream: Any) -> Any:
+    """Configures structlog and returns its `get_logger`."""
+    import structlog  # noqa: PLC0415 - loaded for lines that are logged, not with the module
+
+    render: Any = structlog.dev.ConsoleRenderer() if stream.isatty() else structlog.processors.JSONRenderer()
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            render,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(stream),
+    )
+    return structlog.get_logger
