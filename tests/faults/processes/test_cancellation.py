@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import sqlite3
 from collections.abc import Coroutine
 from typing import Any
 
@@ -88,7 +89,18 @@ def test_of_a_write_that_fails(database: Database, events: int) -> None:
 def test_in_the_callers_transaction(database: Database, migrated_url: str, events: int) -> None:
     """The caller catches the cancellation and commits all the same: there is the whole batch, or nothing of it."""
     batch = [NewEvent("search", "submit")] * events
-    engine = create_async_engine(migrated_url.replace("sqlite://", "sqlite+aiosqlite://"))
+    opened: list[sqlite3.Connection] = []
+
+    class Remembered(sqlite3.Connection):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            opened.append(self)
+
+    # A cancellation in the middle of the host's own connecting leaves aiosqlite's connection open.
+    options: dict[str, Any] = (
+        {"factory": Remembered, "check_same_thread": False} if migrated_url.startswith("sqlite") else {}
+    )
+    engine = create_async_engine(migrated_url.replace("sqlite://", "sqlite+aiosqlite://"), connect_args=options)
 
     async def caller(recorder: AsyncRecorder) -> None:
         async with engine.connect() as connection:
@@ -109,8 +121,12 @@ def test_in_the_callers_transaction(database: Database, migrated_url: str, event
         await engine.dispose()
         return steps
 
-    with capture_logs():
-        steps = asyncio.run(service())
+    try:
+        with capture_logs():
+            steps = asyncio.run(service())
+    finally:
+        for connection in opened:
+            connection.close()
     event_logs, queue = stored_names(database)
     assert event_logs == queue
     assert len(queue) % events == 0
