@@ -113,7 +113,7 @@ class GatewayClient(Forkable):
         Raises:
             ValueError: No gateway address is set.
         """
-        address = settings.address
+        address = ExporterSettings.checked(settings).address
         if address is None:
             raise ValueError(f"{settings.variable_of('export_addr')} is not set")
         return cls(

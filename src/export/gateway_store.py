@@ -99,6 +99,7 @@ class GatewayStore:
         Raises:
             InvalidSettingsError: The settings name no gateway, or no managed service.
         """
+        ExporterSettings.checked(settings)
         needed = {"export_addr": settings.export_addr, "service_id": settings.service_id}
         if missing := [name for name, value in needed.items() if value is None]:
             problem = "is not set; only a managed service records straight at a gateway"
@@ -136,6 +137,17 @@ class GatewayStore:
         if len(result.recorded) < wanted:
             problem = next(iter(result.rejected.values()), result.problem)
             raise NotRecordedError(wanted, len(result.recorded), result.rejected, problem)
+
+    def check(self) -> None:
+        """Checks that the gateway takes a stream of ours, by one on which nothing is sent. Not where nothing may leave.
+
+        Raises:
+            GatewayError: It does not.
+        """
+        if self.policy.obstacle is not None:
+            return
+        for _ in self._gateway.open_stream(self._id_factory(), [], deadline=timedelta(seconds=self._deadline)):
+            pass
 
     def close(self) -> None:
         """Closes the channel."""

@@ -59,7 +59,7 @@ class ExportJobs:
         metrics: ExportMetrics | None = None,
         clock: Clock = now_utc,
     ) -> None:
-        self._settings = settings
+        self._settings = settings = ExporterSettings.checked(settings)
         self._clock = clock
         self._gateway = GatewayClient.from_settings(settings) if gateway is None else gateway
         self.database = Database(create_database_engine(settings.database_url, timeout=settings.database_timeout))

@@ -100,6 +100,11 @@ class AsyncRecorder(Forkable):
         with record_span(events):
             await self._writes.submit(events)
 
+    async def check(self) -> None:
+        """Checks that events can be recorded now, for a readiness probe: see `Recorder.check`."""
+        # Not in the recorder's own threads, which may all wait for the database.
+        await asyncio.to_thread(self._recorder.check)
+
     async def close(self) -> None:
         """Waits for what is being written, then closes the recorder's own connections."""
         await asyncio.to_thread(self._pool.shutdown)

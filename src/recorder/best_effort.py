@@ -73,9 +73,23 @@ class BestEffortRecorder:
                 log_failure(event, error)
             return None
 
+    def check(self) -> bool:
+        """Returns whether events can be stored now, for a readiness probe; logs why not. Records none."""
+        return log_if_not_ready(self._recorder)
+
     def close(self) -> None:
         """Closes the recorder's own connections."""
         self._recorder.close()
+
+
+def log_if_not_ready(recorder: Recorder) -> bool:
+    """Returns whether a recorder can store events now; logs why not."""
+    try:
+        recorder.check()
+    except Exception as error:  # noqa: BLE001 - no failure of telemetry may reach the caller
+        _log.error("recorder not ready", error=type(error).__name__, problem=_problem(error))
+        return False
+    return True
 
 
 def log_failure(event: NewEvent, error: BaseException) -> None:
@@ -99,5 +113,9 @@ def log_not_recorded(feature: str, action: str, version: int | None, error: Base
         action=action if is_valid_name(action) else "(invalid)",
         parameters_version=version,
         error=type(error).__name__,
-        problem=str(error) if isinstance(error, TelemetryError) else "unexpected error",
+        problem=_problem(error),
     )
+
+
+def _problem(error: BaseException) -> str:
+    return str(error) if isinstance(error, TelemetryError) else "unexpected error"

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import LiteralString
 
-from recorder.best_effort import log_failure, log_not_recorded
+from recorder.best_effort import log_failure, log_if_not_ready, log_not_recorded
 from recorder.diversion import current_diversion
 from recorder.gathering.flush_buffer import FlushBuffer
 from recorder.recorder import Recorder
@@ -89,6 +89,10 @@ class BufferedRecorder:
     def flush(self, timeout: timedelta = timedelta(seconds=5)) -> bool:
         """Waits until what was recorded so far is stored, or is said to be lost; returns whether it was in time."""
         return self._buffer.flush(timeout)
+
+    def check(self) -> bool:
+        """Returns whether events can be stored now, for a readiness probe; logs why not. Records none."""
+        return log_if_not_ready(self._recorder)
 
     def close(self) -> None:
         """Stores the rest, for `close_timeout` at most, and closes the recorder's own connections."""

@@ -14,6 +14,7 @@ from telemetry.v1 import telemetrygateway_pb2 as pb
 from telemetry_store.database import Database
 from telemetry_store.event_inserts import EventInserts, EventRows
 from telemetry_store.ports import BuiltEvent, CallersConnection
+from telemetry_store.readiness import check_ready
 
 
 class TeeStore:
@@ -56,6 +57,14 @@ class TeeStore:
             self._database.run(lambda: self._join(connection, rows))
         else:
             self._group.submit(rows)
+
+    def check(self) -> None:
+        """Checks that events can be stored now: see `check_ready`.
+
+        Raises:
+            RecorderError: They cannot.
+        """
+        check_ready(self._database)
 
     def close(self) -> None:
         """Closes the database connections that this process holds."""

@@ -75,6 +75,7 @@ def app_from_settings(settings: AdminSettings) -> Starlette:
     Raises:
         UnsupportedDatabaseError: The database URL names an unsupported database.
     """
+    AdminSettings.checked(settings)
     database = Database(create_database_engine(settings.database_url, timeout=_ANSWER_TIMEOUT))
     access = Access(settings.known_token(), session=settings.session)
     app = admin_app(database, settings, access=access, hosts=(settings.listen_host, *settings.hosts))

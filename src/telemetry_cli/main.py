@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import typer
 
-from telemetry import InvalidInputError, TelemetryError
+from telemetry import TelemetryError
 from telemetry_cli.log_lines import log_to_stderr
 from telemetry_cli.output import print_error
 
@@ -74,12 +74,11 @@ def run(app: typer.Typer, arguments: Sequence[str]) -> None:
     log_to_stderr()
     try:
         app(args=list(arguments))
-    except InvalidInputError as error:
-        print_error(str(error))
-        sys.exit(EXIT_WRONG_USE)
     except TelemetryError as error:
         print_error(str(error))
-        sys.exit(EXIT_FAILED)
+        # By the kind of all bad input, not by `InvalidInputError` alone: a database URL that cannot be used is a wrong
+        # setting, and belongs to the errors of the store.
+        sys.exit(EXIT_WRONG_USE if isinstance(error, ValueError) else EXIT_FAILED)
 
 
 if __name__ == "__main__":

@@ -64,7 +64,7 @@ class GatewayServer:
         authenticator: Authenticator | None = None,
         license_check: LicenseCheck | None = None,
     ) -> None:
-        self._settings = settings
+        self._settings = GatewaySettings.checked(settings)
         self.metrics = GatewayMetrics()
         # First, what takes nothing that would have to be given back.
         identification = Identification(authenticator or make_authenticator(settings), license_check)

@@ -57,6 +57,7 @@ def create_app(
         InvalidSettingsError: A file that the settings name cannot be read any more.
         UnsupportedDatabaseError: The database URL is none that works.
     """
+    IngestSettings.checked(settings)
     owned = contextlib.AsyncExitStack()
     if database is None:
         database = Database(create_database_engine(settings.database_url, timeout=settings.record_timeout))

@@ -23,6 +23,9 @@ _PART = r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)"
 _DURATION: Final = re.compile(rf"(?:{_PART})+")
 
 
+_ALL: Final = "settings"
+
+
 class InvalidSettingsError(InvalidInputError):
     """Settings break their rules; the text has a line for each fault, and no value.
 
@@ -32,8 +35,9 @@ class InvalidSettingsError(InvalidInputError):
 
     def __init__(self, faults: Sequence[tuple[str, str]]) -> None:
         self.faults = tuple(faults)
-        lines = [f"{variable}: {problem}" for variable, problem in self.faults]
-        super().__init__("settings", lines[0] if len(lines) == 1 else f"{len(lines)} faults\n  " + "\n  ".join(lines))
+        # "settings" is what a fault of no single variable is called.
+        lines = [problem if name == _ALL else f"{name}: {problem}" for name, problem in self.faults]
+        super().__init__(_ALL, lines[0] if len(lines) == 1 else f"{len(lines)} faults\n  " + "\n  ".join(lines))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Lets the error cross process borders whole."""
@@ -173,6 +177,18 @@ class EnvironmentSettings(BaseSettings):
             faults = [named for fault in error.errors(include_input=False) for named in cls._name(fault)]
         raise InvalidSettingsError(faults)
 
+    @classmethod
+    def checked(cls, given: Self) -> Self:
+        """Return settings that a caller gave.
+
+        Raises:
+            InvalidSettingsError: They are not settings of this program, such as a dict.
+        """
+        if isinstance(given, cls):
+            return given
+        problem = f"must be {cls.__name__}, not {type(given).__name__}; make them with {cls.__name__}.load(...)"
+        raise InvalidSettingsError([(_ALL, problem)])
+
     @model_validator(mode="after")
     def _check_together(self) -> Self:
         faults = [(self.variable_of(field), problem) for field, problem in self._faults_together()]
@@ -194,6 +210,6 @@ class EnvironmentSettings(BaseSettings):
         cause = fault.get("ctx", {}).get("error")
         if isinstance(cause, InvalidSettingsError):  # settings that do not go together
             return cause.faults
-        name = str(fault["loc"][0]) if fault["loc"] else "settings"
+        name = str(fault["loc"][0]) if fault["loc"] else _ALL
         message = str(fault["msg"]).removeprefix("Value error, ")
         return [(cls.variable_of(name) if name in cls.model_fields else name, message[:1].lower() + message[1:])]

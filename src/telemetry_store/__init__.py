@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from telemetry_runtime.lazy_face import load_lazily
 
 if TYPE_CHECKING:
+    from telemetry_store.autogenerate import include_object
     from telemetry_store.database import Database
     from telemetry_store.engine import create_database_engine
     from telemetry_store.export_queue import ExportQueue
@@ -21,6 +22,7 @@ else:
             "ExportQueue": "export_queue",
             "QueueReading": "queue_reading",
             "create_database_engine": "engine",
+            "include_object": "autogenerate",
             "upgrade_database": "migrations",
         },
     )
@@ -30,5 +32,6 @@ __all__ = [
     "ExportQueue",
     "QueueReading",
     "create_database_engine",
+    "include_object",
     "upgrade_database",
 ]

@@ -9,6 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from telemetry_runtime.forks import Forkable
 from telemetry_store.dialects import dialect_of
+from telemetry_store.engine import check_engine
 from telemetry_store.errors import database_failure
 from telemetry_store.held_connection import HeldConnection
 from telemetry_store.schema_version import check_schema_version
@@ -24,7 +25,7 @@ class Database(Forkable):
             host's settings.
 
     Raises:
-        UnsupportedDatabaseError: The engine's database or driver cannot be written to.
+        UnsupportedDatabaseError: It is not a synchronous engine, or its database or driver cannot be written to.
 
     Attributes:
         engine: As given.
@@ -33,6 +34,7 @@ class Database(Forkable):
 
     def __init__(self, engine: Engine) -> None:
         super().__init__()
+        check_engine(engine)
         self.engine = engine
         self.dialect = dialect_of(engine)
         self.dialect.check_driver(engine.url)
@@ -62,7 +64,7 @@ class Database(Forkable):
         try:
             return work()
         except self.driver_errors as error:
-            failure = database_failure(error)
+            failure = database_failure(error, self.file)
         # Raised outside the handler, so that not even `__context__` leads to the driver's text.
         raise failure
 

@@ -5,6 +5,7 @@ from datetime import timedelta
 from sqlalchemy import URL, Engine
 
 from telemetry_store.database_url import read_url
+from telemetry_store.errors import UnsupportedDatabaseError
 
 
 def create_database_engine(url: str | URL, *, timeout: timedelta | None = None) -> Engine:
@@ -25,3 +26,17 @@ def create_database_engine(url: str | URL, *, timeout: timedelta | None = None) 
     """
     read, dialect = read_url(url)
     return dialect.make_engine(read, timeout, {"hide_parameters": True})
+
+
+def check_engine(engine: Engine) -> None:
+    """Check that an engine can be used without an event loop.
+
+    Raises:
+        UnsupportedDatabaseError: It is an `AsyncEngine`, or its driver is for asyncio alone, or it is not an engine.
+    """
+    if not isinstance(engine, Engine) or engine.dialect.is_async:
+        kind = "an engine of an asyncio driver" if isinstance(engine, Engine) else type(engine).__name__
+        raise UnsupportedDatabaseError(
+            f"engine: must be a SQLAlchemy Engine of create_engine, not {kind}; in asyncio services use "
+            "AsyncRecorder(Recorder.from_url(...)), which takes their AsyncConnection or AsyncSession as connection="
+        )

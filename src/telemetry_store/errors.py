@@ -5,7 +5,9 @@ SQLSTATE or SQLite's error name, and our advice are. For the same reason the dri
 is never chained to ours.
 """
 
+import os
 import re
+from pathlib import Path
 from typing import Final
 
 from sqlalchemy.exc import DBAPIError
@@ -73,10 +75,18 @@ class InvalidConnectionError(InvalidInputError):
 
 _INCOMPLETE: Final = ": a table or a column is missing; see: telemetry db check"
 _NO_SUCH: Final = re.compile(r"no such (?:table|column): |table \S+ has no column ")
+_LOCKED: Final = (
+    DatabaseBusyError,
+    "the database stayed locked by another writer; it may be the caller's own open transaction: then give connection=",
+)
+_READ_ONLY: Final = (
+    DatabaseReadOnlyError,
+    "the database is read-only: its file or folder may not be written, or the file system is mounted read-only",
+)
 _SQLITE: Final = {
-    "SQLITE_BUSY": (DatabaseBusyError, "the database stayed locked by another writer"),
-    "SQLITE_LOCKED": (DatabaseBusyError, "the database stayed locked by another writer"),
-    "SQLITE_READONLY": (DatabaseReadOnlyError, "the database file may not be written"),
+    "SQLITE_BUSY": _LOCKED,
+    "SQLITE_LOCKED": _LOCKED,
+    "SQLITE_READONLY": _READ_ONLY,
     "SQLITE_CANTOPEN": (DatabaseUnavailableError, "the database file cannot be opened; check that its folder exists"),
     "SQLITE_IOERR": (DatabaseUnavailableError, "reading or writing the database file failed"),
     "SQLITE_FULL": (DatabaseFullError, "the disk or the database is full"),
@@ -121,13 +131,25 @@ _SILENT = (DatabaseUnavailableError, "the database did not answer in time")
 _SQLSTATE = re.compile(r"[0-9A-Z]{5}")
 
 
-def database_failure(error: Exception) -> RecorderError:
-    """Returns the error to raise for what SQLAlchemy or a driver raised, without any of its text."""
+def database_failure(error: Exception, file: Path | None = None) -> RecorderError:
+    """Returns the error to raise for what SQLAlchemy or a driver raised, without any of its text.
+
+    Args:
+        error: What was raised.
+        file: The file that keeps the database, if one does.
+    """
     if isinstance(error, PoolTimeoutError):
         return DatabaseBusyError("no database connection became free in time (pool timeout)")
     original = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
     code, (kind, advice) = _classify(original)
+    # A database beside which no log can be made cannot even be read, so the driver does not say read-only.
+    if file is not None and code.startswith("SQLITE_CANTOPEN") and _is_read_only(file.parent):
+        kind, advice = _READ_ONLY
     return kind(f"{advice} ({code})")
+
+
+def _is_read_only(folder: Path) -> bool:
+    return folder.is_dir() and not os.access(folder, os.W_OK)
 
 
 def _classify(original: BaseException) -> tuple[str, tuple[type[RecorderError], str]]:

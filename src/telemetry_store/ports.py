@@ -33,6 +33,10 @@ class EventStore(Protocol):
         """Stores all of the events or none, durably, or raises."""
         ...
 
+    def check(self) -> None:
+        """Raises what `store_events` would raise now for any event; stores nothing, and takes no longer."""
+        ...
+
     def close(self) -> None:
         """Gives back what the store holds."""
         ...

@@ -32,6 +32,9 @@ class NoStore:
     def store_events(self, events: Sequence[BuiltEvent], **_: Any) -> None:
         """Drops events."""
 
+    def check(self) -> None:
+        """Accepts everything."""
+
     def close(self) -> None:
         """Holds nothing."""
 

@@ -48,6 +48,27 @@ RECORDING = (
         f"{_RECORDING} -k private",
     ),
     Mutation(
+        "a check notices a database that may not be written",
+        "telemetry_store/readiness.py",
+        "                connection.exec_driver_sql(statement)\n",
+        "                pass\n",
+        "tests/integration/recorder/test_check.py -k may_not_be_written",
+    ),
+    Mutation(
+        "a check asks for the version each time",
+        "telemetry_store/readiness.py",
+        "    check_schema_version(database)\n",
+        "",
+        "tests/integration/recorder/test_check.py -k changes_after",
+    ),
+    Mutation(
+        "a host's Alembic does not drop our tables",
+        "telemetry_store/autogenerate.py",
+        "    return table not in _OURS\n",
+        "    return True\n",
+        "tests/integration/recorder/test_autogenerate.py -k left_alone",
+    ),
+    Mutation(
         "what may not leave is not queued",
         "recorder/tee.py",
         "        if not exportable:\n            return EventRows(logs_row, None)\n",
@@ -169,8 +190,8 @@ RECORDING = (
     Mutation(
         "a driver's error is not chained",
         "telemetry_store/database.py",
-        "            failure = database_failure(error)\n        # Raised",
-        "            failure = database_failure(error)\n            raise failure from error\n        # Raised",
+        "            failure = database_failure(error, self.file)\n        # Raised",
+        "            failure = database_failure(error, self.file)\n            raise failure from error\n        # Raised",
         f"{_FAULTS} -k dropped",
     ),
     Mutation(

@@ -7,6 +7,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import traceback
@@ -111,11 +112,56 @@ def test_a_database_that_may_not_be_written(migrated_url: str, database: Databas
     else:
         engine = create_engine(database.engine.url, connect_args={"options": "-c default_transaction_read_only=on"})
     recorder = make_recorder(Database(engine))
-    assert_refused(
-        recorder, DatabaseReadOnlyError, "read-only" if database.dialect.name != "sqlite" else "may not be written"
-    )
+    assert_refused(recorder, DatabaseReadOnlyError, "the database is read-only")
     recorder.close()
     assert stored_names(database) == ([], [])
+
+
+_IN_A_READ_ONLY_FOLDER = """
+import os, sys
+from recorder import DatabaseReadOnlyError
+from support.recorders import make_recorder
+from telemetry_store.database import Database
+from telemetry_store.engine import create_database_engine
+from telemetry_store.migrations import upgrade_database
+
+recorder = make_recorder(Database(create_database_engine(sys.argv[1])))
+new = create_database_engine(sys.argv[2])
+try:  # what is imported late is imported now: another user may not be able to read it
+    recorder.check()
+    upgrade_database(create_database_engine(sys.argv[3]))
+finally:
+    recorder.close()
+os.chmod(sys.argv[4], 0o555)
+if os.getuid() == 0:
+    os.setuid(65534)
+for call in (lambda: recorder.record("search", "submit"), recorder.check, lambda: upgrade_database(new)):
+    try:
+        call()
+    except DatabaseReadOnlyError as error:
+        print(error)
+"""
+
+
+def test_a_sqlite_database_in_a_folder_that_may_not_be_written() -> None:
+    # Not in pytest's folder for temporary files, which another user may not enter.
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "database"
+        folder.mkdir()
+        folder.parent.chmod(0o755)
+        engine = create_database_engine(f"sqlite:///{folder / 't.db'}")
+        upgrade_database(engine)
+        engine.dispose()
+        (folder / "t.db").chmod(0o666)
+        urls = [f"sqlite:///{path}" for path in (folder / "t.db", folder / "new.db", folder.parent / "other.db")]
+        env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+        done = subprocess.run(
+            [sys.executable, "-c", _IN_A_READ_ONLY_FOLDER, *urls, str(folder)],
+            capture_output=True, text=True, timeout=60, env=env, check=False,
+        )  # fmt: skip
+        folder.chmod(0o755)
+    lines = done.stdout.splitlines()
+    assert [line.startswith("the database is read-only: ") for line in lines] == [True] * 3, done
 
 
 def test_a_sqlite_database_that_another_process_keeps_locked(sqlite_file: Path) -> None:
@@ -123,7 +169,7 @@ def test_a_sqlite_database_that_another_process_keeps_locked(sqlite_file: Path) 
     recorder = make_recorder(Database(engine))
     other = sqlite3.connect(sqlite_file, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    assert_refused(recorder, DatabaseBusyError, "stayed locked by another writer")
+    assert_refused(recorder, DatabaseBusyError, "it may be the caller's own open transaction: then give connection=")
     other.execute("ROLLBACK")
     other.close()
     assert recorder.record("search", "submit")

@@ -14,7 +14,7 @@ import grpc
 import pytest
 from structlog.testing import capture_logs
 
-from export import ExporterSettings, GatewayStore, NotRecordedError
+from export import ExporterSettings, GatewayError, GatewayStore, NotRecordedError
 from recorder import AsyncRecorder, BestEffortRecorder, BufferedRecorder, InvalidConnectionError, Recorder
 from support.events import CANARY
 from support.gateway_certificates import CertificateAuthority
@@ -293,3 +293,16 @@ def test_buffered_events_wait_for_a_gateway_that_is_away(scripted: ScriptedGatew
     assert scripted.received == ids
     assert {line["event"] for line in logs} == {"events wait to be stored"}
     buffered.close()
+
+
+def test_a_check_opens_a_stream_and_sends_nothing(
+    gateway: RunningGateway, scripted: ScriptedGateway, make: MakeRecorder
+) -> None:
+    make(f"https://{gateway.address}").check()
+    make(scripted.address).check()
+    assert scripted.received == []
+    with pytest.raises(GatewayError, match="PERMISSION_DENIED|UNAUTHENTICATED"):
+        make(f"https://{gateway.address}", bearer_token="another").check()
+    make("https://127.0.0.1:1", export_mode="none").check()  # nothing would be sent there
+    with pytest.raises(GatewayError, match="UNAVAILABLE|DEADLINE_EXCEEDED"):
+        make("https://127.0.0.1:1", deadline=1).check()

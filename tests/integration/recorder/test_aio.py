@@ -33,6 +33,9 @@ class SlowStore:
             raise RuntimeError("secret text")
         self.stored.extend(events)
 
+    def check(self) -> None:
+        pass
+
     def close(self) -> None:
         pass
 

@@ -267,6 +267,7 @@ def test_what_would_leave(run_tests: RunTests, pytester: pytest.Pytester, monkey
         def test_with_a_store_that_knows_no_allowlist(telemetry_events):
             class Store:
                 def store_events(self, events, **options): raise AssertionError
+                def check(self): raise AssertionError
                 def close(self): pass
 
             Recorder(Store(), service_version="1").record("search", "submit", SEARCH)

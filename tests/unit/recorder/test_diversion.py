@@ -20,6 +20,9 @@ class Store:
     def store_events(self, events: Sequence[BuiltEvent], **options: Any) -> None:
         self.names += [each.event.feature for each in events]
 
+    def check(self) -> None:
+        pass
+
     def close(self) -> None:
         pass
 

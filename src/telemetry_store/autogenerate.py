@@ -1,0 +1,35 @@
+"""What keeps a host's own Alembic from proposing to drop our tables."""
+
+from typing import Any, Final
+
+from telemetry_store.event_logs import event_logs
+from telemetry_store.export_ledger import export_ledger
+from telemetry_store.export_queue import export_queue
+from telemetry_store.export_runs import export_runs
+from telemetry_store.schema_version import VERSION_TABLE, schema_compatibility
+
+_TABLES: Final = (event_logs, export_queue, export_ledger, export_runs, schema_compatibility)
+_OURS: Final = frozenset({VERSION_TABLE, *(table.name for table in _TABLES)})
+
+
+def include_object(
+    object: Any,  # noqa: A002 - Alembic's word
+    name: str | None,
+    type_: str,
+    reflected: bool,  # noqa: FBT001, ARG001 - Alembic's signature
+    compare_to: Any,  # noqa: ARG001
+) -> bool:
+    """Return whether a host's `alembic revision --autogenerate` may look at an object: False for our tables.
+
+    For `context.configure(include_object=include_object)` in the host's `env.py`; with a function of the host as
+    `lambda *given: include_object(*given) and hosts_own(*given)`. Our tables are known by their names, in every schema.
+
+    Args:
+        object: The table, or the column, index or constraint of one.
+        name: Its name.
+        type_: What it is, such as `table` or `index`.
+        reflected: Not looked at.
+        compare_to: Not looked at.
+    """
+    table = name if type_ == "table" else getattr(getattr(object, "table", None), "name", None)
+    return table not in _OURS
