@@ -52,9 +52,7 @@ async def _read(request: Request, within: float) -> bytes:
                 if len(body) > _MAX_BYTES:
                     raise HTTPException(413, "The form is too large.")
     except TimeoutError:
-        fault = HTTPException(408, "The form was not received in time.")
+        raise HTTPException(408, "The form was not received in time.") from None
     except ClientDisconnect:
-        fault = HTTPException(400, "The form is incomplete: the client disconnected.")
-    else:
-        return body
-    raise fault
+        raise HTTPException(400, "The form is incomplete: the client disconnected.") from None
+    return body

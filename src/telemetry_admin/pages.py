@@ -165,8 +165,9 @@ class Pages:
         try:
             return self._privacy.redactor()
         except ValueError as error:
-            problem = str(error)
-        raise HTTPException(503, f"The redaction rules cannot be read, so exporters send nothing: {problem}")
+            raise HTTPException(
+                503, f"The redaction rules cannot be read, so exporters send nothing: {error}"
+            ) from None
 
     async def login_form(self, request: Request) -> Response:
         """Show the login form."""

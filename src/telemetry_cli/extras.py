@@ -23,7 +23,4 @@ def needs_extra(extra: str) -> Generator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        missing = error.name
-    else:
-        return
-    raise MissingExtraError(f"{missing} is not installed: pip install 'telemetry-recorder[{extra}]'")
+        raise MissingExtraError(f"{error.name} is not installed: pip install 'telemetry-recorder[{extra}]'") from None

@@ -30,7 +30,7 @@ def check(file: File = None) -> None:
 
 
 @app.command("list")
-def list_(file: File = None, as_json: AsJson = False) -> None:  # noqa: FBT002 - an option
+def list_(file: File = None, as_json: AsJson = False) -> None:
     """List the packages, with what is kept of a ping."""
     packages = _load(file)
     if as_json:
@@ -68,7 +68,7 @@ def try_(
     url: Annotated[str, typer.Argument(help="What would be pinged: a URL, or its path and query.")],
     body: Annotated[str, typer.Option(help="A JSON body.")] = "",
     file: File = None,
-    as_json: AsJson = False,  # noqa: FBT002 - an option
+    as_json: AsJson = False,
 ) -> None:
     """Show what would be recorded of a ping, and send nothing; ends with 1 where no route matches.
 

@@ -36,21 +36,19 @@ def _make_jetstream_sink(settings: GatewaySettings) -> Sink:
     try:  # an extra of the package, for those who use it
         from telemetry_gateway.sinks.jetstream import JetStreamSink, JetStreamTarget  # noqa: PLC0415
     except ImportError:
-        problem = "the sink nats needs a library: pip install 'telemetry-recorder[nats]'"
-    else:
-        file = settings.nats_credentials_file
-        target = JetStreamTarget(
-            servers=settings.nats_servers,
-            stream=settings.nats_stream,
-            subject=settings.nats_subject,
-            credentials_file=None if file is None else str(file),
-            replicas=settings.nats_replicas,
-            duplicate_window=settings.deduplication_window,
-            min_age=settings.nats_min_age,
-            timeout=settings.nats_timeout,
-        )
-        return JetStreamSink(target)
-    raise SinkError(problem)
+        raise SinkError("the sink nats needs a library: pip install 'telemetry-recorder[nats]'") from None
+    file = settings.nats_credentials_file
+    target = JetStreamTarget(
+        servers=settings.nats_servers,
+        stream=settings.nats_stream,
+        subject=settings.nats_subject,
+        credentials_file=None if file is None else str(file),
+        replicas=settings.nats_replicas,
+        duplicate_window=settings.deduplication_window,
+        min_age=settings.nats_min_age,
+        timeout=settings.nats_timeout,
+    )
+    return JetStreamSink(target)
 
 
 def recovered_queue(settings: GatewaySettings, sink: Sink, metrics: GatewayMetrics) -> PublishingQueue:

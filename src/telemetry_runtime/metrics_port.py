@@ -43,13 +43,13 @@ def serve_metrics(registry: CollectorRegistry, listen_addr: str) -> MetricsPort:
     try:
         server, thread = start_http_server(port, host, registry)
     except OSError as error:
-        problem = error.strerror
-    else:
+        raise MetricsPortError(
+            f"cannot serve metrics at {listen_addr}: {error.strerror}; name another port, or stop what has it"
+        ) from None
 
-        def stop() -> None:
-            server.shutdown()
-            server.server_close()
-            thread.join()
+    def stop() -> None:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
-        return MetricsPort(join_listen_address(host, server.server_address[1]), stop)
-    raise MetricsPortError(f"cannot serve metrics at {listen_addr}: {problem}; name another port, or stop what has it")
+    return MetricsPort(join_listen_address(host, server.server_address[1]), stop)

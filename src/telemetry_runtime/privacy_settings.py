@@ -121,4 +121,4 @@ def read_reviewed_file(path: Path, what: str) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         problem = error.strerror if isinstance(error, OSError) else "is not UTF-8"
-    raise ValueError(f"the {what} file {path} cannot be read: {problem}")
+        raise ValueError(f"the {what} file {path} cannot be read: {problem}") from None

@@ -23,8 +23,8 @@ File = Annotated[
 @app.command()
 def check(
     file: File = None,
-    strict: Annotated[bool, typer.Option("--strict", help="End with 1 where an entry has expired.")] = False,  # noqa: FBT002 - an option
-    as_json: AsJson = False,  # noqa: FBT002 - an option
+    strict: Annotated[bool, typer.Option("--strict", help="End with 1 where an entry has expired.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Check the file's format and say how many entries hold; for CI.
 
@@ -44,7 +44,7 @@ def check(
 
 
 @app.command("list")
-def list_(file: File = None, as_json: AsJson = False) -> None:  # noqa: FBT002 - an option
+def list_(file: File = None, as_json: AsJson = False) -> None:
     """List the entries, those from the environment included."""
     entries = RecorderSettings.load(allowlist_file=file).allowlist().entries
     today = datetime.now(UTC).date()
@@ -84,7 +84,7 @@ def list_(file: File = None, as_json: AsJson = False) -> None:  # noqa: FBT002 -
 def docs(
     target: Annotated[Path, typer.Argument(help="The Markdown page to write.")],
     file: File = None,
-    check_only: Annotated[bool, typer.Option("--check", help="Write nothing; end with 1 when it is stale.")] = False,  # noqa: FBT002 - an option
+    check_only: Annotated[bool, typer.Option("--check", help="Write nothing; end with 1 when it is stale.")] = False,
 ) -> None:
     """Write the allowlist as a page that people read, or check that the page is up to date."""
     page = render_allowlist(RecorderSettings.load(allowlist_file=file).allowlist())

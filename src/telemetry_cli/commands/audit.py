@@ -31,12 +31,12 @@ _WORDS = {
 
 
 def audit(
-    accept: Annotated[  # noqa: FBT002 - an option
+    accept: Annotated[
         bool, typer.Option("--accept", help="Take what differs now as it is, once the cause is known. Asks first.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,  # noqa: FBT002 - an option
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     database_url: DatabaseUrl = None,
-    as_json: AsJson = False,  # noqa: FBT002 - an option
+    as_json: AsJson = False,
 ) -> None:
     """Add up what was recorded and what became of it; ends with 1 where something is missing, and says where.
 

@@ -26,7 +26,7 @@ CheckOnly = Annotated[bool, typer.Option("--check", help="Write nothing; end wit
 
 
 @app.command()
-def check(places: Places, file: File = None, as_json: AsJson = False) -> None:  # noqa: FBT002 - an option
+def check(places: Places, file: File = None, as_json: AsJson = False) -> None:
     """Find events in the code that the catalogue does not know, and entries that the code does not record; for CI.
 
     The code is read, not run. Ends with 1 when something is found; deprecated events are only told.
@@ -45,7 +45,7 @@ def check(places: Places, file: File = None, as_json: AsJson = False) -> None:  
 
 
 @app.command("list")
-def list_(file: File = None, as_json: AsJson = False) -> None:  # noqa: FBT002 - an option
+def list_(file: File = None, as_json: AsJson = False) -> None:
     """List the events."""
     entries = _load(file).entries
     if as_json:
@@ -65,7 +65,7 @@ def list_(file: File = None, as_json: AsJson = False) -> None:  # noqa: FBT002 -
 def docs(
     target: Annotated[Path, typer.Argument(help="The Markdown page to write.")],
     file: File = None,
-    check_only: CheckOnly = False,  # noqa: FBT002 - an option
+    check_only: CheckOnly = False,
 ) -> None:
     """Write the catalogue as a page that people read, or check that the page is up to date."""
     write_or_check(target, render_catalog(_load(file)), "telemetry catalog docs", check_only=check_only)
@@ -75,7 +75,7 @@ def docs(
 def generate(
     target: Annotated[Path, typer.Argument(help="The Python file to write.")],
     file: File = None,
-    check_only: CheckOnly = False,  # noqa: FBT002 - an option
+    check_only: CheckOnly = False,
 ) -> None:
     """Write a function for each event, so that editors complete names and type checkers refuse wrong ones."""
     write_or_check(target, generate_helpers(_load(file)), "telemetry catalog generate", check_only=check_only)

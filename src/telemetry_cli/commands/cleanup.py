@@ -14,7 +14,7 @@ from telemetry_store.engine import create_database_engine
 from telemetry_store.export_queue import ExportQueue
 
 
-def cleanup(database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:  # noqa: FBT002 - an option
+def cleanup(database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:
     """Delete exported events past their retention, and old rows of event_logs where a retention is set.
 
     `telemetry export once` and `run` do it, too. An event that was not exported, and a dead letter, is

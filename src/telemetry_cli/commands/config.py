@@ -38,11 +38,11 @@ def callback() -> None:
 
 @app.command()
 def show(
-    changed: Annotated[bool, typer.Option("--changed", help="Leave out what has its default.")] = False,  # noqa: FBT002 - an option
+    changed: Annotated[bool, typer.Option("--changed", help="Leave out what has its default.")] = False,
     addr: ExportAddress = None,
     export_mode: ExportModeOption = None,
     database_url: DatabaseUrl = None,
-    as_json: AsJson = False,  # noqa: FBT002 - an option
+    as_json: AsJson = False,
 ) -> None:
     """Show every setting of every program, and where its value comes from.
 

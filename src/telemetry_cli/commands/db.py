@@ -40,7 +40,7 @@ def upgrade(
     patience: Annotated[
         float, typer.Option(min=0, help="Seconds to go on asking for a table that other transactions hold.")
     ] = 600,
-    as_json: AsJson = False,  # noqa: FBT002 - an option
+    as_json: AsJson = False,
 ) -> None:
     """Make the tables, or bring them to the version that this program needs.
 
@@ -60,7 +60,7 @@ def upgrade(
 
 
 @app.command()
-def current(database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:  # noqa: FBT002 - an option
+def current(database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:
     """Print which version the tables have, which this program needs, and which the tables still serve."""
     with _opened(database_url) as (database, url):
         version, oldest = schema_version(database), oldest_code(database)
@@ -72,7 +72,7 @@ def current(database_url: DatabaseUrl = None, as_json: AsJson = False) -> None: 
 
 
 @app.command()
-def check(database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:  # noqa: FBT002 - an option
+def check(database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:
     """Look whether tables, columns and indexes are as this program needs them; end with 1 where they are not.
 
     With --json, a line for each fault.

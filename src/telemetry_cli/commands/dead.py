@@ -28,7 +28,7 @@ All = Annotated[bool, typer.Option("--all", help="All dead letters, in place of 
 def list_(
     limit: Limit = 50,
     database_url: DatabaseUrl = None,
-    as_json: AsJson = False,  # noqa: FBT002 - an option
+    as_json: AsJson = False,
 ) -> None:
     """List dead letters with their reasons, the latest first. They are kept until somebody decides."""
     with open_queue(database_url) as opened:
@@ -47,7 +47,7 @@ def list_(
 def show(
     event_id: Annotated[str, typer.Argument(metavar="ID", help="The event's id.")],
     database_url: DatabaseUrl = None,
-    as_json: AsJson = False,  # noqa: FBT002 - an option
+    as_json: AsJson = False,
 ) -> None:
     """Show one dead letter: why it was set aside, and the event as it stands in the queue."""
     with open_queue(database_url) as opened:
@@ -58,9 +58,9 @@ def show(
 @app.command()
 def requeue(
     ids: Ids = None,
-    all_: All = False,  # noqa: FBT002 - an option
+    all_: All = False,
     database_url: DatabaseUrl = None,
-    as_json: AsJson = False,  # noqa: FBT002 - an option
+    as_json: AsJson = False,
 ) -> None:
     """Make dead letters due again, as if they had never been tried; for after the cause is gone.
 
@@ -75,10 +75,10 @@ def requeue(
 @app.command()
 def drop(
     ids: Ids = None,
-    all_: All = False,  # noqa: FBT002 - an option
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,  # noqa: FBT002 - an option
+    all_: All = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     database_url: DatabaseUrl = None,
-    as_json: AsJson = False,  # noqa: FBT002 - an option
+    as_json: AsJson = False,
 ) -> None:
     """Delete dead letters from the queue for good: they will never leave. Asks first.
 

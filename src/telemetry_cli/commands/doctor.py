@@ -23,7 +23,7 @@ def doctor(
     addr: ExportAddress = None,
     export_mode: ExportModeOption = None,
     database_url: DatabaseUrl = None,
-    as_json: AsJson = False,  # noqa: FBT002 - an option
+    as_json: AsJson = False,
 ) -> None:
     """Look at everything that recording and exporting need: a line each, with what to do where it is not ok.
 

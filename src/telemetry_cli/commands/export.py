@@ -30,7 +30,7 @@ def once(
     addr: ExportAddress = None,
     export_mode: ExportModeOption = None,
     database_url: DatabaseUrl = None,
-    as_json: AsJson = False,  # noqa: FBT002 - an option
+    as_json: AsJson = False,
 ) -> None:
     """Send everything that is due, clean up, and end; for cron or a Kubernetes CronJob.
 

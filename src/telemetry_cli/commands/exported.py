@@ -17,7 +17,7 @@ app = typer.Typer(help="See what has left.", no_args_is_help=True)
 def list_(
     limit: Limit = 50,
     database_url: DatabaseUrl = None,
-    as_json: AsJson = False,  # noqa: FBT002 - an option
+    as_json: AsJson = False,
 ) -> None:
     """List what was exported, the latest first.
 
@@ -47,7 +47,7 @@ def list_(
 def show(
     event_id: Annotated[str, typer.Argument(metavar="ID", help="The event's id.")],
     database_url: DatabaseUrl = None,
-    as_json: AsJson = False,  # noqa: FBT002 - an option
+    as_json: AsJson = False,
 ) -> None:
     """Show one event that has left, as it stands in the queue."""
     with open_queue(database_url) as opened:

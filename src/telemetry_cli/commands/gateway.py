@@ -61,7 +61,7 @@ def serve(
 
 
 @app.command()
-def check(as_json: AsJson = False) -> None:  # noqa: FBT002 - an option
+def check(as_json: AsJson = False) -> None:
     """Look at everything that a gateway needs, before it is started; ends with 1 where something is missing.
 
     Settings, addresses, certificate, sink, files and token authorities, a line each, with what to do. Files and

@@ -113,7 +113,7 @@ def token(
         int | None,
         typer.Option(min=-(2**63), max=2**63 - 1, help="The user whom events recorded with it belong to."),
     ] = None,
-    site_admin: Annotated[bool, typer.Option("--site-admin", help="May see what was exported.")] = False,  # noqa: FBT002 - an option
+    site_admin: Annotated[bool, typer.Option("--site-admin", help="May see what was exported.")] = False,
     note: Annotated[str, typer.Option(help="What it is for.")] = "",
 ) -> None:
     """Make a token: prints it once, on standard error; and on standard output what the tokens file needs of it.

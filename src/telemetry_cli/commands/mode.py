@@ -25,25 +25,25 @@ _MEANING = {
 
 
 @app.command()
-def on(as_json: AsJson = False) -> None:  # noqa: FBT002 - an option
+def on(as_json: AsJson = False) -> None:
     """Record events, and let leave what the export mode covers."""
     _switch(TelemetryMode.ON, as_json=as_json)
 
 
 @app.command()
-def local(as_json: AsJson = False) -> None:  # noqa: FBT002 - an option
+def local(as_json: AsJson = False) -> None:
     """Record events on this instance, and let none leave."""
     _switch(TelemetryMode.LOCAL, as_json=as_json)
 
 
 @app.command()
-def off(as_json: AsJson = False) -> None:  # noqa: FBT002 - an option
+def off(as_json: AsJson = False) -> None:
     """Record nothing and send nothing."""
     _switch(TelemetryMode.OFF, as_json=as_json)
 
 
 @app.command()
-def show(as_json: AsJson = False) -> None:  # noqa: FBT002 - an option
+def show(as_json: AsJson = False) -> None:
     """Show the mode, the export mode and the opt-outs, and which source decides each."""
     facts = _facts()
     if as_json:

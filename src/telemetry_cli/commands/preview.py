@@ -14,7 +14,7 @@ def preview(
     limit: Limit = 20,
     export_mode: ExportModeOption = None,
     database_url: DatabaseUrl = None,
-    as_json: AsJson = False,  # noqa: FBT002 - an option
+    as_json: AsJson = False,
 ) -> None:
     """Print exactly what would leave, next event first, and send nothing.
 

@@ -31,7 +31,7 @@ class Waiting(Enum):
 
 
 @app.command()
-def status(database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:  # noqa: FBT002 - an option
+def status(database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:
     """Count the events in each state, and say when nothing is queued at all, and why."""
     with open_queue(database_url) as opened:
         counts = opened.queue.counts()
@@ -60,7 +60,7 @@ def list_(
     ] = None,
     limit: Limit = 50,
     database_url: DatabaseUrl = None,
-    as_json: AsJson = False,  # noqa: FBT002 - an option
+    as_json: AsJson = False,
 ) -> None:
     """List the events that wait to be exported, oldest first: due, leased by an exporter, or delayed."""
     with open_queue(database_url) as opened:
@@ -89,7 +89,7 @@ def list_(
 def show(
     event_id: Annotated[str, typer.Argument(metavar="ID", help="The event's id.")],
     database_url: DatabaseUrl = None,
-    as_json: AsJson = False,  # noqa: FBT002 - an option
+    as_json: AsJson = False,
 ) -> None:
     """Show one event of the queue, in whatever state it is, and what would become of it now."""
     with open_queue(database_url) as opened:
@@ -105,7 +105,7 @@ def retry(
         list[str] | None, typer.Argument(metavar="[ID]...", help="Only these. Default: all that are delayed.")
     ] = None,
     database_url: DatabaseUrl = None,
-    as_json: AsJson = False,  # noqa: FBT002 - an option
+    as_json: AsJson = False,
 ) -> None:
     """Make delayed events due now, all of them or some; for after the cause of a failure is gone.
 

@@ -46,7 +46,7 @@ def record(
     ] = None,
     service_version: Annotated[str, typer.Option(help="The version to record as the server's.")] = "cli",
     database_url: DatabaseUrl = None,
-    as_json: AsJson = False,  # noqa: FBT002 - an option
+    as_json: AsJson = False,
 ) -> None:
     """Record one event, durably, and print its id.
 
@@ -120,4 +120,4 @@ def _time(text: str | None) -> datetime | None:
         return datetime.fromisoformat(text)
     except ValueError:
         example = datetime(2026, 1, 31, 12, 0, tzinfo=UTC).isoformat()
-    raise InvalidTimestampError("--timestamp", f"must be of the form {example}")
+        raise InvalidTimestampError("--timestamp", f"must be of the form {example}") from None

@@ -21,10 +21,10 @@ def callback() -> None:
 @app.command("list")
 def list_rejects(
     limit: Annotated[int, typer.Option(min=1, help="How many, the latest first.")] = 20,
-    payload: Annotated[  # noqa: FBT002 - an option
+    payload: Annotated[
         bool, typer.Option("--payload", help="Show the events, too. They may hold private metadata.")
     ] = False,
-    as_json: AsJson = False,  # noqa: FBT002 - an option
+    as_json: AsJson = False,
 ) -> None:
     """List rejected events with the reason, the latest first.
 
@@ -55,8 +55,8 @@ def _facts(reject: Reject, *, payload: bool) -> dict[str, object]:
 
 @app.command()
 def replay(
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count; change nothing.")] = False,  # noqa: FBT002 - an option
-    as_json: AsJson = False,  # noqa: FBT002 - an option
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count; change nothing.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Check rejected events again, publish what can be accepted now, and keep the rest.
 

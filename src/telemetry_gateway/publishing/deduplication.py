@@ -130,4 +130,4 @@ class DeduplicationWindow:
             return work()
         except sqlite3.Error as error:
             problem = error.sqlite_errorname if hasattr(error, "sqlite_errorname") else type(error).__name__
-        raise DeduplicationError(f"{self._path} cannot be used ({problem})")
+            raise DeduplicationError(f"{self._path} cannot be used ({problem})") from None

@@ -54,10 +54,7 @@ class Patience:
             async with asyncio.timeout(self._seconds):
                 await writing
         except TimeoutError:
-            seconds = self._seconds
-        else:
-            return
-        raise SilentStreamError(f"answers were not read for {seconds:g} s")
+            raise SilentStreamError(f"answers were not read for {self._seconds:g} s") from None
 
     def drain(self) -> None:
         """From now on, a stream that is silent for a second is over."""

@@ -88,11 +88,8 @@ def put_aside(path: Path) -> Iterator[Path]:
             finally:
                 os.close(file)
         except OSError as error:
-            problem = error.strerror
-        else:
-            yield aside
-            continue
-        raise RejectsError(f"{kept} cannot be put aside: {problem}")
+            raise RejectsError(f"{kept} cannot be put aside: {error.strerror}") from None
+        yield aside
 
 
 def _former(path: Path) -> Path:
@@ -142,11 +139,8 @@ def read_lines(path: Path) -> Iterator[Reject | bytes]:
         except FileNotFoundError:
             continue
         except OSError as error:
-            problem = error.strerror
-        else:
-            yield from (_decode(line) or line for line in lines if line)
-            continue
-        raise RejectsError(f"{file} cannot be read: {problem}")
+            raise RejectsError(f"{file} cannot be read: {error.strerror}") from None
+        yield from (_decode(line) or line for line in lines if line)
 
 
 def keep_unreadable(path: Path, lines: Iterable[bytes]) -> None:
@@ -176,10 +170,7 @@ def _append(path: Path, data: bytes, max_bytes: int | None = None) -> None:
         if max_bytes is not None and size + len(data) > max_bytes:
             path.replace(_former(path))
     except OSError as error:
-        problem = error.strerror
-    else:
-        return
-    raise RejectsError(f"{path} cannot be written: {problem}")
+        raise RejectsError(f"{path} cannot be written: {error.strerror}") from None
 
 
 def _blocks(rejects: Iterable[Reject]) -> Iterator[bytes]:

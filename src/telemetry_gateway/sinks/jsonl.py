@@ -66,12 +66,9 @@ class JsonlSink:
             status = os.fstat(self._file)
         except OSError as error:
             os.close(self._lock)
-            problem = error.strerror
-        else:
-            self._inode = status.st_ino
-            self._written_at = status.st_mtime
-            return
-        raise SinkError(f"{path} cannot be opened for writing: {problem}")
+            raise SinkError(f"{path} cannot be opened for writing: {error.strerror}") from None
+        self._inode = status.st_ino
+        self._written_at = status.st_mtime
 
     def publish(self, messages: Sequence[Message]) -> None:
         """Writes the messages and waits until the disk has them."""
@@ -113,10 +110,7 @@ class JsonlSink:
         try:
             yield from self._published_since(position, not_before)
         except (OSError, EOFError) as error:  # the latter from a compressed file that was cut short
-            problem = str(error)
-        else:
-            return
-        raise SinkError(f"what was published to {self._path} cannot be read: {problem}")
+            raise SinkError(f"what was published to {self._path} cannot be read: {error}") from None
 
     def _published_since(self, position: str, not_before: float) -> Iterator[tuple[str, str]]:
         inode, _, offset = position.partition(":")

@@ -72,9 +72,8 @@ def read_packages(path: Path) -> list[CollectionPackage]:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         problem = error.strerror if isinstance(error, OSError) else "is not UTF-8"
-    else:
-        return parse_packages(text, str(path))
-    raise InvalidPackagesError(str(path), f"cannot be read: {problem}")
+        raise InvalidPackagesError(str(path), f"cannot be read: {problem}") from None
+    return parse_packages(text, str(path))
 
 
 def parse_packages(text: str, origin: str = "packages") -> list[CollectionPackage]:
@@ -140,8 +139,7 @@ def _parse_route(table: ReviewedTable) -> Route:
     try:
         return Route.parse(text)
     except ValueError as error:
-        problem = str(error)
-    raise table.fault("route", f"route {problem}")
+        raise table.fault("route", f"route {error}") from None
 
 
 def _parse_variables(table: ReviewedTable) -> dict[str, str]:
