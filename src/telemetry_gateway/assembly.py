@@ -10,7 +10,7 @@ from telemetry_gateway.identity.jwts import JwtRules, Jwts
 from telemetry_gateway.identity.service_tokens import ServiceTokensFile
 from telemetry_gateway.metrics import GatewayMetrics
 from telemetry_gateway.publishing.deduplication import DeduplicationWindow
-from telemetry_gateway.publishing.publishing import PublishingQueue
+from telemetry_gateway.publishing.publishing_queue import PublishingQueue
 from telemetry_gateway.settings import GatewaySettings, SinkKind
 from telemetry_gateway.sinks import JsonlSink, Rotation, Sink, StdoutSink
 from telemetry_gateway.sinks.plugin import load_sink

@@ -9,7 +9,7 @@ from telemetry.v1 import telemetrygateway_pb2 as pb
 from telemetry_gateway.limits import PublisherLimits
 from telemetry_gateway.publishing.messages import MessageMaker
 from telemetry_gateway.publishing.publisher import Publisher
-from telemetry_gateway.publishing.publishing import PublishingQueue
+from telemetry_gateway.publishing.publishing_queue import PublishingQueue
 from telemetry_gateway.publishing.rejects import Reject, RejectsFile
 from telemetry_gateway.sinks.sink import Message
 

@@ -176,13 +176,13 @@ def written_and_not_synced(countdown: Countdown) -> None:
 
 
 def published_and_not_remembered(countdown: Countdown) -> None:
-    from telemetry_gateway.publishing.publishing import PublishingQueue
+    from telemetry_gateway.publishing.publishing_queue import PublishingQueue
 
     wrap(PublishingQueue, "_remember", countdown, "before")
 
 
 def remembered_and_not_acknowledged(countdown: Countdown) -> None:
-    from telemetry_gateway.publishing.publishing import PublishingQueue
+    from telemetry_gateway.publishing.publishing_queue import PublishingQueue
 
     wrap(PublishingQueue, "_write", countdown, "after")
 

@@ -10,7 +10,7 @@ from telemetry_gateway.assembly import make_sink, recovered_queue
 from telemetry_gateway.metrics import GatewayMetrics
 from telemetry_gateway.publishing.messages import MessageMaker
 from telemetry_gateway.publishing.publisher import read_publisher
-from telemetry_gateway.publishing.publishing import PublishingQueue
+from telemetry_gateway.publishing.publishing_queue import PublishingQueue
 from telemetry_gateway.publishing.rejects import Reject, RejectsFile, keep_unreadable, put_aside, read_lines
 from telemetry_gateway.settings import GatewaySettings
 from telemetry_gateway.sinks.sink import Message

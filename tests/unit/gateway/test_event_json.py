@@ -74,7 +74,7 @@ def test_what_is_no_json_is_refused(number: float) -> None:
     event = pb.Event()
     event.parameters.private_metadata.fields["a"].list_value.values.append(Value(number_value=number))
 
-    with pytest.raises(ValueError, match="are no JSON"):
+    with pytest.raises(ValueError, match="not valid JSON"):
         event_to_json(event)
 
 
