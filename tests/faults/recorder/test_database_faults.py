@@ -425,6 +425,7 @@ from recorder import Recorder
 from recorder.settings import RecorderSettings
 recorder = Recorder.from_url(sys.argv[1], service_version="1", settings=RecorderSettings(export_mode="all"))
 with open(sys.argv[2], "a", buffering=1) as ledger:
+    ledger.write(recorder.record("search", "submit") + "\\n")
     print("ready", flush=True)
     while True:
         ledger.write(recorder.record("search", "submit") + "\\n")
@@ -442,7 +443,7 @@ def test_what_record_returned_survives_a_kill(migrated_url: str, database: Datab
             threading.Event().wait(0.02 + 0.03 * round_number)
             os.kill(process.pid, signal.SIGKILL)
     promised = {line for line in ledger.read_text().split("\n")[:-1] if len(line) == 36}
-    assert len(promised) > 6
+    assert len(promised) >= 6  # each process promised one at least before it was killed
     in_queue = set(queued(database))
     assert promised <= in_queue
     assert len(logged(database)) == len(in_queue)  # never half of an event
