@@ -185,7 +185,7 @@ def _parse_entry(table: ReviewedTable) -> AllowlistEntry:
     return AllowlistEntry(
         feature=table.name("feature"),
         action=table.name("action") if "action" in table.fields else None,
-        approved_by=table.text("approved_by", "who answers for this entry"),
+        approved_by=table.text("approved_by", "the person responsible for this entry"),
         approved_on=table.day("approved_on"),
         expires_on=table.day("expires_on") if "expires_on" in table.fields else None,
         keys=_parse_keys(table),
@@ -201,5 +201,5 @@ def _parse_keys(table: ReviewedTable) -> dict[str, str]:
         raise table.fault("keys", "keys holds '*' (the whole field) beside other keys; keep one or the other")
     for key in keys:
         if not key or text_problem(key):
-            raise table.fault("keys", "keys holds a key that could never be recorded")
+            raise table.fault("keys", "keys contains a key that cannot be recorded")
     return {key: table.reason("keys", "key", key) for key in keys}

@@ -200,14 +200,14 @@ def _parse_entry(table: ReviewedTable) -> CatalogEntry:
     return CatalogEntry(
         feature=table.name("feature"),
         action=table.name("action"),
-        owner=table.text("owner", "who answers for this event"),
-        description=table.text("description", "what happened when it is recorded"),
+        owner=table.text("owner", "the team or person responsible for this event"),
+        description=table.text("description", "what the event means"),
         version=version,
         metadata={key: _parse_key(table, key, value) for key, value in _keys(table, "metadata")},
         private_metadata={
             key: _parse_private_key(table, key, value) for key, value in _keys(table, "private_metadata")
         },
-        recorded_by=table.text("recorded_by", "which other program records it") if "recorded_by" in fields else None,
+        recorded_by=table.text("recorded_by", "the other program that records it") if "recorded_by" in fields else None,
         deprecated=table.text("deprecated", "what to use instead") if "deprecated" in fields else None,
         origin=table.origin,
     )
@@ -219,7 +219,7 @@ def _keys(table: ReviewedTable, name: str) -> Iterable[tuple[str, object]]:
         raise table.fault(name, f'{name} must name keys, each with its meaning: {name}.key = "what it says"')
     for key in keys:
         if not key or len(key) > MAX_METADATA_KEY_LENGTH or text_problem(key):
-            raise table.fault(name, f"{name} holds a key that could never be recorded")
+            raise table.fault(name, f"{name} contains a key that cannot be recorded")
     return keys.items()
 
 

@@ -1,4 +1,4 @@
-"""Reviewed TOML files: lists of tables, whose faults are told with the line that they stand on."""
+"""Reviewed TOML files: lists of tables, with errors that name the line."""
 
 import re
 import tomllib
@@ -11,11 +11,11 @@ from telemetry.names import NAME_RULE, is_valid_name
 
 
 class Lines:
-    """Finds the lines of a TOML text that its tables and their fields stand on.
+    """Finds the lines of tables and fields in a TOML text.
 
     Args:
         text: The file's text.
-        origin: The file's name, for people.
+        origin: The file's name, for messages.
         table: The name of the list of tables, as in `[[event]]`.
     """
 
@@ -27,7 +27,7 @@ class Lines:
         self._headers = [number for number, line in enumerate(self._lines) if header.match(line)]
 
     def find(self, field: str, entry: int | None = None, *, within: str = "") -> str:
-        """Returns where `field` stands in the numbered entry; else `within`, else the entry, else the file."""
+        """Return the line of `field` in the numbered entry; else of `within`, else of the entry, else of the file."""
         start, end = 0, len(self._lines)
         if entry is not None and entry < len(self._headers):
             start = self._headers[entry]
@@ -41,11 +41,11 @@ class Lines:
 
 @dataclass(frozen=True, slots=True)
 class ReviewedTable:
-    """One table of a file.
+    """A table of a file.
 
     Attributes:
-        fields: What stands in it.
-        origin: Where it begins, for people.
+        fields: Its fields.
+        origin: File and line where it begins, for messages.
     """
 
     fields: dict[str, Any]
@@ -55,51 +55,51 @@ class ReviewedTable:
     _error: type[InvalidInputError]
 
     def fault(self, field: str, problem: str, *, within: str = "") -> InvalidInputError:
-        """Returns the error to raise, with the line of `field`; else that of `within`, else the table's."""
+        """Return the error to raise, with the line of `field`; else of `within`, else of the table."""
         return self._error(self._lines.find(field, self._index, within=within if field else ""), problem)
 
     def check_fields(self, known: frozenset[str], required: tuple[str, ...]) -> None:
-        """Checks that no field is unknown and none is missing.
+        """Check that no field is unknown or missing.
 
         Raises:
-            InvalidInputError: Of the file's class.
+            InvalidInputError: An error of the file's class.
         """
         if unknown := sorted(set(self.fields) - known):
             raise self.fault(unknown[0], f"unknown field {unknown[0]!r}; known: {', '.join(sorted(known))}")
         if missing := [name for name in required if name not in self.fields]:
-            raise self.fault("", f"the entry lacks {', '.join(missing)}")
+            raise self.fault("", f"is missing {', '.join(missing)}")
 
     def text(self, field: str, meaning: str) -> str:
-        """Returns a field that must hold text, without space around it.
+        """Return a required text field, stripped.
 
         Args:
-            field: Its name.
-            meaning: What it must say, for the error.
+            field: Name of the field.
+            meaning: What the text means, for the error.
 
         Raises:
-            InvalidInputError: Of the file's class.
+            InvalidInputError: An error of the file's class.
         """
         value = self.fields[field]
         if not isinstance(value, str) or not value.strip():
-            raise self.fault(field, f"{field} must say {meaning}")
+            raise self.fault(field, f"{field} must be text: {meaning}")
         return value.strip()
 
     def name(self, field: str) -> str:
-        """Returns a field that must hold a feature or an action.
+        """Return a field that contains a feature or an action.
 
         Raises:
-            InvalidInputError: Of the file's class.
+            InvalidInputError: An error of the file's class.
         """
         value = self.fields[field]
         if not isinstance(value, str) or not is_valid_name(value):
-            raise self.fault(field, f"{field} could never be recorded: it {NAME_RULE}")
+            raise self.fault(field, f"{field} cannot be recorded: it {NAME_RULE}")
         return value
 
     def day(self, field: str) -> date:
-        """Returns a field that must hold a date.
+        """Return a field that contains a date.
 
         Raises:
-            InvalidInputError: Of the file's class.
+            InvalidInputError: An error of the file's class.
         """
         value = self.fields[field]
         if not isinstance(value, date) or isinstance(value, datetime):
@@ -107,10 +107,10 @@ class ReviewedTable:
         return value
 
     def reason(self, field: str, noun: str, key: str) -> str:
-        """Returns the reason that stands beside a key of the table `field`.
+        """Return the reason of a key of the table `field`.
 
         Raises:
-            InvalidInputError: Of the file's class.
+            InvalidInputError: An error of the file's class.
         """
         value = self.fields[field][key]
         if not isinstance(value, str) or not value.strip():
@@ -119,21 +119,21 @@ class ReviewedTable:
 
 
 def read_tables(text: str, origin: str, table: str, error: type[InvalidInputError]) -> list[ReviewedTable]:
-    """Reads a file that holds one list of tables and nothing else.
+    """Parse a file that contains one list of tables and nothing else.
 
     Args:
         text: The file's text, TOML.
         origin: The file's name, for errors.
         table: The name of the list, as in `[[event]]`.
-        error: The class to raise; its `field` says the file and the line.
+        error: The class to raise; its `field` gets the file and the line.
 
     Raises:
-        InvalidInputError: Of the class `error`: the text is no TOML, or holds anything else.
+        InvalidInputError: An error of the class `error`: the text is not valid TOML, or contains anything else.
     """
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as fault:
-        raise error(origin, f"is no TOML: {fault}") from None
+        raise error(origin, f"is not valid TOML: {fault}") from None
     except RecursionError:
         raise error(origin, "is nested too deeply") from None
     lines = Lines(text, origin, table)

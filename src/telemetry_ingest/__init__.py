@@ -1,4 +1,4 @@
-"""Events over HTTP, from clients that are not Python backends."""
+"""HTTP service that records events from clients that are not Python backends."""
 
 from telemetry_ingest.app import create_app
 from telemetry_ingest.auth import Caller, CallerAuthenticator

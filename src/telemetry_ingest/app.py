@@ -1,4 +1,4 @@
-"""Assembles the service: an application for a process of its own, or to be mounted into a host's."""
+"""Assembles the ingest service as an ASGI application, served alone or mounted into a host's application."""
 
 import contextlib
 from collections.abc import AsyncGenerator, Sequence
@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute, Mount, Route
 
 from recorder import AsyncRecorder, Recorder
 from telemetry.web.asgi import App
-from telemetry_ingest.auth import CallerAuthenticator, Nobody
+from telemetry_ingest.auth import CallerAuthenticator, RejectTokens
 from telemetry_ingest.collection import CollectionEndpoint, CollectionMetrics
 from telemetry_ingest.graphql import GRAPHQL_PATH, GraphQLEndpoint, GraphQLLimits
 from telemetry_ingest.health import Health
@@ -41,21 +41,21 @@ def create_app(
     authenticator: CallerAuthenticator | None = None,
     registry: CollectorRegistry | None = None,
 ) -> Starlette:
-    """Makes the service's ASGI application.
+    """Create the service's ASGI application.
 
-    Mounted into a host, which runs no lifespans but its own, its lifespan is run by
-    `async with app.router.lifespan_context(app)`; without, nothing is closed when the host ends.
+    A host does not run the lifespan of mounted applications. If you mount this one, run it yourself with
+    `async with app.router.lifespan_context(app)`; otherwise nothing is closed at shutdown.
 
     Args:
-        settings: What an operator said.
-        database: Where events are stored; by default the settings', and closed at the end.
-        recorder: The host's own; by default one on `database`, made by the settings, and closed at the end.
-        authenticator: The hook that tells callers; by default the settings' tokens file.
-        registry: Where metrics are registered; by default nobody sees them.
+        settings: The settings of the service.
+        database: Where events are stored; by default opened from the settings, and closed at shutdown.
+        recorder: The host's recorder; by default made from the settings on `database`, and closed at shutdown.
+        authenticator: The hook that authenticates callers; by default it reads the settings' tokens file.
+        registry: Where metrics are registered; by default a private registry that is not served.
 
     Raises:
-        InvalidSettingsError: A file that the settings name cannot be read any more.
-        UnsupportedDatabaseError: The database URL is none that works.
+        InvalidSettingsError: A file named by the settings can no longer be read.
+        UnsupportedDatabaseError: The database URL names an unsupported database.
     """
     IngestSettings.checked(settings)
     owned = contextlib.AsyncExitStack()
@@ -95,7 +95,7 @@ def create_app(
             body_timeout=settings.body_timeout,
             metrics=CollectionMetrics(registry),
         )
-        # Their routes are matched by the endpoint itself: they may lie anywhere that nothing else does.
+        # The endpoint matches packages' routes itself: they can be any path that no other route serves.
         routes.append(Mount("/", collection))
 
     @contextlib.asynccontextmanager
@@ -119,14 +119,14 @@ def _make_recorder(settings: IngestSettings, database: Database) -> AsyncRecorde
 
 
 def _make_authenticator(settings: IngestSettings) -> CallerAuthenticator:
-    return Nobody() if settings.tokens_file is None else TokensFile(settings.tokens_file)
+    return RejectTokens() if settings.tokens_file is None else TokensFile(settings.tokens_file)
 
 
 def _for_browsers(app: App, origins: Sequence[str]) -> App:
-    """Lets pages of these origins send requests and read answers."""
+    """Allow pages of these origins to send requests and read responses (CORS)."""
     if not origins:
         return app
-    # SECURITY: no credentials of the browser's own, such as cookies: tokens are sent by the page itself.
+    # SECURITY: no browser credentials such as cookies: the page sends its token itself.
     return CORSMiddleware(
         app,  # pyright: ignore[reportArgumentType]
         allow_origins=origins,

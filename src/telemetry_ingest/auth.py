@@ -1,4 +1,4 @@
-"""Who calls: told by a hook that the host gives, never by a request's own words."""
+"""Authentication of callers by a hook that the host provides, never by what the request claims."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,12 +13,12 @@ _SCHEMES: Final = ("bearer", "token")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Somebody whose credentials are good.
+    """An authenticated caller.
 
     Attributes:
-        user_id: The user's number on this instance; None for a client that acts for nobody.
-        site_admin: Whether the caller may see what was exported.
-        feature_flags: The flags evaluated for this user; `telemetry-export` among them can keep events at home.
+        user_id: The user's id on this instance; None for a client that does not act for a user.
+        site_admin: Whether the caller may read exported events.
+        feature_flags: The flags evaluated for this user; the flag `telemetry-export` can prevent their export.
     """
 
     user_id: int | None = None
@@ -27,46 +27,46 @@ class Caller:
 
 
 class CallerAuthenticator(Protocol):
-    """The hook: tells callers by their credentials."""
+    """The hook that authenticates callers."""
 
     async def authenticate(self, token: str | None, request: HTTPConnection) -> Caller | None:
-        """Returns who calls; None for somebody without credentials.
+        """Return the caller; None for a request without credentials.
 
         Args:
-            token: That of the header `Authorization: token ...` or `Authorization: Bearer ...`; None without one.
-            request: The request, for hosts that know callers by a session. A host that reads cookies must not allow
+            token: The token of `Authorization: token ...` or `Authorization: Bearer ...`; None without the header.
+            request: The request, for hosts that use sessions. A host that reads cookies must not allow
                 other origins to send them.
 
         Raises:
-            InvalidCredentialsError: There are credentials, and they are not good.
-            NotPermittedError: They are good, and their bearer may not record.
-            AuthenticatorUnavailableError: That cannot be found out now.
+            InvalidCredentialsError: The credentials are invalid.
+            NotPermittedError: The credentials are valid, but the caller may not record.
+            AuthenticatorUnavailableError: The credentials cannot be checked now.
         """
         ...
 
 
-class Nobody:
-    """The hook of a service that knows no tokens: whoever shows one is refused."""
+class RejectTokens:
+    """The hook of a service without tokens: rejects every token."""
 
     async def authenticate(self, token: str | None, request: HTTPConnection) -> Caller | None:  # noqa: ARG002
-        """Returns None, or raises where there is a token: see `CallerAuthenticator`."""
+        """Return None, or raise if there is a token: see `CallerAuthenticator`."""
         if token is None:
             return None
-        raise InvalidCredentialsError("this service knows no tokens")
+        raise InvalidCredentialsError("this service has no tokens configured")
 
 
 def request_token(request: HTTPConnection) -> str | None:
-    """Returns the token of a request's `Authorization` header; None without one.
+    """Return the token of a request's `Authorization` header; None without the header.
 
     Raises:
-        InvalidCredentialsError: The header cannot be read. That is never taken for somebody without credentials.
+        InvalidCredentialsError: The header is invalid. An invalid header never counts as missing credentials.
     """
     values = request.headers.getlist("authorization")
     if not values:
         return None
     scheme, _, token = values[0].partition(" ")
     token = token.strip()
-    # SECURITY: of two headers, who knows which one a proxy looked at?
+    # SECURITY: reject duplicate headers: a proxy may have checked the other one.
     if len(values) > 1 or scheme.lower() not in _SCHEMES or not token.isascii() or len(token.split()) != 1:
         raise InvalidCredentialsError("send one header, Authorization: Bearer TOKEN or Authorization: token TOKEN")
     return token

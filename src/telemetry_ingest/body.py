@@ -1,4 +1,4 @@
-"""Reads the body of a request, as far as it may go."""
+"""Reads request bodies, limited in size and time."""
 
 import asyncio
 from datetime import timedelta
@@ -10,24 +10,24 @@ from telemetry_ingest.errors import BodyTooLargeError, BodyTooSlowError
 
 
 async def read_body(receive: Receive, *, max_bytes: int, within: timedelta) -> bytes:
-    """Returns the whole body of a request.
+    """Read the whole body of a request.
 
     Args:
-        receive: ASGI's, of the request.
-        max_bytes: The most that is read.
-        within: How long all of it may take.
+        receive: The ASGI receive function of the request.
+        max_bytes: The largest body that is accepted.
+        within: Timeout for the whole body.
 
     Raises:
-        BodyTooLargeError: It is larger.
-        BodyTooSlowError: It took longer.
-        ClientDisconnect: The client went away before its end.
+        BodyTooLargeError: The body is larger than that.
+        BodyTooSlowError: The body was not complete in time.
+        ClientDisconnect: The client disconnected before the end.
     """
     try:
         async with asyncio.timeout(within.total_seconds()):
             return await _read(receive, max_bytes)
     except TimeoutError:
         seconds = within.total_seconds()
-    raise BodyTooSlowError(f"the body was not whole within {seconds:g} s")
+    raise BodyTooSlowError(f"the body was not complete within {seconds:g} s")
 
 
 async def _read(receive: Receive, max_bytes: int) -> bytes:

@@ -1,63 +1,63 @@
-"""What can go wrong between a client and the recorder."""
+"""Errors of the ingest service."""
 
 from telemetry import InvalidInputError, TelemetryError
 
 
 class IngestError(TelemetryError):
-    """Base of what goes wrong in the ingest service."""
+    """Base of the errors of the ingest service."""
 
 
 class InvalidCredentialsError(IngestError):
-    """The caller's credentials cannot be read, or are not, or no longer, good."""
+    """The caller's credentials are malformed, invalid or expired."""
 
 
 class NotPermittedError(IngestError):
-    """The caller may not do this."""
+    """The caller is not allowed to do this."""
 
 
 class AuthenticatorUnavailableError(IngestError):
-    """Whether credentials are good could not be found out."""
+    """The credentials could not be checked."""
 
 
 class InvalidTokensError(InvalidInputError):
-    """The tokens file breaks its format; `field` says the file and the line."""
+    """The tokens file is invalid; `field` has the file and the line."""
 
 
 class InvalidRequestError(InvalidInputError):
-    """A GraphQL request asks for something that it may not, or not so much of."""
+    """A GraphQL request asks for something not allowed, or for too much of it."""
 
 
 class RefusedRequestError(IngestError):
-    """A request is not served as it is."""
+    """A request is rejected before it is executed."""
 
 
 class MethodNotAllowedError(RefusedRequestError):
-    """It comes with another method than POST."""
+    """The method of the request is not POST."""
 
 
 class UnsupportedMediaTypeError(RefusedRequestError):
-    """Its body is of another type than JSON."""
+    """The body of the request is not JSON."""
 
 
 class TooManyRequestsError(RefusedRequestError):
-    """Its address sends too much.
+    """The client address exceeded its request rate.
 
     Attributes:
-        retry_after: Seconds after which it may come again.
+        retry_after: Seconds until the client can retry.
     """
 
     def __init__(self, retry_after: float) -> None:
-        super().__init__("this address sends too much; come back later")
+        super().__init__("too many requests from this address; retry later")
         self.retry_after = retry_after
 
     def __reduce__(self) -> tuple[type["TooManyRequestsError"], tuple[float]]:
-        """Lets the error cross process borders whole."""
+        """Keep the attributes when the error is pickled."""
         return type(self), (self.retry_after,)
 
 
 class BodyTooLargeError(RefusedRequestError):
-    """Its body is larger than the limit."""
+    """The body of the request is larger than the limit."""
 
 
 class BodyTooSlowError(RefusedRequestError):
-    """Its body was not whole in time."""
+    """The body of the request was not complete in time."""

@@ -1,4 +1,4 @@
-"""Whether the service lives, and whether it can record."""
+"""Liveness and readiness probes."""
 
 import asyncio
 from http import HTTPStatus
@@ -17,24 +17,24 @@ READINESS_PATH: Final = "/readyz"
 
 
 class Health:
-    """The two probes.
+    """The liveness and readiness probes.
 
     Args:
-        database: What events are stored in.
+        database: The database that events are stored in.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def routes(self) -> list[Route]:
-        """Returns where they are asked."""
+        """Return the routes of the probes."""
         return [Route(LIVENESS_PATH, self._alive), Route(READINESS_PATH, self._ready)]
 
     async def _alive(self, _request: Request) -> Response:
         return PlainTextResponse("ok\n")
 
     async def _ready(self, _request: Request) -> Response:
-        """Reads from the database; also says where its tables are of another version."""
+        """Read from the database; this also reports tables of another version."""
         try:
             await asyncio.to_thread(self._database.read, lambda connection: connection.execute(text("SELECT 1")))
         except RecorderError as error:

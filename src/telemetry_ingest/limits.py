@@ -1,4 +1,4 @@
-"""How many requests one address may send. No address is stored, nor written anywhere."""
+"""Rate limit per client address. Addresses are neither stored nor logged."""
 
 import hashlib
 import ipaddress
@@ -16,17 +16,17 @@ _IPV6_NETWORK: Final = 64
 
 
 class AddressLimit:
-    """A token bucket for each address; in memory, for this process.
+    """A token bucket per address, in the memory of this process.
 
-    SECURITY: a bucket is found by a hash of the address under a salt that nothing else knows and that is replaced every
-    hour, with all buckets. So not even this process can tell who its callers were.
+    SECURITY: the key of a bucket is a salted hash of the address. The salt is secret, and replaced every hour together
+    with all buckets. So not even this process can reconstruct the addresses of past callers.
 
     Args:
-        requests_per_second: How many requests an address may send.
-        burst_seconds: How many seconds' worth an address that was silent may send at once.
-        clock: Tells seconds from some point on.
-        make_salt: Makes unguessable bytes.
-        max_callers: How many addresses are told apart; past them, who was silent for longest is forgotten.
+        requests_per_second: Allowed requests per second and address.
+        burst_seconds: An address that was idle may send the requests of that many seconds at once.
+        clock: A monotonic clock, in seconds.
+        make_salt: Returns random bytes.
+        max_callers: Maximum number of buckets; beyond it, the bucket that was idle the longest is dropped.
     """
 
     def __init__(
@@ -45,13 +45,13 @@ class AddressLimit:
         self._renew_salt()
 
     def retry_after(self, scope: Scope) -> float | None:
-        """Takes a request off its address's bucket.
+        """Take one request from the bucket of its address.
 
         Args:
-            scope: The request's ASGI scope; one without an address, as behind a Unix socket, is not limited.
+            scope: The request's ASGI scope. A request without address, as on a Unix socket, is not limited.
 
         Returns:
-            In how many seconds a request may come again; None where this one may be served.
+            Seconds until the client can retry; None if the request is allowed.
         """
         client = scope.get("client")
         if client is None:
@@ -75,7 +75,7 @@ class AddressLimit:
 
 
 def _network(address: str) -> bytes:
-    """Returns what stands for one caller: an IPv4 address, or the IPv6 network that one connection has all of."""
+    """Return what identifies a caller: an IPv4 address, or the /64 IPv6 network that one connection usually owns."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:

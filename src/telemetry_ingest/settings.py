@@ -46,17 +46,17 @@ def _check_packages(value: Path) -> Path:
 
 
 class IngestSettings(RecorderSettings):
-    """Everything that the ingest service can be told. What may leave of what it records is `RecorderSettings`."""
+    """Settings of the ingest service. What may be exported is in `RecorderSettings`."""
 
     listen_addr: ListenAddress = Field(
         "127.0.0.1:10081",
         validation_alias=f"{_PREFIX}LISTEN_ADDR",
-        description="Where to listen, `host:port`. Without TLS only on loopback, or with the insecure switch.",
+        description="Address to listen on, `host:port`. Without TLS only loopback is allowed, or the insecure switch.",
     )
     insecure: bool = Field(
         False,  # noqa: FBT003 - the default of a field
         validation_alias=f"{_PREFIX}INSECURE",
-        description="Allows plain text on other addresses than loopback, for a proxy in front that speaks TLS.",
+        description="Allow plain text on addresses other than loopback, behind a proxy that terminates TLS.",
     )
     tls_cert_file: Path | None = Field(
         None, validation_alias=f"{_PREFIX}TLS_CERT_FILE", description="PEM file of the server's certificate chain."
@@ -67,73 +67,74 @@ class IngestSettings(RecorderSettings):
     trusted_proxies: ProxyAddresses = Field(
         "",
         validation_alias=f"{_PREFIX}TRUSTED_PROXIES",
-        description="Proxies whose `X-Forwarded-For` is believed: addresses or networks, separated by commas.",
+        description="Proxies whose `X-Forwarded-For` is trusted: addresses or networks, separated by commas.",
     )
     tokens_file: Annotated[Path, AfterValidator(_check_tokens)] | None = Field(
         None,
         validation_alias=f"{_PREFIX}TOKENS_FILE",
-        description="TOML file of the tokens that callers may show, by their hashes; see `telemetry ingest token`. "
-        "Read again when it changes.",
+        description="TOML file with the hashes of the tokens that are accepted; see `telemetry ingest token`. "
+        "Reloaded when it changes.",
     )
     anonymous: bool = Field(
         False,  # noqa: FBT003 - the default of a field
         validation_alias=f"{_PREFIX}ANONYMOUS",
-        description="Whether callers without a token may record.",
+        description="Allow callers without a token to record.",
     )
     collection_file: Annotated[Path, AfterValidator(_check_packages)] | None = Field(
         None,
         validation_alias=f"{_PREFIX}COLLECTION_FILE",
-        description="The reviewed TOML file of the URLs that anybody may ping; none: there are none.",
+        description="Reviewed TOML file of event collection packages (public ping URLs). None: no pings are accepted.",
     )
     cors_origins: Annotated[str, AfterValidator(_check_origins)] = Field(
         "",
         validation_alias=f"{_PREFIX}CORS_ORIGINS",
-        description="Origins whose pages may record from browsers, separated by commas; `*`: any; none: its own only.",
+        description="Origins whose pages may record from browsers (CORS), separated by commas; `*` for any; "
+        "empty for its own origin only.",
     )
     max_body_bytes: int = Field(
         1024 * 1024,
         ge=1024,
         le=64 * 1024 * 1024,
         validation_alias=f"{_PREFIX}MAX_BODY_BYTES",
-        description="The largest body of a GraphQL request.",
+        description="Maximum size of the body of a GraphQL request, in bytes.",
     )
     max_events: int = Field(
         1000,
         ge=1,
         le=100_000,
         validation_alias=f"{_PREFIX}MAX_EVENTS",
-        description="The most events that one GraphQL request may record.",
+        description="Maximum number of events in a GraphQL request.",
     )
     body_timeout: Annotated[Duration, Gt(_NOTHING)] = Field(
         timedelta(seconds=10),
         validation_alias=f"{_PREFIX}BODY_TIMEOUT",
-        description="How long a request's body may take to come.",
+        description="Timeout for reading the body of a request.",
     )
     requests_per_second: Annotated[float, Ge(0)] = Field(
         50,
         validation_alias=f"{_PREFIX}REQUESTS_PER_SECOND",
-        description="How many requests one address may send a second; 0: any number. No address is stored.",
+        description="Requests per second allowed for one address; 0 for no limit. Addresses are not stored.",
     )
     burst: Annotated[Duration, Gt(_NOTHING)] = Field(
         timedelta(seconds=10),
         validation_alias=f"{_PREFIX}BURST",
-        description="How much of this an address that was silent may use at once.",
+        description="An address that was idle may send the requests of this time at once.",
     )
     max_connections: int = Field(
         1000,
         ge=1,
         validation_alias=f"{_PREFIX}MAX_CONNECTIONS",
-        description="Connections past this number are answered 503.",
+        description="Maximum number of connections; further ones get status 503.",
     )
     metrics_addr: ListenAddress | None = Field(
         None,
         validation_alias=f"{_PREFIX}METRICS_ADDR",
-        description="Where Prometheus metrics are served over plain HTTP, `host:port`; none: nowhere.",
+        description="Address to serve Prometheus metrics on, over plain HTTP, `host:port`. None: not served.",
     )
     drain_timeout: Annotated[Duration, Ge(_NOTHING)] = Field(
         timedelta(seconds=10),
         validation_alias=f"{_PREFIX}DRAIN_TIMEOUT",
-        description="How long SIGTERM waits for requests to end.",
+        description="How long to wait for running requests after SIGTERM.",
     )
 
     def _faults_together(self) -> Iterator[tuple[str, str]]:
@@ -149,14 +150,14 @@ class IngestSettings(RecorderSettings):
 
     @property
     def proxies(self) -> Sequence[str]:
-        """The proxies that are believed."""
+        """The trusted proxies."""
         return split_list(self.trusted_proxies)
 
     def packages(self) -> list[CollectionPackage]:
-        """Returns the event collection packages.
+        """Read the event collection packages.
 
         Raises:
-            InvalidPackagesError: The file cannot be read any more, or breaks its format.
+            InvalidPackagesError: The file can no longer be read, or is invalid.
         """
         return [] if self.collection_file is None else read_packages(self.collection_file)
 

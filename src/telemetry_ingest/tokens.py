@@ -1,4 +1,4 @@
-"""The built-in hook: tokens that an operator handed out, known by their hashes.
+"""The built-in authentication hook: tokens of a TOML file, which contains only their hashes.
 
 [[token]]
 sha256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
@@ -30,27 +30,27 @@ _TOKEN_BYTES: Final = 32
 
 
 def new_token() -> str:
-    """Returns a token that nobody can guess."""
+    """Generate a random token."""
     return f"tlm_{secrets.token_urlsafe(_TOKEN_BYTES)}"
 
 
 def token_hash(token: str) -> str:
-    """Returns what the tokens file holds of a token.
+    """Return the hash of a token, as in the tokens file.
 
-    A plain hash is enough: tokens are random and long, so there is no list of likely ones to try.
+    An unsalted fast hash suffices: tokens are long and random, so guessing them from a list is infeasible.
     """
     return hashlib.sha256(token.encode()).hexdigest()
 
 
 def tokens_entry(token: str, *, user_id: int | None, site_admin: bool, note: str) -> str:
-    """Returns a token's entry for the tokens file."""
+    """Return a token's entry for the tokens file, as TOML."""
     lines = ["", "[[token]]", f'sha256 = "{token_hash(token)}"']
     if user_id is not None:
         lines.append(f"user_id = {user_id}")
     if site_admin:
         lines.append("site_admin = true")
     if note:
-        lines.append(f"note = {json.dumps(note)}")  # JSON's texts are TOML's
+        lines.append(f"note = {json.dumps(note)}")  # JSON strings are valid TOML strings
     return "\n".join([*lines, ""])
 
 
@@ -60,7 +60,7 @@ class KnownToken:
 
     Attributes:
         sha256: Its hash, in hex.
-        caller: Who shows it.
+        caller: The caller that the token authenticates.
     """
 
     sha256: str
@@ -68,29 +68,29 @@ class KnownToken:
 
 
 def parse_tokens(text: str, origin: str) -> list[KnownToken]:
-    """Reads a tokens file.
+    """Read a tokens file.
 
     Args:
         text: The file's text, TOML.
         origin: The file's name, for errors.
 
     Raises:
-        InvalidTokensError: It breaks its format; says the line, and nothing that stands there.
+        InvalidTokensError: The text is invalid; names the line without quoting it.
     """
     found: dict[str, KnownToken] = {}
     for table in read_tables(text, origin, "token", InvalidTokensError):
         known = _known_token(table)
         if known.sha256 in found:
-            raise table.fault("sha256", "this token stands in the file twice")
+            raise table.fault("sha256", "duplicates another token of the file")
         found[known.sha256] = known
     return list(found.values())
 
 
 def read_tokens(path: Path) -> list[KnownToken]:
-    """Reads a tokens file.
+    """Read a tokens file.
 
     Raises:
-        InvalidTokensError: It cannot be read, or breaks its format.
+        InvalidTokensError: The file cannot be read, or is invalid.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -107,49 +107,49 @@ def _known_token(table: ReviewedTable) -> KnownToken:
     if not isinstance(sha256, str) or _SHA256.fullmatch(sha256) is None:
         raise table.fault("sha256", "must be the token's SHA-256 in 64 lower-case hex digits, never the token itself")
     if user_id is not None and (isinstance(user_id, bool) or not isinstance(user_id, int) or user_id not in _INT64):
-        raise table.fault("user_id", "must be an integer of 64 bits")
+        raise table.fault("user_id", "must be a 64-bit integer")
     if site_admin is not None and not isinstance(site_admin, bool):
         raise table.fault("site_admin", "must be true or false")
     return KnownToken(sha256, Caller(user_id=user_id, site_admin=bool(site_admin)))
 
 
 class TokensAuthenticator:
-    """Tells callers by the tokens that a file knows.
+    """Authenticates callers by a list of tokens.
 
     Args:
-        tokens: What stands in the file.
+        tokens: The tokens of the file.
     """
 
     def __init__(self, tokens: Sequence[KnownToken]) -> None:
         self._tokens = tuple(tokens)
 
     async def authenticate(self, token: str | None, request: HTTPConnection) -> Caller | None:  # noqa: ARG002
-        """Returns who shows the token: see `CallerAuthenticator`."""
+        """Return the caller of a token: see `CallerAuthenticator`."""
         if token is None:
             return None
         given, caller = token_hash(token), None
         for known in self._tokens:
-            # SECURITY: in constant time, and to the end of the list: how long it takes tells nothing of what is in it.
+            # SECURITY: constant-time comparison with every token, so that the duration reveals nothing about them.
             if hmac.compare_digest(known.sha256, given):
                 caller = known.caller
         if caller is None:
-            raise InvalidCredentialsError("the token is not known here")
+            raise InvalidCredentialsError("invalid token")
         return caller
 
 
 class TokensFile:
-    """Tells callers by the tokens of a file, as it is when they are shown.
+    """Authenticates callers by the current content of a tokens file.
 
     Args:
-        path: The file. Once it is changed, new tokens pass and those taken out do not, without a restart.
+        path: The file. Changes take effect without a restart: new tokens are accepted, removed ones rejected.
 
     Raises:
-        InvalidTokensError: It cannot be read, or breaks its format.
+        InvalidTokensError: The file cannot be read, or is invalid.
     """
 
     def __init__(self, path: Path) -> None:
         self._tokens = WatchedFiles([path], lambda: TokensAuthenticator(read_tokens(path)))
 
     async def authenticate(self, token: str | None, request: HTTPConnection) -> Caller | None:
-        """Returns who shows the token: see `CallerAuthenticator`."""
+        """Return the caller of a token: see `CallerAuthenticator`."""
         return await self._tokens.content().authenticate(token, request)

@@ -70,7 +70,7 @@ def test_what_is_generated_is_found_stale(shell: Shell, command: str, target: st
             2,
             "TELEMETRY_CATALOG_FILE: the catalogue file none.toml cannot be read",
         ),
-        (("check", ".", "--file", "code.py"), 2, "TELEMETRY_CATALOG_FILE: code.py: is no TOML"),
+        (("check", ".", "--file", "code.py"), 2, "TELEMETRY_CATALOG_FILE: code.py: is not valid TOML"),
         (("docs", "no/such/folder.md"), 1, "error: no/such/folder.md cannot be written: No such file or directory\n"),
     ],
 )

@@ -103,7 +103,7 @@ def test_a_ping_can_be_tried_without_being_sent(shell: Shell) -> None:
         (
             "owner =",
             'metadata.n = "How many."\nowner =',
-            "a ping has no metadata, and the event catalogue",
+            "the event catalogue requires metadata",
         ),
     ],
 )

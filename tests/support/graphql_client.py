@@ -43,7 +43,7 @@ class KnownTokens:
         if token is None:
             return None
         if token not in self.callers:
-            raise InvalidCredentialsError("the token is not known here")
+            raise InvalidCredentialsError("invalid token")
         return self.callers[token]
 
 

@@ -1,4 +1,4 @@
-"""Event collection packages: URLs that anybody may ping, and what is kept of a ping."""
+"""Event collection packages: public URLs that record pings, and the variables that are stored."""
 
 from telemetry_ingest.collection.endpoint import CollectionEndpoint
 from telemetry_ingest.collection.metrics import CollectionMetrics

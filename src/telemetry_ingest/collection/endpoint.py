@@ -1,4 +1,4 @@
-"""The URLs that anybody may ping: each request that a package's route matches becomes an event."""
+"""The public ping URLs: each request that matches a package's route is recorded as an event."""
 
 import math
 from collections.abc import Iterable, MutableMapping, Sequence
@@ -33,23 +33,23 @@ _log = get_logger(__name__)
 
 
 class EventSink(Protocol):
-    """What records the events: an `AsyncRecorder`, for one."""
+    """Records the events, for example an `AsyncRecorder`."""
 
     async def batch_record(self, events: Iterable[NewEvent]) -> list[str]:
-        """Stores events durably, all or none, and returns their ids; or raises."""
+        """Store events durably, all or none, and return their ids; or raise."""
         ...
 
 
 class RequestLimit(Protocol):
-    """How much one client may send."""
+    """Limits the requests of a client."""
 
     def retry_after(self, scope: Scope) -> float | None:
-        """Returns in how many seconds a request may come again; None where this one may be served."""
+        """Return after how many seconds the client can retry; None if the request is allowed."""
         ...
 
 
 class _Collector:
-    """One package, ready to make events."""
+    """Builds the events of one package."""
 
     def __init__(self, package: CollectionPackage, metrics: CollectionMetrics) -> None:
         self.package = package
@@ -63,7 +63,7 @@ class _Collector:
         )
 
     def event(self, path: dict[str, str], query: str, body: bytes) -> NewEvent:
-        """Returns what is kept of a request."""
+        """Build the event of a request."""
         reading = self._variables.read(path, query, body)
         if not reading.whole_body:
             self._partial_bodies.inc()
@@ -74,25 +74,25 @@ class _Collector:
         return NewEvent.with_run_time_names(
             self.package.feature,
             self.package.action,
-            # SECURITY: private, so that nothing of it leaves the instance without the allowlist.
+            # SECURITY: variables are private metadata, so they leave the instance only through the allowlist.
             EventParameters(private_metadata=reading.kept) if reading.kept else None,
-            # SECURITY: of the client nothing is known but what it pinged: no address, no user agent.
+            # SECURITY: nothing about the client is stored except the package: no address, no user agent.
             context=self._context,
         )
 
 
 class CollectionEndpoint:
-    """An ASGI application for every path that nothing else serves.
+    """An ASGI application for all paths that no other route serves.
 
-    Answers 204 once the event is durable, and also to what is dropped: a client that is somebody's tool must not be
-    bothered by our configuration. Answers 503 where the event could not be stored.
+    Responds with 204 once the event is durable, and also to requests that are dropped: a user's tool must not fail
+    because of our configuration. Responds with 503 if the event could not be stored.
 
     Args:
-        packages: What is collected.
-        recorder: Where events go.
-        limit: How much one client may send; None: any number.
-        body_timeout: How long a body may take to come.
-        metrics: What is counted.
+        packages: The event collection packages.
+        recorder: Records the events.
+        limit: Limits the requests of a client; None for no limit.
+        body_timeout: Timeout for reading a body.
+        metrics: The metrics of the endpoint.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class CollectionEndpoint:
         self._failing = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serves one request."""
+        """Serve one request."""
         if scope["type"] != "http":
             raise ValueError(f"cannot serve {scope['type']}")
         if scope["method"] not in _METHODS:
@@ -140,8 +140,8 @@ class CollectionEndpoint:
         await _answer(send, await self._collect(scope, body))
 
     async def _collect(self, scope: Scope, body: bytes) -> HTTPStatus:
-        """Records a request; returns what it is answered."""
-        # The path as it came, without the part that a host has mounted this at.
+        """Record a request and return the response status."""
+        # The path as received, without the path where a host has mounted the application.
         path_below = scope["raw_path"].decode("utf-8", "replace").removeprefix(scope.get("root_path", ""))
         found = self._routes.match(path_below)
         if found is None:
@@ -156,7 +156,7 @@ class CollectionEndpoint:
             return HTTPStatus.REQUEST_ENTITY_TOO_LARGE
         except TelemetryError as error:
             collector.failed.inc()
-            self._tell_failure(error)
+            self._log_failure(error)
             return HTTPStatus.SERVICE_UNAVAILABLE
         collector.recorded.inc()
         if self._failing:
@@ -164,8 +164,8 @@ class CollectionEndpoint:
             _log.info("pings are stored again")
         return HTTPStatus.NO_CONTENT
 
-    def _tell_failure(self, error: TelemetryError) -> None:
-        # Once, not once a request: the metrics have the number.
+    def _log_failure(self, error: TelemetryError) -> None:
+        # Log once, not once per request: the metrics have the number.
         if not self._failing:
             self._failing = True
             _log.error("pings cannot be stored, and are answered 503", error=type(error).__name__, problem=str(error))

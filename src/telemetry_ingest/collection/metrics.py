@@ -1,4 +1,4 @@
-"""What event collection counts. No label holds anything that a client chose."""
+"""Metrics of event collection. No label contains a value that a client chose."""
 
 from prometheus_client import CollectorRegistry, Counter
 
@@ -6,16 +6,16 @@ from telemetry_runtime.instruments import instrument
 
 
 class CollectionMetrics:
-    """The instruments of one endpoint.
+    """The metrics of one endpoint.
 
     Args:
-        registry: Where they are registered.
+        registry: Where the metrics are registered.
 
     Attributes:
-        requests: Requests by their package (empty where none is known) and by what became of them: `recorded`,
-            `unmatched`, `too_large`, `too_slow`, `limited` or `failed` (it could not be stored).
-        variables: Variables that were not kept: `undeclared` by the package, or `unstorable` in a database.
-        partial_bodies: Bodies that are no JSON object, or one that is cut.
+        requests: Requests by package (empty if unknown) and outcome: `recorded`, `unmatched`, `too_large`,
+            `too_slow`, `limited` or `failed` (not stored).
+        variables: Variables that were dropped: `undeclared` by the package, or `unstorable` in a database.
+        partial_bodies: Bodies that are not a JSON object, or are truncated.
     """
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
@@ -23,21 +23,21 @@ class CollectionMetrics:
         self.requests = instrument(
             Counter,
             "telemetry_collection_requests",
-            "Requests to event collection packages, by what became of them.",
+            "Requests to event collection packages, by outcome.",
             ("package", "outcome"),
             registry=self.registry,
         )
         self.variables = instrument(
             Counter,
             "telemetry_collection_variables_dropped",
-            "Variables that were not kept.",
+            "Variables of pings that were dropped.",
             ("package", "why"),
             registry=self.registry,
         )
         self.partial_bodies = instrument(
             Counter,
             "telemetry_collection_partial_bodies",
-            "Bodies that are no JSON object, or one that is cut; what could be read was kept.",
+            "Bodies that are not a JSON object, or are truncated; the readable part was kept.",
             ("package",),
             registry=self.registry,
         )

@@ -1,6 +1,6 @@
-"""The reviewed file of event collection packages: which URLs may be pinged, and what is kept of a ping.
+"""The reviewed file of event collection packages: the ping URLs, and the variables that are stored.
 
-A TOML file, one `[[package]]` table a package:
+A TOML file with one `[[package]]` table per package:
 
     [[package]]
     name = "jvm-agent"
@@ -11,8 +11,8 @@ A TOML file, one `[[package]]` table a package:
     approved_by = "privacy@example.com"
     approved_on = 2026-01-31
 
-A variable is named in the route, is a parameter of the query, or a key of a JSON body (`details.version` for one inside
-another). A route's `{}` matches a segment that is not kept.
+A variable is a segment of the route, a query parameter, or a key of a JSON body (`details.version` for a nested key).
+A route's `{}` matches a segment that is not stored.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,29 +27,29 @@ from telemetry.text import text_problem
 from telemetry_ingest.collection.routes import Route
 
 MAX_NAME_LENGTH = 128
-"""Of packages and of variables, in characters."""
+"""Maximum length of the names of packages and variables, in characters."""
 
 _FIELDS = frozenset({"name", "route", "feature", "action", "variables", "approved_by", "approved_on"})
 _REQUIRED = ("name", "route", "feature", "action", "approved_by", "approved_on")
 
 
 class InvalidPackagesError(InvalidInputError):
-    """The file of event collection packages breaks its format; `field` says the file and the line."""
+    """The file of event collection packages is invalid; `field` has the file and the line."""
 
 
 @dataclass(frozen=True, slots=True)
 class CollectionPackage:
-    """What becomes an event, and what is kept of it.
+    """An event collection package: the requests that it matches, and the variables that it stores.
 
     Attributes:
-        name: Tells packages apart; the client's name in its events.
-        route: Which paths are its own.
+        name: Unique name; the client's name in its events.
+        route: The paths that it matches.
         feature: The events' feature.
         action: The events' action.
-        variables: What is kept, each with the reason why.
-        approved_by: Who answers for it.
-        approved_on: Since when.
-        origin: Where it stands, for people.
+        variables: The variables to store, each with the reason.
+        approved_by: The person responsible for it.
+        approved_on: Date of the approval.
+        origin: File and line, for messages.
     """
 
     name: str
@@ -63,10 +63,10 @@ class CollectionPackage:
 
 
 def read_packages(path: Path) -> list[CollectionPackage]:
-    """Reads a file of packages.
+    """Read a file of packages.
 
     Raises:
-        InvalidPackagesError: It cannot be read, or breaks the format; says the line.
+        InvalidPackagesError: The file cannot be read or is invalid; names the line.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -77,31 +77,31 @@ def read_packages(path: Path) -> list[CollectionPackage]:
 
 
 def parse_packages(text: str, origin: str = "packages") -> list[CollectionPackage]:
-    """Reads the packages of a file.
+    """Parse the packages of a file.
 
     Args:
         text: The file's text, TOML.
         origin: The file's name, for errors.
 
     Raises:
-        InvalidPackagesError: The text is no TOML, or a package breaks the format; says the line.
+        InvalidPackagesError: The text is not valid TOML, or a package is invalid; names the line.
     """
     packages: list[CollectionPackage] = []
     for table in read_tables(text, origin, "package", InvalidPackagesError):
         package = _parse_package(table)
-        _check_apart(package, packages, table)
+        _check_unique(package, packages, table)
         packages.append(package)
     return packages
 
 
 def catalog_problem(packages: Iterable[CollectionPackage], catalog: Catalog) -> str | None:
-    """Returns why a recorder with this event catalogue would refuse a package's events; None where it takes all."""
+    """Return why a recorder with this event catalogue would reject a package's events; None if it accepts all."""
     for package in packages:
         entry = catalog.find(package.feature, package.action)
         if entry is None:
             return f"{package.origin}: {package.feature}, {package.action} is not in the event catalogue"
         if required := next((key for key, known in entry.metadata.items() if known.required), None):
-            return f"{package.origin}: a ping has no metadata, and the event catalogue requires {required!r}"
+            return f"{package.origin}: the event catalogue requires metadata {required!r}, which pings do not have"
         if ANY_KEY not in entry.private_metadata:
             for variable in package.variables:
                 if variable not in entry.private_metadata:
@@ -111,7 +111,7 @@ def catalog_problem(packages: Iterable[CollectionPackage], catalog: Catalog) -> 
 
 def _parse_package(table: ReviewedTable) -> CollectionPackage:
     table.check_fields(_FIELDS, _REQUIRED)
-    name = table.text("name", "what this package is called")
+    name = table.text("name", "the name of this package")
     if len(name) > MAX_NAME_LENGTH or not name.isprintable():
         raise table.fault("name", f"name must have at most {MAX_NAME_LENGTH} printable characters")
     route = _parse_route(table)
@@ -120,7 +120,7 @@ def _parse_package(table: ReviewedTable) -> CollectionPackage:
         raise table.fault(
             "route",
             f"route has {{{missing}}}, which is not in variables: give it a reason there, "
-            "or write {} for a segment that is not kept",
+            "or write {} for a segment that is not stored",
         )
     return CollectionPackage(
         name=name,
@@ -128,14 +128,14 @@ def _parse_package(table: ReviewedTable) -> CollectionPackage:
         feature=table.name("feature"),
         action=table.name("action"),
         variables=variables,
-        approved_by=table.text("approved_by", "who answers for this package"),
+        approved_by=table.text("approved_by", "the person responsible for this package"),
         approved_on=table.day("approved_on"),
         origin=table.origin,
     )
 
 
 def _parse_route(table: ReviewedTable) -> Route:
-    text = table.text("route", "which paths are this package's")
+    text = table.text("route", "the paths of this package")
     try:
         return Route.parse(text)
     except ValueError as error:
@@ -146,22 +146,22 @@ def _parse_variables(table: ReviewedTable) -> dict[str, str]:
     variables = table.fields.get("variables", {})
     if not isinstance(variables, dict):
         raise table.fault(
-            "variables", 'variables must name what is kept, each with a reason: variables = { version = "why" }'
+            "variables", 'variables must be a table of names, each with a reason: variables = { version = "why" }'
         )
     for name in variables:
         if not name or len(name) > MAX_NAME_LENGTH or text_problem(name):
-            raise table.fault("variables", "variables holds a name that could never be recorded")
+            raise table.fault("variables", "variables contains a name that cannot be recorded")
     return {name: table.reason("variables", "variable", name) for name in variables}
 
 
-def _check_apart(package: CollectionPackage, others: Iterable[CollectionPackage], table: ReviewedTable) -> None:
+def _check_unique(package: CollectionPackage, others: Iterable[CollectionPackage], table: ReviewedTable) -> None:
     for other in others:
         if package.name == other.name:
             raise table.fault("name", f"duplicates the name of the package at {other.origin}")
         if _shape(package.route) == _shape(other.route):
             raise table.fault("route", f"duplicates the route of the package at {other.origin}")
         if package.route.overlaps(other.route):
-            raise table.fault("route", f"is ambiguous: a path could also be the package's at {other.origin}")
+            raise table.fault("route", f"is ambiguous: some paths also match the package at {other.origin}")
 
 
 def _shape(route: Route) -> Sequence[str | None]:

@@ -1,6 +1,6 @@
-"""Reads JSON objects, cut ones as far as they go.
+"""Reads JSON objects; of a truncated object, the complete members.
 
-Scarf's npm client counts characters where its header wants bytes: for names that are not ASCII its body arrives cut.
+Scarf's npm client sets Content-Length in characters instead of bytes, so bodies with non-ASCII names arrive truncated.
 """
 
 import codecs
@@ -18,9 +18,9 @@ _SPACE: Final = re.compile(r"[ \t\n\r]*")
 
 
 def read_object(body: bytes) -> tuple[dict[str, Any], bool]:
-    """Returns what a body holds of a JSON object, and whether that is all of it.
+    """Return the JSON object of a body, and whether it is complete.
 
-    Of a body that is none, nothing.
+    The object is empty if the body is not a JSON object.
     """
     try:
         found = orjson.loads(body)
@@ -31,7 +31,7 @@ def read_object(body: bytes) -> tuple[dict[str, Any], bool]:
 
 def _read_start(body: bytes) -> dict[str, Any]:
     try:
-        text = codecs.getincrementaldecoder("utf-8")().decode(body)  # leaves out a character that is cut
+        text = codecs.getincrementaldecoder("utf-8")().decode(body)  # drops a truncated character
     except UnicodeDecodeError:
         return {}
     reader = _Reader(text)
@@ -56,7 +56,7 @@ class _Reader:
         return at if found is None else found.end()
 
     def read_members(self, at: int, target: dict[str, Any], depth: int) -> int | None:
-        """Reads members into `target` until the object ends; returns where, None where it is cut or no JSON."""
+        """Read members into `target` and return the position after the object; None if it is truncated or invalid."""
         at = self.skip_space(at)
         if self._text[at : at + 1] == "}":
             return at + 1
@@ -88,6 +88,6 @@ class _Reader:
         except ValueError:
             return None
         if type(value) in (int, float) and self._text[at : at + 1] not in _AFTER_NUMBERS:
-            return None  # of a number that nothing ends nobody knows whether it is whole
+            return None  # without a delimiter after it the number may be truncated
         target[key] = value
         return at

@@ -1,7 +1,7 @@
 """Routes of event collection packages: `/packages/{language}/{version}`.
 
-A segment is literal text, `{name}` (a variable), or `{}` (matched and forgotten). The latter two stand for one segment
-that is not empty.
+A segment is literal text, `{name}` (a variable), or `{}` (matched, but not stored). The latter two match one non-empty
+segment.
 """
 
 import re
@@ -22,7 +22,7 @@ class Segment:
 
     Attributes:
         text: The literal, or the variable's name; empty for `{}`.
-        literal: Which of both.
+        literal: Whether the text is literal.
     """
 
     text: str
@@ -31,11 +31,11 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Which paths are a package's.
+    """The paths that a package matches.
 
     Attributes:
-        text: As the file has it.
-        segments: Its parts.
+        text: The route as written in the file.
+        segments: Its segments.
     """
 
     text: str
@@ -43,26 +43,26 @@ class Route:
 
     @classmethod
     def parse(cls, text: str) -> "Route":
-        """Reads a route.
+        """Parse a route.
 
         Raises:
-            ValueError: It is none; says why.
+            ValueError: The route is invalid; says why.
         """
         if not text.startswith("/"):
             raise ValueError("must begin with /")
         segments = tuple(_segment(part) for part in split_path(text))
         names = [segment.text for segment in segments if not segment.literal and segment.text]
         if twice := next((name for name in names if names.count(name) > 1), None):
-            raise ValueError(f"names {{{twice}}} twice")
+            raise ValueError(f"contains {{{twice}}} twice")
         return cls(text, segments)
 
     @property
     def variables(self) -> tuple[str, ...]:
-        """The names of its variables, from left to right."""
+        """The names of its variables, in order."""
         return tuple(segment.text for segment in self.segments if not segment.literal and segment.text)
 
     def overlaps(self, other: "Route") -> bool:
-        """Returns whether some path is matched by both."""
+        """Return whether some path matches both routes."""
         return len(self.segments) == len(other.segments) and all(
             mine.text == theirs.text or not (mine.literal and theirs.literal)
             for mine, theirs in zip(self.segments, other.segments, strict=True)
@@ -73,12 +73,12 @@ def _segment(part: str) -> Segment:
     if variable := _VARIABLE.fullmatch(part):
         return Segment(variable.group(1) or "", literal=False)
     if part in (".", "..") or _LITERAL.fullmatch(part) is None:
-        raise ValueError("has a segment that is neither plain text without %-codes nor a variable such as {version}")
+        raise ValueError("has a segment that is neither plain text without %-escapes nor a variable such as {version}")
     return Segment(part, literal=True)
 
 
 def split_path(path: str) -> list[str]:
-    """Returns the segments of a path that begins with `/`; a `/` at its end counts for nothing."""
+    """Return the segments of a path that begins with `/`; a trailing `/` is ignored."""
     return [] if path == "/" else path[1:].removesuffix("/").split("/")
 
 
@@ -90,15 +90,15 @@ class _Node(Generic[T]):
 
 
 class RouteTable(Generic[T]):
-    """Finds what belongs to a path. No two routes may overlap, so their order says nothing.
+    """Finds the route of a path. Routes must not overlap, so their order does not matter.
 
     Args:
-        routes: The routes, each with what belongs to it.
+        routes: The routes, each with its value.
     """
 
     def __init__(self, routes: Sequence[tuple[Route, T]]) -> None:
         self._root: _Node[T] = _Node()
-        for route, belongs in routes:
+        for route, value in routes:
             node = self._root
             for segment in route.segments:
                 if segment.literal:
@@ -106,22 +106,22 @@ class RouteTable(Generic[T]):
                 else:
                     node.variable = node.variable or _Node()
                     node = node.variable
-            node.here = (route, belongs)
+            node.here = (route, value)
 
     def match(self, path: str) -> tuple[T, dict[str, str]] | None:
-        """Returns what belongs to a path, with the values of the route's variables; None where no route matches.
+        """Return the value of the route that a path matches, and the route's variables; None without a match.
 
         Args:
-            path: As it came, %-encoded, without a query.
+            path: The path as received, %-encoded, without query.
         """
-        # Decoded after it is split: an encoded slash is a part of a value.
+        # Split before decoding: an encoded slash is part of a value.
         parts = [unquote(part) for part in split_path(path)]
         found = _find(self._root, parts, 0)
         if found is None:
             return None
-        route, belongs = found
+        route, value = found
         named = zip(route.segments, parts, strict=True)
-        return belongs, {segment.text: part for segment, part in named if not segment.literal and segment.text}
+        return value, {segment.text: part for segment, part in named if not segment.literal and segment.text}
 
 
 def _find(node: _Node[T], parts: Sequence[str], position: int) -> tuple[Route, T] | None:

@@ -1,4 +1,4 @@
-"""What is kept of a request: the variables that its package declares, as text."""
+"""Reads the variables that a package declares from a request, as text."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -13,13 +13,13 @@ from telemetry_ingest.collection.partial_json import read_object
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What was found in a request.
+    """The variables of a request.
 
     Attributes:
         kept: The declared variables, as text.
-        undeclared: How many others there were.
-        unstorable: How many declared ones no database could hold, or go too deep.
-        whole_body: Whether the body was empty, or a whole JSON object.
+        undeclared: Number of other variables, which are dropped.
+        unstorable: Number of declared variables that no database can store, or that are nested too deep.
+        whole_body: Whether the body was empty, or a complete JSON object.
     """
 
     kept: Mapping[str, str]
@@ -29,28 +29,28 @@ class Reading:
 
 
 class KeptVariables:
-    """Takes the declared variables out of requests.
+    """Reads the declared variables from requests.
 
     Args:
-        declared: Their names; `details.version` is the key `version` inside the key `details`.
+        declared: Their names; `details.version` is the key `version` in the object `details`.
     """
 
     def __init__(self, declared: Iterable[str]) -> None:
         self._declared = frozenset(declared)
-        # What a declared name stands inside of.
-        self._above = frozenset(
+        # The parents of nested names.
+        self._parents = frozenset(
             name[:position] for name in self._declared for position, letter in enumerate(name) if letter == "."
         )
 
     def read(self, path: Mapping[str, str], query: str, body: bytes) -> Reading:
-        """Returns what is kept of a request, and counts what is not.
+        """Return the declared variables of a request, and count the others.
 
-        Of a variable that comes twice, the path's value wins over the query's, and the query's over the body's.
+        If a variable appears several times, the path takes precedence over the query, and the query over the body.
 
         Args:
             path: The route's variables.
-            query: As it came.
-            body: As it came, JSON or not.
+            query: The query string as received.
+            body: The body as received, JSON or not.
         """
         found: dict[str, str | None] = {}
         undeclared, whole_body = 0, True
@@ -58,7 +58,7 @@ class KeptVariables:
             document, whole_body = read_object(body)
             undeclared = self._read_body(document, "", found)
         for name, value in parse_qsl(query, keep_blank_values=True):
-            # SECURITY: what no package declares is not kept, not even on the instance.
+            # SECURITY: undeclared variables are never stored, not even on this instance.
             if name in self._declared:
                 found[name] = value
             else:
@@ -68,14 +68,14 @@ class KeptVariables:
         return Reading(kept, undeclared, len(found) - len(kept), whole_body)
 
     def _read_body(self, body: Mapping[str, Any], above: str, found: dict[str, str | None]) -> int:
-        """Takes what is declared out of an object; returns how many of its values are not."""
+        """Collect the declared variables of an object; return the number of undeclared values."""
         undeclared = 0
         for key, value in body.items():
             name = above + key
             # SECURITY: as above.
             if name in self._declared:
                 found[name] = as_text(value)
-            elif name in self._above and isinstance(value, dict):
+            elif name in self._parents and isinstance(value, dict):
                 undeclared += self._read_body(value, f"{name}.", found)
             else:
                 undeclared += 1
@@ -83,7 +83,7 @@ class KeptVariables:
 
 
 def as_text(value: Any) -> str | None:
-    """Returns a JSON value as text: text as it is, everything else as its JSON; None where that goes too deep."""
+    """Return a JSON value as text: text unchanged, other values as JSON; None if it is nested too deep."""
     if isinstance(value, str):
         return value
     if value_is_too_deep(value):

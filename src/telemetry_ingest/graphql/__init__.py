@@ -1,4 +1,4 @@
-"""GraphQL, as the clients of the original system speak it."""
+"""The GraphQL endpoint, compatible with clients of the original system."""
 
 from telemetry_ingest.graphql.endpoint import GRAPHQL_PATH, GraphQLEndpoint, GraphQLLimits
 

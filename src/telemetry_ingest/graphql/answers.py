@@ -1,4 +1,4 @@
-"""What a request is answered: the result of what was executed, or why it was not. Never with a value in it."""
+"""The responses to GraphQL requests: the result, or the reason of the rejection. They never contain a value."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -47,12 +47,12 @@ _log = get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An HTTP answer.
+    """An HTTP response.
 
     Attributes:
         status: Its status.
         body: Its body, as JSON.
-        headers: Its headers, beyond the body's own.
+        headers: Its headers, besides those that describe the body.
     """
 
     status: HTTPStatus
@@ -61,18 +61,18 @@ class Answer:
 
     @property
     def codes(self) -> Sequence[str]:
-        """The codes of its errors."""
+        """The codes of the errors in the body."""
         return [error["extensions"]["code"] for error in self.body.get("errors", ())]
 
 
 def refusal(error: TelemetryError) -> Answer:
-    """Returns the answer to a request of which nothing was executed."""
+    """Return the response to a request that was rejected before execution."""
     if isinstance(error, InvalidDocumentError):
         return Answer(HTTPStatus.BAD_REQUEST, {"errors": [_document_error(each) for each in error.errors]})
     if isinstance(error, InvalidVariablesError):
         errors = [_error("INVALID_VARIABLE", str(fault), {"place": fault.place}) for fault in error.faults]
         return Answer(HTTPStatus.BAD_REQUEST, {"errors": errors})
-    # By the class or one above it: a host's hook may have leaves of its own.
+    # By the class or a base class: a host's hook may raise subclasses.
     found = next((_REFUSALS[kind] for kind in type(error).__mro__ if kind in _REFUSALS), None)
     status, code, headers = found or (HTTPStatus.BAD_REQUEST, "BAD_REQUEST", {})
     if isinstance(error, TooManyRequestsError):
@@ -83,7 +83,7 @@ def refusal(error: TelemetryError) -> Answer:
 
 
 def result(executed: ExecutionResult) -> Answer:
-    """Returns the answer to what was executed: 503 where the database failed and coming back helps, else 200."""
+    """Return the response to an executed request: 503 for a database error that a retry may resolve, else 200."""
     if not executed.errors:
         return Answer(HTTPStatus.OK, {"data": executed.data})
     errors = [found for error in executed.errors for found in _execution_errors(error)]
@@ -115,12 +115,12 @@ def _execution_errors(error: GraphQLError) -> list[dict[str, Any]]:
         return [_error("BAD_REQUEST", str(original), path=path)]
     if isinstance(original, TelemetryError):
         _log.error("request failed", error=type(original).__name__, problem=str(original))
-        # Where the connection broke, the events may have been stored all the same.
+        # If the connection was lost, the events may have been stored anyway.
         unknown = isinstance(original, DatabaseUnavailableError)
-        outcome = "whether the events were recorded is not known" if unknown else "nothing was recorded"
+        outcome = "it is unknown whether the events were recorded" if unknown else "nothing was recorded"
         return [_error("UNAVAILABLE", f"{original}; {outcome}", path=path)]
     if original is None or isinstance(original, GraphQLError):
-        # SECURITY: said in our words: GraphQL's own quote values.
-        return [_error("BAD_REQUEST", "a value does not fit its place", path=path)]
+        # SECURITY: graphql-core's own messages quote values, so replace them.
+        return [_error("BAD_REQUEST", "a value has the wrong type", path=path)]
     _log.error("request failed unexpectedly", error=type(original).__name__)
-    return [_error("INTERNAL", "unexpected error; the service's log names it", path=path)]
+    return [_error("INTERNAL", "unexpected error; see the service's log", path=path)]

@@ -1,4 +1,4 @@
-"""Parses and checks the query of a request: its size, its depth, its validity. No text here quotes it."""
+"""Parses GraphQL queries and checks size, depth and validity. No message quotes the query."""
 
 from collections import Counter, OrderedDict
 from collections.abc import Sequence
@@ -36,20 +36,20 @@ _MAX_KEPT_LENGTH: Final = 4 * 1024
 
 
 class _ValuesOfCorrectType(ValuesOfCorrectTypeRule):
-    """The rule of GraphQL, without its text, which quotes the value."""
+    """The rule of GraphQL with another message, because its own quotes the value."""
 
     def report_error(self, error: GraphQLError) -> None:
-        super().report_error(GraphQLError("A value does not fit the type that its place has.", error.nodes))
+        super().report_error(GraphQLError("A value has the wrong type.", error.nodes))
 
 
 _RULES: Final = tuple(_ValuesOfCorrectType if rule is ValuesOfCorrectTypeRule else rule for rule in specified_rules)
 
 
 class InvalidDocumentError(InvalidRequestError):
-    """A query is none.
+    """A query is invalid.
 
     Attributes:
-        errors: What is wrong with it.
+        errors: The validation errors.
     """
 
     def __init__(self, errors: Sequence[GraphQLError]) -> None:
@@ -58,11 +58,11 @@ class InvalidDocumentError(InvalidRequestError):
 
 
 class Documents:
-    """Makes documents of queries; remembers the last ones, as clients send the same few all the time.
+    """Parses queries and caches the latest ones, because clients send the same few queries all the time.
 
     Args:
-        schema: What queries must fit.
-        most_kept: How many are remembered.
+        schema: The schema that queries must match.
+        most_kept: Maximum number of cached queries.
     """
 
     def __init__(self, schema: GraphQLSchema, *, most_kept: int = 128) -> None:
@@ -71,10 +71,10 @@ class Documents:
         self._kept: OrderedDict[str, DocumentNode] = OrderedDict()
 
     def document(self, query: str) -> DocumentNode:
-        """Returns a query's document, valid and within the limits.
+        """Parse a query and check it against the schema and the limits.
 
         Raises:
-            InvalidRequestError: It is too large, too deep, or not valid.
+            InvalidRequestError: The query is too large, too deep or invalid.
         """
         kept = self._kept.get(query)
         if kept is not None:
@@ -97,29 +97,29 @@ class Documents:
             return parse(query, max_tokens=MAX_TOKENS)
         except GraphQLError as error:
             places = ", ".join(f"line {place.line}, column {place.column}" for place in error.locations or ())
-        # SECURITY: raised anew: the parser's text quotes what it met.
+        # SECURITY: do not forward the parser's message, because it quotes the query.
         raise InvalidRequestError(
-            "query", f"is no GraphQL, or longer than {MAX_TOKENS} tokens, or too deep{places and f' ({places})'}"
+            "query", f"is not valid GraphQL, or has over {MAX_TOKENS} tokens, or is too deep{places and f' ({places})'}"
         )
 
 
 def operation_of(document: DocumentNode, name: str | None) -> OperationDefinitionNode:
-    """Returns the operation that a request names; the only one where it names none.
+    """Return the operation that a request names; the only operation if it names none.
 
     Raises:
-        InvalidRequestError: There is none, or more than one.
+        InvalidRequestError: There is not exactly one such operation.
     """
     operations = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
     found = [node for node in operations if name is None or (node.name is not None and node.name.value == name)]
     if len(found) != 1:
-        problem = "must name one of the query's operations" if operations else "the query holds no operation"
+        problem = "must name one of the query's operations" if operations else "the query contains no operation"
         raise InvalidRequestError("operationName", problem)
     return found[0]
 
 
 @dataclass(frozen=True, slots=True)
 class _Size:
-    """How large a selection is, with its fragments unfolded."""
+    """The size of a selection with its fragments expanded."""
 
     depth: int = 0
     aliases: int = 0
@@ -135,12 +135,12 @@ class _Size:
 
     @property
     def pairs(self) -> int:
-        """How many pairs of fields have one name: so many, at most, does validation compare."""
+        """Number of pairs of fields with the same name: the upper bound of comparisons during validation."""
         return sum(times * (times - 1) // 2 for times in self.names.values())
 
 
 class _Sizes:
-    """Measures selections; each fragment once, so that fragments of fragments cost nothing to measure."""
+    """Measures selections; each fragment once, so that nested fragments do not multiply the work."""
 
     def __init__(self, document: DocumentNode) -> None:
         self._fragments = {
@@ -171,13 +171,13 @@ class _Sizes:
 
     def _fragment(self, name: str) -> _Size:
         if name not in self._fragments:
-            return _Size()  # validation says so
+            return _Size()  # validation reports the unknown fragment
         if name not in self._measured:
             self._measured[name] = None
             self._measured[name] = self.measure(self._fragments[name].selection_set)
         size = self._measured[name]
         if size is None:
-            raise InvalidRequestError("query", "its fragments hold each other")
+            raise InvalidRequestError("query", "its fragments contain each other")
         return size
 
 
@@ -185,7 +185,7 @@ def _check_size(document: DocumentNode) -> None:
     sizes = _Sizes(document)
     pairs = 0
     for node in document.definitions:
-        # SECURITY: fragments, too, that no operation uses: they cost as much to validate.
+        # SECURITY: include unused fragments, because validating them costs as much.
         if not isinstance(node, OperationDefinitionNode | FragmentDefinitionNode):
             continue
         size = sizes.measure(node.selection_set)
@@ -195,7 +195,7 @@ def _check_size(document: DocumentNode) -> None:
             ("fields", size.fields, MAX_FIELDS),
             ("aliases", size.aliases, MAX_ALIASES),
             ("pairs of fields with one name", pairs, MAX_PAIRS),
-            (f"{RECORDING_FIELD}, so that a request is recorded whole or not at all", size.recordings, 1),
+            (f"{RECORDING_FIELD}, so that a request is recorded completely or not at all", size.recordings, 1),
         ):
             if found > most:
-                raise InvalidRequestError("query", f"may have at most {most} {what}")
+                raise InvalidRequestError("query", f"must have at most {most} {what}")

@@ -1,4 +1,4 @@
-"""GraphQL over HTTP: one POST, one answer."""
+"""GraphQL over HTTP, by POST requests."""
 
 import time
 from collections.abc import Mapping
@@ -40,12 +40,12 @@ GRAPHQL_PATH: Final = "/.api/graphql"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GraphQLLimits:
-    """What one request may take.
+    """Limits of a request.
 
     Attributes:
-        max_body_bytes: The largest body.
-        body_timeout: How long a body may take to come.
-        max_events: The most events that it records.
+        max_body_bytes: Maximum size of a body.
+        body_timeout: Timeout for reading a body.
+        max_events: Maximum number of events per request.
         anonymous: Whether callers without credentials may record.
     """
 
@@ -58,16 +58,16 @@ class GraphQLLimits:
 class GraphQLEndpoint:
     """An ASGI application for `POST /.api/graphql`.
 
-    Answers 200 to what was executed, with `errors` where a batch broke a rule; 400 to what could not be; 401, 403,
-    405, 408, 413, 415 and 429 as HTTP has them; and 503 where the database or the hook failed and coming back helps.
+    Responds with 200 to an executed request, with `errors` if an event was invalid; 400 to an invalid request; 401,
+    403, 405, 408, 413, 415 and 429 as HTTP defines them; 503 if the database or the hook failed and a retry may help.
 
     Args:
-        recorder: Where events go.
-        queue: What has left.
-        authenticator: The hook that tells callers.
-        limits: What one request may take.
-        address_limit: How many requests an address may send; None: any number.
-        metrics: What is counted.
+        recorder: Records the events.
+        queue: Reads exported events.
+        authenticator: The hook that authenticates callers.
+        limits: Limits of a request.
+        address_limit: Limits the requests of an address; None for no limit.
+        metrics: The metrics of the endpoint.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class GraphQLEndpoint:
         self._headers: RequestContext[Scope] = RequestContext()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serves one request."""
+        """Serve one request."""
         began = time.perf_counter()
         try:
             answer = await self._answer(Request(scope, receive), receive)
@@ -116,39 +116,39 @@ class GraphQLEndpoint:
             return refusal(error)
 
     def _check_request(self, request: Request) -> None:
-        """Checks what can be seen before anything is read.
+        """Check the request before reading its body.
 
         Raises:
-            RefusedRequestError: It is not served as it is.
+            RefusedRequestError: The request is rejected.
         """
         if request.method != "POST":
-            # SECURITY: no GET: queries would stand in addresses, and any page could have them sent.
-            raise MethodNotAllowedError("POST a query")
+            # SECURITY: no GET: queries would appear in URLs, and any site could make a browser send them.
+            raise MethodNotAllowedError("use POST")
         if self._address_limit is not None and (wait := self._address_limit.retry_after(request.scope)) is not None:
             raise TooManyRequestsError(wait)
         media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        # SECURITY: browsers ask the service first, before a page of another origin may send this type.
+        # SECURITY: browsers send a CORS preflight before a page of another origin can send this content type.
         if media_type != "application/json" or "content-encoding" in request.headers:
-            raise UnsupportedMediaTypeError("send application/json, not compressed")
+            raise UnsupportedMediaTypeError("send application/json, uncompressed")
 
     async def _caller(self, request: Request) -> Caller | None:
-        """Returns who calls.
+        """Return the caller; None for an anonymous one.
 
         Raises:
-            InvalidCredentialsError: The credentials are not good, or there are none and they are needed.
-            AuthenticatorUnavailableError: The hook cannot tell.
+            InvalidCredentialsError: The credentials are invalid, or missing and required.
+            AuthenticatorUnavailableError: The hook cannot check them now.
         """
         caller = await self._authenticator.authenticate(request_token(request), request)
-        # SECURITY: without credentials nobody gets in, unless an operator said so.
+        # SECURITY: reject requests without credentials, unless the operator allows anonymous callers.
         if caller is None and not self._limits.anonymous:
             raise InvalidCredentialsError("send credentials: Authorization: Bearer TOKEN")
         return caller
 
     async def _execute(self, body: bytes, caller: Caller | None, scope: Scope) -> Answer:
-        """Executes a request.
+        """Execute a request.
 
         Raises:
-            InvalidRequestError: It cannot be.
+            InvalidRequestError: The request is invalid.
         """
         query, variables, operation_name = _read_request(body)
         document = self._documents.document(query)
@@ -176,7 +176,7 @@ class GraphQLEndpoint:
         known = current_context()
         return replace(
             known,
-            # SECURITY: who is signed in is what the hook says, and nothing else.
+            # SECURITY: the user id comes from the hook alone, never from the request.
             user_id=None if caller is None else caller.user_id,
             anonymous_user_id=found.anonymous_user_id or known.anonymous_user_id,
             interaction_id=found.interaction_id or known.interaction_id,

@@ -1,4 +1,4 @@
-"""Turns a client's event into one for the recorder."""
+"""Converts a client's event into an event for the recorder."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -36,7 +36,7 @@ _PLACES: Final = {
     "billing_metadata": "parameters.billingMetadata",
     **{f"marketing_tracking.{ours}": f"marketingTracking.{theirs}" for ours, theirs in _MARKETING.items()},
 }
-_NO_NUMBERS: Final = {
+_NOT_A_NUMBER: Final = {
     kind: f"must be a number, not {name}"
     for kind, name in (
         (str, "text; text belongs into privateMetadata"),
@@ -49,14 +49,14 @@ _PLACE: Final = re.compile(rf"(?:{'|'.join(re.escape(ours) for ours in sorted(_P
 
 
 def new_event(given: Mapping[str, Any], base: EventContext) -> NewEvent:
-    """Returns a client's event.
+    """Convert a client's event.
 
     Args:
-        given: A `TelemetryEventInput`, coerced.
-        base: What is known of the request; who calls is in it.
+        given: A coerced `TelemetryEventInput`.
+        base: The context of the request, including the caller.
 
     Raises:
-        InvalidInputError: A part breaks a rule; `field` is the recorder's word for it.
+        InvalidInputError: The event is invalid; `field` is the recorder's name of the field.
     """
     source, parameters = given["source"], given["parameters"]
     return NewEvent.with_run_time_names(
@@ -78,8 +78,8 @@ def new_event(given: Mapping[str, Any], base: EventContext) -> NewEvent:
     )
 
 
-def clients_place(field: str) -> str:
-    """Returns what a client calls the field that the recorder found at fault."""
+def client_field(field: str) -> str:
+    """Return the client's name of a field, given the recorder's name."""
     found = _PLACE.match(field)
     return field if found is None else _PLACES[found.group()] + field[found.end() :]
 
@@ -90,8 +90,8 @@ def _metadata(given: Sequence[Mapping[str, Any]] | None) -> dict[str, float] | N
     found: dict[str, float] = {}
     for position, entry in enumerate(given):
         key, value = entry["key"], entry["value"]
-        # Here, because the recorder sees the last of equal keys alone; and to it, true and false are 1 and 0.
-        if problem := _NO_NUMBERS.get(type(value)) or number_problem(value):
+        # Checked here, because the recorder gets only the last of equal keys, and accepts true and false as 1 and 0.
+        if problem := _NOT_A_NUMBER.get(type(value)) or number_problem(value):
             # A client knows the field by its GraphQL name.
             raise InvalidMetadataError(
                 metadata_field(position, key), problem.replace("private_metadata", "privateMetadata")

@@ -1,4 +1,4 @@
-"""What was exported, page by page, for site administrators."""
+"""Lists exported events, page by page, for site administrators."""
 
 import base64
 from collections.abc import Mapping
@@ -18,36 +18,36 @@ _LARGEST_INT: Final = 2**31 - 1
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page, as it was read.
+    """A page of exported events.
 
     Attributes:
         rows: Its events.
-        has_next: Whether there are more after it.
+        has_next: Whether there is a next page.
     """
 
     rows: tuple[ExportedEvent, ...]
     has_next: bool
 
     def nodes(self) -> list[Mapping[str, Any]]:
-        """Returns the events as GraphQL has them."""
+        """Return the events as GraphQL nodes."""
         return [{"id": row.id, "exportedAt": row.exported_at, "payload": _payload(row.payload)} for row in self.rows]
 
     def page_info(self) -> Mapping[str, Any]:
-        """Returns where the page ends, as GraphQL has it."""
+        """Return the GraphQL page info."""
         return {"hasNextPage": self.has_next, "endCursor": _cursor(self.rows[-1]) if self.rows else None}
 
 
 def read_page(queue: QueueReading, first: int, after: str | None) -> Page:
-    """Reads a page.
+    """Read a page.
 
     Args:
-        queue: Where exported events are.
-        first: How many, 1 to 1000.
-        after: The cursor of the page before.
+        queue: Reads exported events.
+        first: Number of events, 1 to 1000.
+        after: The end cursor of the previous page.
 
     Raises:
-        InvalidRequestError: The number is out of bounds, or the cursor is none.
-        RecorderError: The database failed.
+        InvalidRequestError: The number or the cursor is invalid.
+        RecorderError: A database error.
     """
     if not 1 <= first <= MAX_PAGE:
         raise InvalidRequestError("first", f"must be 1 to {MAX_PAGE}")
@@ -56,15 +56,15 @@ def read_page(queue: QueueReading, first: int, after: str | None) -> Page:
 
 
 def count(queue: QueueReading) -> int:
-    """Returns how many exported events there are; GraphQL's integers end at 2^31 - 1."""
+    """Return the number of exported events, at most 2^31 - 1, GraphQL's largest integer."""
     return min(queue.exported_count(), _LARGEST_INT)
 
 
 def _payload(serialized: bytes) -> Mapping[str, Any]:
     try:
         return MessageToDict(pb.Event.FromString(serialized))
-    except (DecodeError, SerializeToJsonError):  # the latter: a time or a number that JSON has no words for
-        return {"error": "the row holds no event that can be read"}
+    except (DecodeError, SerializeToJsonError):  # the latter: a time or a number that JSON cannot represent
+        return {"error": "the event in this row cannot be read"}
 
 
 def _cursor(row: ExportedEvent) -> str:

@@ -1,4 +1,4 @@
-"""The scalars that GraphQL does not bring."""
+"""Custom scalars: DateTime and JSONValue."""
 
 import re
 from datetime import UTC, datetime
@@ -14,29 +14,29 @@ json_value = ScalarType("JSONValue")
 
 @date_time.value_parser
 def parse_date_time(value: Any) -> datetime:
-    """Reads a time of RFC 3339; what is beyond microseconds is cut off.
+    """Parse an RFC 3339 time, truncated to microseconds.
 
     Raises:
-        ValueError: It is none.
+        ValueError: It is not an RFC 3339 time.
     """
     if not isinstance(value, str) or _RFC_3339.fullmatch(value) is None:
-        raise ValueError("not a time of RFC 3339")
+        raise ValueError("not an RFC 3339 time")
     return datetime.fromisoformat(value.upper())
 
 
 @date_time.serializer
 def write_date_time(value: datetime) -> str:
-    """Returns a time as RFC 3339 has it, in UTC."""
+    """Format a time as RFC 3339, in UTC."""
     return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 @json_value.value_parser
 def parse_json_value(value: Any) -> Any:
-    """Returns the value; JSON's reader made it."""
+    """Return the value unchanged: it was parsed from JSON."""
     return value
 
 
 @json_value.serializer
 def write_json_value(value: Any) -> Any:
-    """Returns the value; JSON's writer takes it."""
+    """Return the value unchanged: it is written as JSON."""
     return value

@@ -1,4 +1,4 @@
-"""The schema, and what its fields do."""
+"""The GraphQL schema and its resolvers."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from recorder import AsyncRecorder, BuiltEvent
 from telemetry import EventContext, InvalidInputError
 from telemetry_ingest.auth import Caller
 from telemetry_ingest.errors import InvalidRequestError, NotPermittedError
-from telemetry_ingest.graphql.event_input import clients_place, new_event
+from telemetry_ingest.graphql.event_input import client_field, new_event
 from telemetry_ingest.graphql.exported_events import Page, count, read_page
 from telemetry_ingest.graphql.scalars import date_time, json_value
 from telemetry_ingest.graphql.variables import MAX_FAULTS
@@ -31,12 +31,12 @@ exported_events_connection = ObjectType("ExportedEventsConnection")
 
 @dataclass(frozen=True, slots=True)
 class EventFault:
-    """What is wrong with an event.
+    """An invalid field of an event.
 
     Attributes:
-        event: Its position in the batch, from 0 on.
-        field: The field at fault, as the client calls it.
-        problem: The rule that it breaks.
+        event: Index of the event in the batch, from 0.
+        field: The invalid field, by the client's name.
+        problem: The rule that is broken.
     """
 
     event: int
@@ -48,10 +48,10 @@ class EventFault:
 
 
 class InvalidBatchError(InvalidRequestError):
-    """Events break rules; nothing of their batch is stored.
+    """Some events are invalid; nothing of their batch is stored.
 
     Attributes:
-        faults: The first of them.
+        faults: The first faults.
     """
 
     def __init__(self, faults: Sequence[EventFault]) -> None:
@@ -61,15 +61,15 @@ class InvalidBatchError(InvalidRequestError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GraphqlContext:
-    """What the fields of one request are given.
+    """The context of a request, for the resolvers.
 
     Attributes:
-        caller: Who calls; None for somebody without credentials.
-        base: What is known of the request, for its events.
-        recorder: Where events go.
-        queue: What has left.
-        max_events: The most events of a request.
-        recorded: Counts events.
+        caller: The caller; None without credentials.
+        base: The context for the request's events.
+        recorder: Records the events.
+        queue: Reads exported events.
+        max_events: Maximum number of events per request.
+        recorded: Counts recorded events.
     """
 
     caller: Caller | None
@@ -81,7 +81,7 @@ class GraphqlContext:
 
 
 def load_schema() -> GraphQLSchema:
-    """Returns the schema, ready to be executed."""
+    """Load the executable schema."""
     return make_executable_schema(
         load_schema_from_path(SCHEMA_FILE),
         query,
@@ -97,7 +97,7 @@ def load_schema() -> GraphQLSchema:
 @query.field("telemetry")
 @mutation.field("telemetry")
 def resolve_telemetry(_parent: object, _info: object) -> Mapping[str, Any]:
-    """Returns the namespace of telemetry."""
+    """Return the namespace object of telemetry."""
     return {}
 
 
@@ -105,10 +105,10 @@ def resolve_telemetry(_parent: object, _info: object) -> Mapping[str, Any]:
 async def resolve_record_events(
     _parent: object, info: Any, *, events: Sequence[Mapping[str, Any]]
 ) -> Mapping[str, Any]:
-    """Records a batch, all of it or nothing."""
+    """Record a batch, all events or none."""
     context: GraphqlContext = info.context
     if len(events) > context.max_events:
-        raise InvalidRequestError("events", f"may be at most {context.max_events} in one request, are {len(events)}")
+        raise InvalidRequestError("events", f"must be at most {context.max_events} per request, got {len(events)}")
     built = _build(events, context)
     await context.recorder.store(built)
     context.recorded.inc(len(built))
@@ -117,9 +117,9 @@ async def resolve_record_events(
 
 @telemetry_query.field("exportedEvents")
 async def resolve_exported_events(_parent: object, info: Any, *, first: int, after: str | None = None) -> Page:
-    """Returns a page of what has left."""
+    """Return a page of exported events."""
     context: GraphqlContext = info.context
-    # SECURITY: payloads hold what users did. Who is a site administrator is the hook's word alone.
+    # SECURITY: payloads show what users did. The hook alone decides who is a site administrator.
     if context.caller is None or not context.caller.site_admin:
         raise NotPermittedError("exported events are for site administrators")
     return await asyncio.to_thread(read_page, context.queue, first, after)
@@ -127,19 +127,19 @@ async def resolve_exported_events(_parent: object, info: Any, *, first: int, aft
 
 @exported_events_connection.field("nodes")
 def resolve_nodes(page: Page, _info: object) -> list[Mapping[str, Any]]:
-    """Returns the events of a page."""
+    """Return the events of a page."""
     return page.nodes()
 
 
 @exported_events_connection.field("totalCount")
 async def resolve_total_count(_page: Page, info: Any) -> int:
-    """Returns how many exported events there are; counted only when it is asked for."""
+    """Count the exported events, only if the query selects the field."""
     return await asyncio.to_thread(count, info.context.queue)
 
 
 @exported_events_connection.field("pageInfo")
 def resolve_page_info(page: Page, _info: object) -> Mapping[str, Any]:
-    """Returns where a page ends."""
+    """Return the pagination information of a page."""
     return page.page_info()
 
 
@@ -150,7 +150,7 @@ def _build(events: Sequence[Mapping[str, Any]], context: GraphqlContext) -> list
         try:
             built += context.recorder.build([new_event(given, context.base)])
         except InvalidInputError as error:
-            faults.append(EventFault(index, clients_place(error.field), error.problem))
+            faults.append(EventFault(index, client_field(error.field), error.problem))
             if len(faults) == MAX_FAULTS:
                 break
     if faults:

@@ -1,6 +1,6 @@
-"""What is wrong with a request's variables, said without their values.
+"""Validates a request's variables, with messages that do not contain their values.
 
-graphql-core checks them too, but its texts quote what was sent. What passes here passes there.
+graphql-core validates them, too, but its messages quote values. Variables that pass here pass there.
 """
 
 import re
@@ -27,26 +27,26 @@ from graphql.pyutils import Undefined
 from telemetry_ingest.errors import InvalidRequestError
 
 MAX_FAULTS: Final = 20
-"""The most faults that one answer tells."""
+"""Maximum number of faults in a response."""
 
 _MUST_BE: Final = {
-    "Int": "must be an integer of 32 bits",
+    "Int": "must be a 32-bit integer",
     "Float": "must be a number",
     "String": "must be text",
     "ID": "must be text or an integer",
     "Boolean": "must be true or false",
-    "DateTime": "must be a time of RFC 3339, such as 2026-01-31T12:00:00Z",
+    "DateTime": "must be an RFC 3339 time, such as 2026-01-31T12:00:00Z",
 }
-# SECURITY: a name that is no identifier may be anything, and is told by its position.
+# SECURITY: a name that is not an identifier can be any text, so errors give its position instead.
 _NAMEABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 
 class VariableFault(NamedTuple):
-    """A value that does not fit its place.
+    """A value of the wrong type.
 
     Attributes:
-        place: Names of fields, and positions or keys in lists, from the variable on: `events[0].timestamp`.
-        problem: The rule that it breaks.
+        place: Path from the variable, of field names and indexes or keys of lists: `events[0].timestamp`.
+        problem: The rule that is broken.
     """
 
     place: str
@@ -57,10 +57,10 @@ class VariableFault(NamedTuple):
 
 
 class InvalidVariablesError(InvalidRequestError):
-    """Variables do not fit the types that their places have.
+    """Some variables have the wrong type.
 
     Attributes:
-        faults: The first of them.
+        faults: The first faults.
     """
 
     def __init__(self, faults: Sequence[VariableFault]) -> None:
@@ -69,15 +69,15 @@ class InvalidVariablesError(InvalidRequestError):
 
 
 def check_variables(schema: GraphQLSchema, operation: OperationDefinitionNode, variables: Mapping[str, Any]) -> None:
-    """Checks the variables of an operation.
+    """Check the variables of an operation.
 
     Args:
-        schema: What knows the types.
-        operation: What declares the variables; valid by the schema.
-        variables: What was sent.
+        schema: The schema that defines the types.
+        operation: The operation that declares the variables; valid according to the schema.
+        variables: The variables that the client sent.
 
     Raises:
-        InvalidVariablesError: Some of them do not fit.
+        InvalidVariablesError: Some variables are invalid.
     """
     if faults := tuple(islice(_operations_faults(schema, operation, variables), MAX_FAULTS)):
         raise InvalidVariablesError(faults)
@@ -90,7 +90,7 @@ def _operations_faults(
         name = definition.variable.name.value
         declared = type_from_ast(schema, definition.type)
         if not is_input_type(declared):
-            continue  # no valid operation declares one
+            continue  # does not happen in a valid operation
         value = variables.get(name, Undefined)
         if value is Undefined and definition.default_value is not None:
             continue
@@ -102,7 +102,7 @@ def _faults(value: Any, type_: GraphQLInputType, place: str) -> Iterator[Variabl
         if value is Undefined:
             yield VariableFault(place, "is required")
         elif value is None:
-            yield VariableFault(place, "must not be null, as which JavaScript sends NaN and infinities")
+            yield VariableFault(place, "must not be null (JavaScript sends NaN and infinities as null)")
         else:
             yield from _faults(value, type_.of_type, place)
     elif value is None or value is Undefined:
@@ -135,7 +135,7 @@ def _object_faults(value: Any, type_: GraphQLInputObjectType, place: str) -> Ite
 
 
 def _item_name(item: Any) -> str | None:
-    """Returns the key that an entry of metadata has."""
+    """Return the key of a metadata entry."""
     key = item.get("key") if isinstance(item, dict) else None
     return repr(key) if isinstance(key, str) and _NAMEABLE.fullmatch(key) else None
 
@@ -143,5 +143,5 @@ def _item_name(item: Any) -> str | None:
 def _fits(value: Any, type_: GraphQLLeafType) -> bool:
     try:
         return type_.coerce_input_value(value) is not Undefined
-    except Exception:  # noqa: BLE001 - whatever it says, it may quote the value
+    except Exception:  # noqa: BLE001 - any message may quote the value
         return False

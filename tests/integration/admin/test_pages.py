@@ -296,7 +296,7 @@ def test_the_allowlist_is_shown_with_reasons_and_expiry(database: Database, cloc
     file.write_text("[[event")
     answer = client.get("/allowlist")
     assert answer.status_code == 503
-    assert "is no TOML" in text_of(answer.text)
+    assert "is not valid TOML" in text_of(answer.text)
     file.unlink()
     answer = client.get("/allowlist")
     assert answer.status_code == 503

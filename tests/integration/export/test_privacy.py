@@ -370,7 +370,7 @@ def test_an_allowlist_that_changes_between_passes_is_the_one_that_counts(
     streams = gateway.streams
     report = exporter.run_pass()
     assert (report.outcome, report.leased, gateway.streams) == (PassOutcome.ALLOWLIST, 0, streams)
-    assert f"{file}: is no TOML" in str(report.problem)
+    assert f"{file}: is not valid TOML" in str(report.problem)
     _write(file, "")
     assert exporter.run_pass().acked == 1
     assert exported() == {}

@@ -1,4 +1,4 @@
-"""Who calls is what the hook says; nobody gets in by their own word."""
+"""Authentication: the hook alone decides who the caller is."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,21 +19,21 @@ SECRET = "SECRET-5d1f"
 
 @pytest.fixture
 def closed(database: Database) -> Iterator[IngestClient]:
-    """A service that takes known callers only."""
+    """A service that requires credentials."""
     callers = {"good": Caller(user_id=42, feature_flags={"beta": True}), "robot": Caller()}
     with ingest_client(database, anonymous=False, authenticator=KnownTokens(**callers)) as client:
         yield client
 
 
 @pytest.mark.parametrize("header", ["token good", "Bearer good", "bearer  good", "TOKEN good "])
-def test_a_token_comes_in_either_form(closed: IngestClient, database: Database, header: str) -> None:
+def test_both_authorization_schemes_are_accepted(closed: IngestClient, database: Database, header: str) -> None:
     assert closed.record(client_event(), headers={"authorization": header}).json() == RECORDED
     (event,) = queued(database).values()
     assert event.user.user_id == 42
     assert dict(event.feature_flags.flags) == {"beta": "true"}
 
 
-def test_a_client_that_acts_for_nobody_has_no_user(closed: IngestClient, database: Database) -> None:
+def test_a_token_without_user_id_records_no_user(closed: IngestClient, database: Database) -> None:
     assert closed.record(client_event(), headers={"authorization": "Bearer robot"}).json() == RECORDED
     (event,) = queued(database).values()
     assert not event.HasField("user")
@@ -42,7 +42,7 @@ def test_a_client_that_acts_for_nobody_has_no_user(closed: IngestClient, databas
 @pytest.mark.parametrize(
     "header", [SECRET, f"token {SECRET}", f"Basic {SECRET}", "token", "Bearer ", "token good good", "Bearer gööd"]
 )
-def test_credentials_that_are_not_good_are_refused_even_where_everybody_may_record(
+def test_invalid_credentials_are_rejected_even_with_anonymous_on(
     closed: IngestClient, database: Database, header: str
 ) -> None:
     for anonymous in (False, True):
@@ -54,7 +54,7 @@ def test_credentials_that_are_not_good_are_refused_even_where_everybody_may_reco
     assert logged(database) == []
 
 
-def test_two_headers_are_refused(closed: IngestClient) -> None:
+def test_duplicate_authorization_headers_are_rejected(closed: IngestClient) -> None:
     answer = closed.request(
         "POST",
         "/.api/graphql",
@@ -64,18 +64,16 @@ def test_two_headers_are_refused(closed: IngestClient) -> None:
     assert answer.status_code == 401
 
 
-def test_without_credentials_nobody_gets_in_unless_an_operator_said_so(
-    closed: IngestClient, database: Database
-) -> None:
+def test_anonymous_callers_are_rejected_unless_allowed(closed: IngestClient, database: Database) -> None:
     answer = closed.record(client_event(), headers={"X-Sourcegraph-Actor-Anonymous-UID": "anonymous-1"})
     assert (answer.status_code, messages(answer)) == (401, ["send credentials: Authorization: Bearer TOKEN"])
     with ingest_client(database, anonymous=True) as client:
         assert client.record(client_event()).json() == RECORDED
-        # A service that knows no tokens takes none for good.
+        # A service without tokens rejects every token.
         assert client.record(client_event(), headers={"authorization": "token x"}).status_code == 401
 
 
-def test_the_built_in_hook_knows_the_tokens_of_its_file(database: Database, tmp_path: Path) -> None:
+def test_the_built_in_hook_accepts_the_tokens_of_its_file(database: Database, tmp_path: Path) -> None:
     file = tmp_path / "tokens.toml"
     entries = (
         tokens_entry("first", user_id=1, site_admin=False, note='"quoted" é'),
@@ -95,7 +93,7 @@ def test_the_built_in_hook_knows_the_tokens_of_its_file(database: Database, tmp_
     assert event.user.user_id == 1
 
 
-def test_tokens_are_given_and_taken_without_a_restart(database: Database, tmp_path: Path) -> None:
+def test_tokens_are_added_and_removed_without_a_restart(database: Database, tmp_path: Path) -> None:
     file = tmp_path / "tokens.toml"
     file.write_text(tokens_entry("first", user_id=1, site_admin=False, note=""))
     first, second = {"authorization": "token first"}, {"authorization": "token second"}
@@ -105,19 +103,19 @@ def test_tokens_are_given_and_taken_without_a_restart(database: Database, tmp_pa
         file.write_text(tokens_entry("second", user_id=22, site_admin=False, note=""))
         assert client.record(client_event(), headers=first).status_code == 401
         assert client.record(client_event(), headers=second).json() == RECORDED
-        file.write_text("")  # nobody, from now on
+        file.write_text("")  # no valid tokens from now on
         assert client.record(client_event(), headers=second).status_code == 401
 
 
 class Sessions:
-    """A host's hook that knows callers by a session."""
+    """A host's hook that uses sessions."""
 
     async def authenticate(self, token: str | None, request: HTTPConnection) -> Caller | None:
         assert token is None
         return Caller(user_id=int(request.cookies["session"])) if "session" in request.cookies else None
 
 
-def test_a_hook_may_know_callers_by_the_request(database: Database) -> None:
+def test_a_hook_can_use_the_request(database: Database) -> None:
     with ingest_client(database, anonymous=False, authenticator=Sessions()) as client:
         assert client.record(client_event(), headers={"cookie": "session=9"}).json() == RECORDED
         assert client.record(client_event()).status_code == 401
@@ -130,7 +128,7 @@ class Unreachable:
         raise AuthenticatorUnavailableError("the directory cannot be reached")
 
 
-def test_a_hook_that_cannot_tell_lets_nobody_in_and_says_when_to_come_back(database: Database) -> None:
+def test_an_unavailable_hook_gets_status_503_and_retry_after(database: Database) -> None:
     with ingest_client(database, authenticator=Unreachable()) as client:
         answer = client.record(client_event(), headers={"authorization": "token x"})
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
@@ -139,7 +137,7 @@ def test_a_hook_that_cannot_tell_lets_nobody_in_and_says_when_to_come_back(datab
 
 
 class ExpiredError(InvalidCredentialsError):
-    """A host's own leaf."""
+    """A subclass defined by the host."""
 
 
 class Picky:
@@ -149,7 +147,7 @@ class Picky:
         raise NotPermittedError("this account may not record")
 
 
-def test_a_hook_may_have_errors_of_its_own(database: Database) -> None:
+def test_a_hook_can_raise_subclasses(database: Database) -> None:
     with ingest_client(database, authenticator=Picky()) as client:
         for token, status, said in (
             ("expired", 401, "the token has expired"),

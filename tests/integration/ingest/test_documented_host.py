@@ -1,4 +1,4 @@
-"""The host that docs/how-to/take-events-over-http.md shows works as it is written there."""
+"""The host in docs/how-to/take-events-over-http.md works as documented."""
 
 import asyncio
 import re
@@ -28,7 +28,7 @@ def app(migrated_url: str, monkeypatch: pytest.MonkeyPatch) -> Any:
     return names["app"]
 
 
-def test_it_serves_its_own_pages_and_takes_events(app: Any, database: Database) -> None:
+def test_it_serves_its_own_pages_and_records_events(app: Any, database: Database) -> None:
     body = {"query": RECORD, "variables": {"events": [client_event()]}}
 
     async def use() -> None:
@@ -48,7 +48,7 @@ def test_it_serves_its_own_pages_and_takes_events(app: Any, database: Database) 
     assert (users, len(queued(database))) == ([42], 2)
 
 
-def test_the_exporter_on_the_page_is_the_one_that_is_run(database_kind: str) -> None:
+def test_the_documented_exporter_is_the_example(database_kind: str) -> None:
     (shown,) = re.findall(r"```js\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     assert shown in (PAGE.parents[2] / "examples" / "web_exporter.js").read_text(encoding="utf-8")
 

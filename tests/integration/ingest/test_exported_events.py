@@ -1,4 +1,4 @@
-"""Site administrators see what has left, page by page."""
+"""Site administrators list exported events, page by page."""
 
 import base64
 import uuid
@@ -44,7 +44,7 @@ def page(client: IngestClient, **variables: Any) -> Any:
     return exported(client, **variables)["data"]["telemetry"]["exportedEvents"]
 
 
-def test_what_left_is_listed_latest_first_with_nothing_that_is_private(
+def test_exported_events_are_listed_newest_first_without_private_data(
     client: IngestClient, database: Database, queue: ExportQueue, clock: ManualClock
 ) -> None:
     assert page(client) == {"totalCount": 0, "nodes": [], "pageInfo": {"hasNextPage": False, "endCursor": None}}
@@ -68,7 +68,7 @@ def test_what_left_is_listed_latest_first_with_nothing_that_is_private(
         "parameters": {"metadata": {"n": 1.5}},
     }
     assert first["pageInfo"]["hasNextPage"] is True
-    # While pages are turned, more events leave.
+    # More events are exported between two pages.
     clock.advance(seconds=1)
     queue.mark_exported([ids[4]])
     last = page(client, first=3, after=first["pageInfo"]["endCursor"])
@@ -77,7 +77,7 @@ def test_what_left_is_listed_latest_first_with_nothing_that_is_private(
     assert page(client, first=3, after=last["pageInfo"]["endCursor"])["nodes"] == []
 
 
-def test_nobody_else_sees_it(client: IngestClient, database: Database, queue: ExportQueue) -> None:
+def test_other_callers_cannot_list_events(client: IngestClient, database: Database, queue: ExportQueue) -> None:
     queue.mark_exported([make_recorder(database).record("search", "submit")])
     for answer in (exported(client, "user"), client.query(QUERY)):
         assert answer["data"] is None
@@ -101,7 +101,7 @@ def test_nobody_else_sees_it(client: IngestClient, database: Database, queue: Ex
         ),
     ],
 )
-def test_what_is_no_page_is_told(client: IngestClient, variables: dict[str, Any], said: str) -> None:
+def test_an_invalid_page_is_rejected(client: IngestClient, variables: dict[str, Any], said: str) -> None:
     answer = exported(client, **variables)
     assert [error["message"] for error in answer["errors"]] == [said]
     assert answer["data"] is None
@@ -111,7 +111,7 @@ def test_what_is_no_page_is_told(client: IngestClient, variables: dict[str, Any]
 @pytest.mark.parametrize(
     "payload", [b"\xff", pb.Event(timestamp=Timestamp(seconds=10**15)).SerializeToString()], ids=["bytes", "time"]
 )
-def test_a_row_that_cannot_be_read_costs_the_page_nothing_else(
+def test_an_unreadable_row_does_not_break_the_page(
     client: IngestClient, database: Database, queue: ExportQueue, payload: bytes
 ) -> None:
     ids = [make_recorder(database).record("search", "submit") for _ in range(2)]
@@ -122,5 +122,5 @@ def test_a_row_that_cannot_be_read_costs_the_page_nothing_else(
     )
     queue.mark_exported(ids)
     payloads = {node["id"]: node["payload"] for node in page(client)["nodes"]}
-    assert payloads[ids[0]] == {"error": "the row holds no event that can be read"}
+    assert payloads[ids[0]] == {"error": "the event in this row cannot be read"}
     assert payloads[ids[1]]["feature"] == "search"

@@ -1,4 +1,4 @@
-"""GraphQL over HTTP: what is served, what is refused before anything is executed, and what is counted."""
+"""GraphQL over HTTP: accepted requests, requests rejected before execution, and metrics."""
 
 import asyncio
 import json
@@ -31,11 +31,11 @@ def client(database: Database) -> Iterator[IngestClient]:
 
 
 @pytest.mark.parametrize("path", ["/.api/graphql", PATH, "/.api/graphql?RecordTelemetryEvents&x=1", "/.api/graphql?"])
-def test_any_bare_query_key_is_taken(client: IngestClient, path: str) -> None:
+def test_any_bare_query_key_is_accepted(client: IngestClient, path: str) -> None:
     assert client.post(BODY, path=path).json() == RECORDED
 
 
-def test_the_schema_can_be_asked_for_whole(client: IngestClient) -> None:
+def test_the_schema_supports_introspection(client: IngestClient) -> None:
     found = client.query(get_introspection_query(input_value_deprecation=True))
     assert "errors" not in found
     told = build_client_schema(found["data"])
@@ -43,7 +43,7 @@ def test_the_schema_can_be_asked_for_whole(client: IngestClient) -> None:
     assert str(told.type_map["TelemetryEventMetadataInput"].fields["value"].type) == "JSONValue!"  # type: ignore[attr-defined]
 
 
-def test_one_of_several_operations_is_named(client: IngestClient) -> None:
+def test_the_operation_name_selects_the_operation(client: IngestClient) -> None:
     query = f"query Other {{ __typename }} {RECORD}"
     variables = {"events": [client_event()]}
     named = {"query": query, "variables": variables, "operationName": "RecordTelemetryEvents"}
@@ -56,7 +56,7 @@ def test_one_of_several_operations_is_named(client: IngestClient) -> None:
         assert client.post(body).status_code == 400
 
 
-def test_events_may_stand_in_the_query_itself(client: IngestClient, database: Database) -> None:
+def test_events_can_be_literals_of_the_query(client: IngestClient, database: Database) -> None:
     def inline(value: str) -> str:
         event = (
             f'feature: "a.b", action: "go", source: {{client: "x"}}, parameters: {{version: 1, metadata: [{value}]}}'
@@ -89,7 +89,7 @@ NO_REQUESTS: list[Any] = [
 
 
 @pytest.mark.parametrize("body", NO_REQUESTS)
-def test_what_is_no_request_is_answered_400(client: IngestClient, body: Any) -> None:
+def test_an_invalid_request_gets_status_400(client: IngestClient, body: Any) -> None:
     answer = client.post(body)
     assert answer.status_code == 400
     assert answer.json()["errors"]
@@ -101,28 +101,28 @@ def nested(depth: int) -> str:
 
 
 def fragments(count: int) -> str:
-    """A query that unfolds to 2^count fields."""
+    """Return a query that expands to 2^count fields."""
     links = [f"fragment F{n} on Query {{ ...F{n + 1} ...F{n + 1} }}" for n in range(count)]
     return " ".join(["{ ...F0 }", *links, f"fragment F{count} on Query {{ __typename }}"])
 
 
 TOO_MUCH = {
     "deep": (nested(30), "at most 20 levels"),
-    "deeper than the parser goes": ("{a" * 900 + "}" * 900, "too deep"),
-    "deep where no operation goes": (f"{{ __typename }} fragment F on Query {nested(30)}", "at most 20 levels"),
-    "wide where no operation goes": (
+    "deeper than the parser allows": ("{a" * 900 + "}" * 900, "too deep"),
+    "deep in an unused fragment": (f"{{ __typename }} fragment F on Query {nested(30)}", "at most 20 levels"),
+    "wide in an unused fragment": (
         "{ __typename } fragment F on Query {" + " __typename" * 501 + "}",
         "at most 500 fields",
     ),
-    "the same again and again": ("{" + " telemetry { __typename }" * 200 + "}", "at most 20000 pairs of fields"),
-    "the same again in many places": (
+    "the same field many times": ("{" + " telemetry { __typename }" * 200 + "}", "at most 20000 pairs of fields"),
+    "the same field in many places": (
         "{ __typename }" + "".join(f" fragment F{n} on Query {{{' __typename' * 100}}}" for n in range(6)),
         "at most 20000 pairs of fields",
     ),
     "wide": ("{" + " __typename" * 501 + "}", "at most 500 fields"),
     "aliases": ("{" + "".join(f" a{n}: __typename" for n in range(21)) + "}", "at most 20 aliases"),
     "fragments": (fragments(30), "at most 500 fields"),
-    "a circle": ("{ ...F } fragment F on Query { ...G } fragment G on Query { ...F }", "fragments hold each other"),
+    "a circle": ("{ ...F } fragment F on Query { ...G } fragment G on Query { ...F }", "fragments contain each other"),
     "tokens": ("{" + " a b" * 1500 + "}", "longer than 2000 tokens"),
     "length": ("{ __typename } #" + "x" * 40_000, "at most 32768 characters"),
     "two batches": (
@@ -138,7 +138,7 @@ TOO_MUCH = {
 
 @pytest.mark.parametrize("name", TOO_MUCH)
 @pytest.mark.interpreter
-def test_queries_that_ask_for_too_much_are_refused(database: Database, name: str) -> None:
+def test_expensive_queries_are_rejected(database: Database, name: str) -> None:
     query, said = TOO_MUCH[name]
     with ingest_client(database) as client:
         answer = client.post({"query": query, "variables": {"events": [client_event()]}})
@@ -148,7 +148,7 @@ def test_queries_that_ask_for_too_much_are_refused(database: Database, name: str
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH"])
-def test_only_post_is_served(client: IngestClient, method: str) -> None:
+def test_only_post_is_accepted(client: IngestClient, method: str) -> None:
     answer = client.request(method, "/.api/graphql?query={__typename}")
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
 
@@ -163,11 +163,11 @@ def test_only_post_is_served(client: IngestClient, method: str) -> None:
         {"content-encoding": "gzip"},
     ],
 )
-def test_only_json_is_served(client: IngestClient, headers: dict[str, str]) -> None:
+def test_only_json_is_accepted(client: IngestClient, headers: dict[str, str]) -> None:
     assert client.post(BODY, headers).status_code == 415
 
 
-def test_a_body_over_the_limit_is_refused(client: IngestClient, database: Database) -> None:
+def test_a_body_over_the_limit_is_rejected(client: IngestClient, database: Database) -> None:
     large = client_event(parameters={"version": 1, "privateMetadata": {"text": SECRET * 400}})
     answer = client.record(large)
     assert (answer.status_code, messages(answer)) == (413, ["the body is larger than 4096 bytes"])
@@ -175,7 +175,7 @@ def test_a_body_over_the_limit_is_refused(client: IngestClient, database: Databa
 
 
 def send_slowly(app: App, message: dict[str, Any]) -> list[dict[str, Any]]:
-    """Sends a request whose body stops after this message; returns what is answered."""
+    """Send a request whose body ends after this message; return the response messages."""
     answered: list[dict[str, Any]] = []
 
     async def run() -> None:
@@ -200,25 +200,25 @@ def send_slowly(app: App, message: dict[str, Any]) -> list[dict[str, Any]]:
     return answered
 
 
-def test_a_body_that_does_not_come_is_not_waited_for(database: Database) -> None:
+def test_a_slow_body_times_out(database: Database) -> None:
     with ingest_client(database, body_timeout="50ms") as client:
         begun = {"type": "http.request", "body": b'{"query": ', "more_body": True}
         start, body = send_slowly(client.app, begun)
     assert start["status"] == 408
-    assert json.loads(body["body"])["errors"][0]["message"] == "the body was not whole within 0.05 s"
+    assert json.loads(body["body"])["errors"][0]["message"] == "the body was not complete within 0.05 s"
 
 
-def test_a_client_that_goes_away_is_answered_nothing(database: Database) -> None:
+def test_a_disconnected_client_gets_no_response(database: Database) -> None:
     with ingest_client(database) as client:
         assert send_slowly(client.app, {"type": "http.disconnect"}) == []
 
 
-def test_an_address_that_sends_too_much_is_told_when_to_come_back(database: Database) -> None:
+def test_a_rate_limited_address_gets_retry_after(database: Database) -> None:
     with ingest_client(database, requests_per_second=0.001, burst="2000s", cors_origins="https://app.test") as client:
         assert [client.post(BODY).status_code for _ in range(3)] == [200, 200, 429]
         answer = client.post(BODY, {"origin": "https://app.test"})
         assert 900 < int(answer.headers["retry-after"]) <= 1000
-        # Pages may read that, too.
+        # Pages of allowed origins can read the error, too.
         assert answer.headers["access-control-allow-origin"] == "https://app.test"
         assert client.request("GET", "/healthz").status_code == 200
     with ingest_client(database, requests_per_second=0) as client:
@@ -237,7 +237,7 @@ def preflight(client: IngestClient, origin: str, headers: str = "authorization,c
     )
 
 
-def test_browsers_are_told_which_origins_and_headers_may_be_sent(client: IngestClient, database: Database) -> None:
+def test_cors_allows_configured_origins_and_headers(client: IngestClient, database: Database) -> None:
     allowed = preflight(client, "https://other.test:8443", "x-sourcegraph-actor-anonymous-uid,content-type")
     assert allowed.status_code == 200
     assert allowed.headers["access-control-allow-origin"] == "https://other.test:8443"
@@ -250,7 +250,7 @@ def test_browsers_are_told_which_origins_and_headers_may_be_sent(client: IngestC
         assert preflight(none, "https://app.test").status_code == 405
 
 
-def test_probes_tell_life_and_readiness_apart(client: IngestClient, tmp_path: Any) -> None:
+def test_liveness_and_readiness_probes(client: IngestClient, tmp_path: Any) -> None:
     assert client.request("GET", "/healthz").text == "ok\n"
     assert client.request("GET", "/readyz").json() == {"ready": True}
     empty = Database(create_database_engine(f"sqlite:///{tmp_path}/empty.db"))
@@ -262,7 +262,7 @@ def test_probes_tell_life_and_readiness_apart(client: IngestClient, tmp_path: An
             "problem": "there is no such database file; correct TELEMETRY_DATABASE_URL, or run: telemetry db upgrade",
         }
         assert unready.request("GET", "/healthz").status_code == 200
-        # What cannot be stored is not taken for recorded: the client comes back.
+        # Events that cannot be stored are not acknowledged: the client retries.
         refused = unready.post(BODY)
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
         assert refused.json()["errors"][0]["extensions"] == {"code": "UNAVAILABLE"}
@@ -270,7 +270,7 @@ def test_probes_tell_life_and_readiness_apart(client: IngestClient, tmp_path: An
     empty.close()
 
 
-def test_what_happened_is_counted(client: IngestClient) -> None:
+def test_metrics_count_requests_and_errors(client: IngestClient) -> None:
     client.record(client_event(), client_event())
     client.record(client_event(feature="Bad"), client_event(feature="Bad"))
     client.post(b"{")
@@ -289,17 +289,17 @@ def test_what_happened_is_counted(client: IngestClient) -> None:
     assert count("seconds_count") == 4
 
 
-def test_a_value_that_does_not_fit_is_told_without_it_even_while_a_query_runs(client: IngestClient) -> None:
+def test_an_execution_error_never_quotes_the_value(client: IngestClient) -> None:
     query = "query ($first: Int = 5) { telemetry { exportedEvents(first: $first) { totalCount } } }"
     answer = client.post({"query": query, "variables": {"first": None}})
     assert answer.json()["errors"][0] == {
-        "message": "a value does not fit its place",
+        "message": "a value has the wrong type",
         "path": ["telemetry", "exportedEvents"],
         "extensions": {"code": "BAD_REQUEST"},
     }
 
 
-def test_fragments_are_unfolded(client: IngestClient) -> None:
+def test_fragments_are_expanded(client: IngestClient) -> None:
     query = "query Q($yes: Boolean = true) { ... @include(if: $yes) { ...F } ... on Query { __typename } }"
     assert client.query(f"{query} fragment F on Query {{ again: __typename }}")["data"] == {
         "again": "Query",
@@ -309,13 +309,13 @@ def test_fragments_are_unfolded(client: IngestClient) -> None:
 
 
 class BrokenRecorder(AsyncRecorder):
-    """A host's recorder with a fault of its own."""
+    """A host's recorder that raises an unexpected error."""
 
     async def store(self, events: Any) -> None:
         raise RuntimeError(SECRET)
 
 
-def test_a_fault_that_nobody_foresaw_is_logged_by_its_class_and_answered_without_its_words(database: Database) -> None:
+def test_an_unexpected_error_is_logged_by_class_without_its_text(database: Database) -> None:
     recorder = BrokenRecorder(make_recorder(database))
     with ingest_client(database, recorder=recorder) as client, capture_logs() as logs:
         answer = client.post(BODY)
@@ -323,7 +323,7 @@ def test_a_fault_that_nobody_foresaw_is_logged_by_its_class_and_answered_without
         "data": {"telemetry": {"recordEvents": None}},
         "errors": [
             {
-                "message": "unexpected error; the service's log names it",
+                "message": "unexpected error; see the service's log",
                 "path": ["telemetry", "recordEvents"],
                 "extensions": {"code": "INTERNAL"},
             }
@@ -332,7 +332,7 @@ def test_a_fault_that_nobody_foresaw_is_logged_by_its_class_and_answered_without
     assert logs == [{"event": "request failed unexpectedly", "error": "RuntimeError", "log_level": "error"}]
 
 
-def test_the_hosts_recorder_goes_on_after_the_service_ended(database: Database) -> None:
+def test_the_hosts_recorder_stays_open_after_shutdown(database: Database) -> None:
     recorder = AsyncRecorder(make_recorder(database))
     for _ in range(2):
         with ingest_client(database, recorder=recorder) as client:
@@ -341,13 +341,13 @@ def test_the_hosts_recorder_goes_on_after_the_service_ended(database: Database) 
     asyncio.run(recorder.close())
 
 
-def test_documents_are_remembered_up_to_a_number(database_kind: str) -> None:
+def test_the_document_cache_is_limited(database_kind: str) -> None:
     documents = Documents(load_schema(), most_kept=2)
     first = documents.document("{ __typename }")
     assert documents.document("{ __typename }") is first
     documents.document("{ a: __typename }")
     assert documents.document("{ __typename }") is first
-    documents.document("{ b: __typename }")  # in place of the one that was used longest ago
+    documents.document("{ b: __typename }")  # evicts the least recently used one
     assert documents.document("{ __typename }") is first
     documents.document("{ a: __typename }")
     documents.document("{ b: __typename }")

@@ -1,4 +1,4 @@
-"""Whatever is sent, the answer is a refusal or an error of GraphQL: never a failure of ours, never what was sent."""
+"""Fuzzing: any input gets a rejection or a GraphQL error, never an internal error, and is never quoted."""
 
 import json
 from collections.abc import Iterator
@@ -55,7 +55,7 @@ def client(database: Database) -> Iterator[IngestClient]:
 
 
 def check(client: IngestClient, body: bytes) -> Any:
-    """Sends a body; an exception would come out of the application here."""
+    """Send a body; an exception of the application would be raised here."""
     answer = client.post(body)
     assert answer.status_code in (200, 400, 413)
     found = answer.json()
@@ -68,7 +68,7 @@ def check(client: IngestClient, body: bytes) -> Any:
 
 @MANY
 @given(body=st.binary(max_size=200) | st.text(max_size=200).map(lambda text: text.encode("utf-8", "surrogatepass")))
-def test_bodies_of_any_bytes(client: IngestClient, body: bytes) -> None:
+def test_random_bodies(client: IngestClient, body: bytes) -> None:
     assert "data" not in check(client, body)
 
 
@@ -77,13 +77,13 @@ def test_bodies_of_any_bytes(client: IngestClient, body: bytes) -> None:
     query=words | st.text(max_size=100),
     variables=st.none() | st.dictionaries(st.text(max_size=8), anything, max_size=3),
 )
-def test_queries_of_any_words(client: IngestClient, query: str, variables: Any) -> None:
+def test_random_queries(client: IngestClient, query: str, variables: Any) -> None:
     check(client, json.dumps({"query": query, "variables": variables}).encode("utf-8", "surrogatepass"))
 
 
 @MANY
 @given(events=anything | shaped | st.lists(shaped, max_size=3))
-def test_events_of_any_shape(client: IngestClient, events: Any) -> None:
+def test_random_events(client: IngestClient, events: Any) -> None:
     check(client, json.dumps({"query": RECORD, "variables": {"events": events}}).encode())
 
 
@@ -92,7 +92,7 @@ def test_events_of_any_shape(client: IngestClient, events: Any) -> None:
     changes=st.dictionaries(names, shaped, max_size=3),
     parameters=st.dictionaries(names, shaped, max_size=4),
 )
-def test_events_that_are_nearly_right_are_stored_whole_or_not_at_all(
+def test_almost_valid_events_are_stored_completely_or_not_at_all(
     client: IngestClient, database: Database, changes: dict[str, Any], parameters: dict[str, Any]
 ) -> None:
     before = stored_names(database)
@@ -114,7 +114,7 @@ def test_events_that_are_nearly_right_are_stored_whole_or_not_at_all(
     ),
     value=st.binary(max_size=600),
 )
-def test_headers_of_any_bytes(client: IngestClient, header: str, value: bytes) -> None:
+def test_random_headers(client: IngestClient, header: str, value: bytes) -> None:
     body = json.dumps({"query": RECORD, "variables": {"events": [client_event()]}}).encode()
     headers = [(b"content-type", b"application/json"), (header.encode(), value)]
     answer = client.request("POST", "/.api/graphql", content=body, headers=headers)

@@ -1,4 +1,4 @@
-"""What a client's batch becomes, and what refuses it."""
+"""How a client's batch is recorded, and why it is rejected."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -25,7 +25,7 @@ def parameters(**changes: Any) -> dict[str, Any]:
     return {"version": 1, **changes}
 
 
-def test_an_event_is_stored_as_the_client_told_it(client: IngestClient, database: Database) -> None:
+def test_an_event_is_stored_as_the_client_sent_it(client: IngestClient, database: Database) -> None:
     event = client_event(
         timestamp="2026-01-02T03:04:05.678Z",
         parameters=parameters(
@@ -70,9 +70,7 @@ def test_an_event_is_stored_as_the_client_told_it(client: IngestClient, database
     assert row["client"] == "vscode:1.2.3"
 
 
-def test_a_bare_event_gets_the_servers_id_and_time_and_leaves_unset_what_nobody_knows(
-    client: IngestClient, database: Database
-) -> None:
+def test_a_bare_event_gets_only_the_servers_id_and_time(client: IngestClient, database: Database) -> None:
     before = datetime.now(UTC) - timedelta(seconds=1)
     for bare in (client_event(), client_event(timestamp=None, marketingTracking=None, source={"client": "x"})):
         assert client.record(bare).json() == RECORDED
@@ -86,7 +84,7 @@ def test_a_bare_event_gets_the_servers_id_and_time_and_leaves_unset_what_nobody_
 
 
 @pytest.mark.parametrize(("given", "stored"), [("text", "text"), (5, 5), ([1, "x"], [1, "x"]), (False, False)])
-def test_private_metadata_that_is_no_object_is_stored_as_a_value(
+def test_private_metadata_other_than_an_object_is_wrapped(
     client: IngestClient, database: Database, given: Any, stored: Any
 ) -> None:
     assert client.record(client_event(parameters=parameters(privateMetadata=given))).json() == RECORDED
@@ -94,9 +92,7 @@ def test_private_metadata_that_is_no_object_is_stored_as_a_value(
     assert row["argument"]["value"] == stored
 
 
-def test_the_interaction_of_the_header_holds_where_the_event_names_none(
-    client: IngestClient, database: Database
-) -> None:
+def test_the_interaction_id_defaults_to_the_header(client: IngestClient, database: Database) -> None:
     headers = {"X-Sourcegraph-Interaction-ID": "of-the-header"}
     named = client_event(parameters=parameters(interactionID="of-the-event"))
     assert client.record(named, client_event(), headers=headers).json() == RECORDED
@@ -106,7 +102,7 @@ def test_the_interaction_of_the_header_holds_where_the_event_names_none(
     ]
 
 
-def test_many_requests_at_once_are_all_stored(client: IngestClient, database: Database) -> None:
+def test_concurrent_requests_are_all_stored(client: IngestClient, database: Database) -> None:
     answers = client.record_at_once([client_event()] * 40)
     assert [answer.json() for answer in answers] == [RECORDED] * 40
     assert len(queued(database)) == 40
@@ -146,7 +142,7 @@ TORN = [
 
 
 @pytest.mark.parametrize(("changes", "said"), TORN)
-def test_one_wrong_event_tears_no_batch_and_is_told_by_place_and_rule(
+def test_an_invalid_event_rejects_its_batch_by_place_and_rule(
     client: IngestClient, database: Database, changes: dict[str, Any], said: str
 ) -> None:
     answer = client.record(client_event(), client_event(**changes), client_event())
@@ -160,7 +156,7 @@ def test_one_wrong_event_tears_no_batch_and_is_told_by_place_and_rule(
     assert (logged(database), queued(database)) == ([], {})
 
 
-def test_every_wrong_event_is_told_up_to_a_number(client: IngestClient) -> None:
+def test_all_invalid_events_are_reported_up_to_a_limit(client: IngestClient) -> None:
     wrong = client_event(feature="Bad")
     assert [error["extensions"]["event"] for error in client.record(wrong, client_event(), wrong).json()["errors"]] == [
         0,
@@ -170,19 +166,19 @@ def test_every_wrong_event_is_told_up_to_a_number(client: IngestClient) -> None:
 
 
 UNFIT = [
-    ({"timestamp": SECRET}, "events[1].timestamp: must be a time of RFC 3339"),
-    ({"timestamp": "2026-01-31"}, "events[1].timestamp: must be a time of RFC 3339"),
-    ({"timestamp": "2026-01-31T12:00:00"}, "events[1].timestamp: must be a time of RFC 3339"),
-    ({"timestamp": "2026-02-31T12:00:00Z"}, "events[1].timestamp: must be a time of RFC 3339"),
-    ({"timestamp": 1767323045678}, "events[1].timestamp: must be a time of RFC 3339"),
+    ({"timestamp": SECRET}, "events[1].timestamp: must be an RFC 3339 time"),
+    ({"timestamp": "2026-01-31"}, "events[1].timestamp: must be an RFC 3339 time"),
+    ({"timestamp": "2026-01-31T12:00:00"}, "events[1].timestamp: must be an RFC 3339 time"),
+    ({"timestamp": "2026-02-31T12:00:00Z"}, "events[1].timestamp: must be an RFC 3339 time"),
+    ({"timestamp": 1767323045678}, "events[1].timestamp: must be an RFC 3339 time"),
     ({"feature": None}, "events[1].feature: must not be null"),
     ({"feature": 5}, "events[1].feature: must be text"),
     ({"source": SECRET}, "events[1].source: must be an object"),
     ({"source": {}}, "events[1].source.client: is required"),
     ({"parameters": {}}, "events[1].parameters.version: is required"),
-    ({"parameters": parameters(version=SECRET)}, "events[1].parameters.version: must be an integer of 32 bits"),
-    ({"parameters": parameters(version=2**31)}, "events[1].parameters.version: must be an integer of 32 bits"),
-    ({"parameters": parameters(version=1.5)}, "events[1].parameters.version: must be an integer of 32 bits"),
+    ({"parameters": parameters(version=SECRET)}, "events[1].parameters.version: must be a 32-bit integer"),
+    ({"parameters": parameters(version=2**31)}, "events[1].parameters.version: must be a 32-bit integer"),
+    ({"parameters": parameters(version=1.5)}, "events[1].parameters.version: must be a 32-bit integer"),
     ({"parameters": number(None)}, "events[1].parameters.metadata['n'].value: must not be null"),
     ({"parameters": parameters(metadata=[{"value": 1}])}, "events[1].parameters.metadata[0].key: is required"),
     (
@@ -196,7 +192,7 @@ UNFIT = [
 
 
 @pytest.mark.parametrize(("changes", "said"), UNFIT)
-def test_what_does_not_fit_the_schema_is_told_by_place_and_rule(
+def test_a_schema_violation_is_reported_by_place_and_rule(
     client: IngestClient, database: Database, changes: dict[str, Any], said: str
 ) -> None:
     answer = client.record(client_event(), client_event(**changes))
@@ -207,33 +203,31 @@ def test_what_does_not_fit_the_schema_is_told_by_place_and_rule(
     assert logged(database) == []
 
 
-def test_more_events_than_a_request_may_record_are_refused(database: Database) -> None:
+def test_too_many_events_in_a_request_are_rejected(database: Database) -> None:
     with ingest_client(database, max_events=3) as client:
         assert client.record(*[client_event()] * 3).json() == RECORDED
-        assert messages(client.record(*[client_event()] * 4)) == ["events: may be at most 3 in one request, are 4"]
+        assert messages(client.record(*[client_event()] * 4)) == ["events: must be at most 3 per request, got 4"]
     assert len(queued(database)) == 3
 
 
-def test_an_empty_batch_is_taken(client: IngestClient, database: Database) -> None:
+def test_an_empty_batch_is_accepted(client: IngestClient, database: Database) -> None:
     assert client.record().json() == RECORDED
     assert logged(database) == []
 
 
-def test_with_telemetry_off_nothing_is_stored_and_nobody_is_bothered(database: Database) -> None:
+def test_with_telemetry_off_requests_succeed_without_storing(database: Database) -> None:
     with ingest_client(database, telemetry_mode="off") as client:
         assert client.record(client_event(), client_event(feature="Bad")).json() == RECORDED
     assert logged(database) == []
 
 
 @pytest.mark.parametrize("database_kind", ["postgresql"])
-def test_a_database_that_does_not_answer_is_waited_for_as_long_as_its_setting_says(
-    migrated_url: str, database: Database
-) -> None:
+def test_a_hanging_database_times_out_by_its_setting(migrated_url: str, database: Database) -> None:
     registry = CollectorRegistry()
     settings = IngestSettings.load(database_url=migrated_url, record_timeout="500ms", anonymous=True)
     client = IngestClient(create_app(settings, registry=registry), registry)
     with database.engine.begin() as other:
-        # Let go at last, so that without the timeout this test fails and does not hang.
+        # Released in the end, so that without the timeout this test fails instead of hanging.
         other.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = '20s'")
         other.exec_driver_sql("LOCK TABLE event_logs IN ACCESS EXCLUSIVE MODE")
         assert client.record(client_event()).status_code == 503

@@ -57,7 +57,7 @@ class Answer:
 
 @dataclass
 class Service:
-    """An endpoint, asked without a server in between."""
+    """An endpoint, called without a server."""
 
     recorder: FakeRecorder = field(default_factory=FakeRecorder)
     limit: FakeLimit | None = None
@@ -70,7 +70,7 @@ class Service:
     def ask(
         self, target: str, *, method: str = "POST", body: Sequence[bytes | None] = (), root_path: str = ""
     ) -> Answer | None:
-        """Sends a request whose body comes in parts; None is a client that went away, and the end one that waits."""
+        """Send a request with a body in parts; None is a disconnect, and after the last part the client stalls."""
         path, _, query = target.partition("?")
         scope = {
             "type": "http",
@@ -111,7 +111,7 @@ def service() -> Service:
     return Service()
 
 
-def test_a_request_that_a_route_matches_is_recorded_before_it_is_answered(service: Service) -> None:
+def test_a_matching_request_is_recorded_before_the_response(service: Service) -> None:
     answer = service.ask("/tool/1.4?os=linux&who=me", body=[b'{"a": {"b": 5, ', b'"c": 1}}'])
     assert answer == Answer(204, {}, b"")
     (event,) = service.recorder.events
@@ -129,14 +129,14 @@ def test_a_request_that_a_route_matches_is_recorded_before_it_is_answered(servic
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_a_ping_without_variables_is_an_event_too(service: Service, method: str) -> None:
+def test_a_ping_without_variables_is_recorded(service: Service, method: str) -> None:
     answer = service.ask("/bare/", method=method)
     assert answer is not None
     assert answer.status == 204
     assert [event.parameters for event in service.recorder.events] == [None]
 
 
-def test_of_a_body_that_is_cut_the_rest_is_kept_and_it_is_counted(service: Service) -> None:
+def test_a_truncated_body_is_kept_partially_and_counted(service: Service) -> None:
     answer = service.ask("/tool/1", body=[b'{"os": "linux", "a": {"b'])
     assert answer is not None
     assert answer.status == 204
@@ -149,24 +149,24 @@ def test_of_a_body_that_is_cut_the_rest_is_kept_and_it_is_counted(service: Servi
     assert service.count("variables", "tool", "unstorable") == 1
 
 
-def test_a_request_that_no_route_matches_is_dropped_and_counted(service: Service) -> None:
+def test_an_unmatched_request_is_dropped_and_counted(service: Service) -> None:
     for target in ("/", "/tool", "/tool/1/2", "/tool/", "/other?version=1"):
         assert service.ask(target) == Answer(204, {}, b"")
     assert service.recorder.events == []
     assert service.count("requests", "", "unmatched") == 5
 
 
-def test_mounted_below_a_path_of_the_hosts_it_sees_its_own_part(service: Service) -> None:
+def test_the_mount_path_is_removed_before_matching(service: Service) -> None:
     service.ask("/tool/2", root_path="/telemetry")
     assert len(service.recorder.events) == 1
 
 
-def test_other_methods_are_refused(service: Service) -> None:
+def test_other_methods_are_rejected(service: Service) -> None:
     assert service.ask("/bare", method="PUT") == Answer(405, {"allow": "GET, POST", "content-length": "0"}, b"")
     assert service.recorder.events == []
 
 
-def test_a_body_over_64_kib_is_refused(service: Service) -> None:
+def test_a_body_over_64_kib_is_rejected(service: Service) -> None:
     answer = service.ask("/bare", body=[b"x" * 65_536, b"xx"])
     assert answer == Answer(413, {"connection": "close", "content-length": "0"}, b"")
     assert service.count("requests", "", "too_large") == 1
@@ -175,31 +175,31 @@ def test_a_body_over_64_kib_is_refused(service: Service) -> None:
     assert exactly.status == 204
 
 
-def test_an_event_that_is_too_large_is_refused(service: Service) -> None:
+def test_a_too_large_event_is_rejected(service: Service) -> None:
     service.recorder.error = EventTooLargeError("event", "is 70000 bytes serialized, more than 65536")
     assert service.ask("/bare") == Answer(413, {"content-length": "0"}, b"")
     assert service.count("requests", "bare", "too_large") == 1
 
 
-def test_a_body_that_does_not_come_is_not_waited_for(service: Service) -> None:
+def test_a_slow_body_times_out(service: Service) -> None:
     answer = service.ask("/bare", body=[b"x"])
     assert answer == Answer(408, {"connection": "close", "content-length": "0"}, b"")
     assert service.recorder.events == []
 
 
-def test_a_client_that_goes_away_is_not_answered(service: Service) -> None:
+def test_a_disconnected_client_gets_no_response(service: Service) -> None:
     assert service.ask("/bare", body=[b"x", None]) is None
     assert service.recorder.events == []
 
 
-def test_a_client_over_its_limit_is_told_when_to_come_back() -> None:
+def test_a_rate_limited_client_gets_retry_after() -> None:
     service = Service(limit=FakeLimit())
     assert service.ask("/bare") == Answer(429, {"retry-after": "3", "content-length": "0"}, b"")
     assert service.recorder.events == []
     assert service.count("requests", "", "limited") == 1
 
 
-def test_what_could_not_be_stored_is_not_answered_204_and_the_log_says_so_once(service: Service) -> None:
+def test_a_storage_failure_gets_status_503_and_is_logged_once(service: Service) -> None:
     service.recorder.error = DatabaseBusyError("the database stayed locked")
     with capture_logs() as log:
         answers = [service.ask("/tool/SECRET") for _ in range(3)]
@@ -214,6 +214,6 @@ def test_what_could_not_be_stored_is_not_answered_204_and_the_log_says_so_once(s
     assert service.count("requests", "tool", "failed") == 3
 
 
-def test_what_is_no_http_request_is_none_of_its_business(service: Service) -> None:
+def test_only_http_requests_are_served(service: Service) -> None:
     with pytest.raises(ValueError, match="websocket"):
         asyncio.run(service.endpoint({"type": "websocket"}, None, None))  # type: ignore[arg-type]

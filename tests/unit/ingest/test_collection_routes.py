@@ -25,7 +25,7 @@ def table(*routes: str) -> RouteTable[str]:
         ("/@scope/x", "/%40scope/x", {}),
     ],
 )
-def test_a_path_is_matched_segment_by_segment(route: str, path: str, variables: dict[str, str]) -> None:
+def test_a_path_matches_segment_by_segment(route: str, path: str, variables: dict[str, str]) -> None:
     assert table(route).match(path) == (route, variables)
 
 
@@ -33,11 +33,11 @@ def test_a_path_is_matched_segment_by_segment(route: str, path: str, variables: 
     "path",
     ["", "/", "//", "/p", "/p/", "/p//17", "/p/java", "/p/java/", "/p/java/17/x", "/q/java/17", "/P/java/17", "*"],
 )
-def test_any_other_path_is_not(path: str) -> None:
+def test_other_paths_do_not_match(path: str) -> None:
     assert table("/p/{language}/{version}").match(path) is None
 
 
-def test_a_route_that_only_begins_like_the_path_does_not_hide_another() -> None:
+def test_a_literal_prefix_does_not_hide_a_variable_route() -> None:
     routes = table("/a/{x}/c", "/{y}/b/d", "/a/b/e")
     assert routes.match("/a/b/c") == ("/a/{x}/c", {"x": "b"})
     assert routes.match("/a/b/d") == ("/{y}/b/d", {"y": "a"})
@@ -59,10 +59,10 @@ def test_a_route_that_only_begins_like_the_path_does_not_hide_another() -> None:
         ("/b\n", "has a segment that is neither"),
         ("/{b}\n", "has a segment that is neither"),
         ("/a?b=c", "has a segment that is neither"),
-        ("/{a}/{a}", "names {a} twice"),
+        ("/{a}/{a}", "contains {a} twice"),
     ],
 )
-def test_what_is_no_route_is_told(route: str, problem: str) -> None:
+def test_an_invalid_route_is_reported(route: str, problem: str) -> None:
     with pytest.raises(ValueError, match="^" + problem.replace("{", "\\{")):
         Route.parse(route)
 
@@ -75,9 +75,7 @@ paths = st.lists(st.sampled_from(["a", "b", "c"]), min_size=1, max_size=4).map(l
 
 
 @given(routes, routes, paths)
-def test_routes_overlap_when_they_share_a_path_and_a_table_agrees_with_each_alone(
-    one: str, two: str, path: str
-) -> None:
+def test_a_table_matches_like_each_route_alone(one: str, two: str, path: str) -> None:
     alone = [table(route).match(path) for route in (one, two)]
     if Route.parse(one).overlaps(Route.parse(two)):
         return
@@ -86,7 +84,7 @@ def test_routes_overlap_when_they_share_a_path_and_a_table_agrees_with_each_alon
 
 
 @given(routes, routes)
-def test_routes_that_overlap_have_a_path_in_common(one: str, two: str) -> None:
+def test_overlapping_routes_share_a_path(one: str, two: str) -> None:
     first, second = Route.parse(one), Route.parse(two)
     if not first.overlaps(second):
         return

@@ -27,7 +27,7 @@ def read(
     return dict(found.kept), found.undeclared, found.unstorable
 
 
-def test_of_equal_names_the_paths_value_wins_over_the_querys_and_the_querys_over_the_bodys() -> None:
+def test_the_path_overrides_the_query_and_the_query_the_body() -> None:
     body = {"a": "body", "b": "body", "c": "body"}
     found = read(["a", "b", "c"], {"a": "path"}, "a=query&b=query&b=second", body)
     assert found == ({"a": "path", "b": "second", "c": "body"}, 0, 0)
@@ -46,12 +46,12 @@ def test_of_equal_names_the_paths_value_wins_over_the_querys_and_the_querys_over
         (2**53, "9007199254740992"),
     ],
 )
-def test_values_are_always_text(value: Any, text: str) -> None:
+def test_values_are_stored_as_text(value: Any, text: str) -> None:
     assert read(["a"], body={"a": value}) == ({"a": text}, 0, 0)
 
 
 @pytest.mark.parametrize("behind", [b"", b"cut"])
-def test_a_value_that_goes_too_deep_is_not_kept_and_costs_the_others_nothing(behind: bytes) -> None:
+def test_a_deeply_nested_value_is_dropped_alone(behind: bytes) -> None:
     for opening, end in ((b"[", b"]"), (b'{"c":', b"}")):
         deep = opening * (MAX_LEVELS + 1) + b"0" + end * (MAX_LEVELS + 1)
         found = KeptVariables(["a", "b"]).read({}, "b=1", b'{"a":' + deep + b"}" + behind)
@@ -61,7 +61,7 @@ def test_a_value_that_goes_too_deep_is_not_kept_and_costs_the_others_nothing(beh
 @pytest.mark.interpreter
 @pytest.mark.parametrize("behind", [b"", b"cut"])
 @pytest.mark.parametrize("levels", [1, MAX_LEVELS, MAX_LEVELS + 1, 1_000, 1_010, 1_100, 9_000])
-def test_how_deep_a_value_may_go_is_a_rule_and_not_the_interpreters_limit(levels: int, behind: bytes) -> None:
+def test_the_nesting_limit_does_not_depend_on_the_interpreter(levels: int, behind: bytes) -> None:
     deep = "[" * levels + "]" * levels
 
     found = KeptVariables(["a"]).read({}, "", b'{"a":' + deep.encode() + b"}" + behind)
@@ -70,7 +70,7 @@ def test_how_deep_a_value_may_go_is_a_rule_and_not_the_interpreters_limit(levels
 
 
 @given(st.recursive(st.text(max_size=3), lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(), inner)))
-def test_values_and_their_texts_are_as_deep(value: Any) -> None:
+def test_values_and_their_json_have_the_same_depth(value: Any) -> None:
     for _ in range(MAX_LEVELS - 2):
         value = [value]
     if isinstance(value, list | dict):
@@ -78,11 +78,11 @@ def test_values_and_their_texts_are_as_deep(value: Any) -> None:
 
 
 @pytest.mark.parametrize("text", ['["' + "[" * 200, '["\\"' + "[" * 200 + '"]', '["\\', "[]" + "[" * 200])
-def test_brackets_in_strings_and_behind_the_value_are_not_levels(text: str) -> None:
+def test_brackets_in_strings_or_after_the_value_are_not_levels(text: str) -> None:
     assert not text_is_too_deep(text, 0)
 
 
-def test_what_is_inside_another_is_named_with_dots_and_what_nobody_declared_is_counted() -> None:
+def test_nested_keys_have_dots_and_undeclared_ones_are_counted() -> None:
     declared = ["info.parent.name", "whole", "info.root"]
     body = {"info": {"parent": {"name": "n", "x": 1}, "root": {"y": 2}, "z": 3}, "whole": {"k": 1}, "other": {"a": 1}}
     expected = {"info.parent.name": "n", "info.root": '{"y":2}', "whole": '{"k":1}'}
@@ -91,9 +91,9 @@ def test_what_is_inside_another_is_named_with_dots_and_what_nobody_declared_is_c
     assert read(declared, body={"info.root": "flat"}) == ({"info.root": "flat"}, 0, 0)
 
 
-def test_what_no_database_could_hold_is_left_out_and_counted() -> None:
+def test_unstorable_values_are_dropped_and_counted() -> None:
     kept = KeptVariables(["a", "b", "c"])
-    # Strictly, a body with half a surrogate pair is no JSON.
+    # Strictly speaking, a body with half a surrogate pair is not valid JSON.
     body = b'{"b": "\\ud800", "c": "fine"}'
     assert kept.read({"a": "x\0"}, "", body) == Reading({"c": "fine"}, 0, 2, whole_body=False)
     assert kept.read({}, "a=%00&c=%FF", b"") == Reading({"c": "\N{REPLACEMENT CHARACTER}"}, 0, 1, whole_body=True)
@@ -127,7 +127,7 @@ def test_what_no_database_could_hold_is_left_out_and_counted() -> None:
         (b'{"x":1,"a":' * 5_000, {"x": 1}),
     ],
 )
-def test_a_body_that_arrives_cut_is_read_as_far_as_it_goes(body: bytes, found: dict[str, Any]) -> None:
+def test_a_truncated_body_is_read_partially(body: bytes, found: dict[str, Any]) -> None:
     read, whole = read_object(body)
     if body.startswith(b'{"x"'):  # too deep to be compared, or to be read to its end
         read = {"x": read["x"]}
@@ -136,7 +136,7 @@ def test_a_body_that_arrives_cut_is_read_as_far_as_it_goes(body: bytes, found: d
 
 
 @given(st.dictionaries(st.text(), json_values, max_size=4), st.data())
-def test_whatever_is_read_of_a_cut_body_stands_in_the_whole_one(document: dict[str, Any], data: st.DataObject) -> None:
+def test_values_of_a_truncated_body_equal_those_of_the_whole(document: dict[str, Any], data: st.DataObject) -> None:
     body = json.dumps(document, ensure_ascii=data.draw(st.booleans())).encode()
     read, _ = read_object(body[: data.draw(st.integers(0, len(body)))])
     assert _inside(read, document)
@@ -154,6 +154,6 @@ def _inside(part: dict[str, Any], whole: dict[str, Any]) -> bool:
 
 
 @given(st.binary(max_size=200), st.text(max_size=50))
-def test_no_request_is_too_strange(body: bytes, query: str) -> None:
+def test_random_requests_are_read(body: bytes, query: str) -> None:
     kept = KeptVariables(["a", "b.c", query]).read({"a": query}, query, body).kept
     assert all(isinstance(value, str) for value in kept.values())

@@ -1,4 +1,4 @@
-"""How many requests an address may send, and that no address is kept."""
+"""The rate limit per address, and that no address is stored."""
 
 import gc
 from typing import Any
@@ -34,7 +34,7 @@ def clock() -> Seconds:
     return Seconds()
 
 
-def test_an_address_may_burst_and_then_send_at_its_rate(clock: Seconds) -> None:
+def test_an_address_can_burst_and_then_send_at_its_rate(clock: Seconds) -> None:
     limit = AddressLimit(2, burst_seconds=3, clock=clock)
     assert [limit.retry_after(scope("192.0.2.1")) for _ in range(6)] == [None] * 6
     assert limit.retry_after(scope("192.0.2.1")) == 0.5
@@ -46,13 +46,13 @@ def test_an_address_may_burst_and_then_send_at_its_rate(clock: Seconds) -> None:
     assert [limit.retry_after(scope("192.0.2.1")) for _ in range(7)] == [None] * 6 + [0.5]
 
 
-def test_a_refused_request_costs_nothing(clock: Seconds) -> None:
+def test_a_rejected_request_takes_no_token(clock: Seconds) -> None:
     limit = AddressLimit(1, burst_seconds=1, clock=clock)
     limit.retry_after(scope("192.0.2.1"))
     assert [limit.retry_after(scope("192.0.2.1")) for _ in range(5)] == [1.0] * 5
 
 
-def test_a_rate_below_one_still_lets_one_request_pass(clock: Seconds) -> None:
+def test_a_rate_below_one_allows_one_request(clock: Seconds) -> None:
     limit = AddressLimit(0.1, burst_seconds=1, clock=clock)
     assert limit.retry_after(scope("192.0.2.1")) is None
     assert limit.retry_after(scope("192.0.2.1")) == 10
@@ -69,7 +69,7 @@ def test_a_rate_below_one_still_lets_one_request_pass(clock: Seconds) -> None:
         ("no address", "another", False),
     ],
 )
-def test_who_is_one_caller(clock: Seconds, first: str, second: str, together: bool) -> None:
+def test_callers_are_ipv4_addresses_or_ipv6_networks(clock: Seconds, first: str, second: str, together: bool) -> None:
     limit = AddressLimit(1, burst_seconds=1, clock=clock)
     limit.retry_after(scope(first))
     assert (limit.retry_after(scope(second)) is not None) == together
@@ -80,7 +80,7 @@ def test_a_request_without_an_address_is_not_limited(clock: Seconds) -> None:
     assert [limit.retry_after(scope(None)) for _ in range(5)] == [None] * 5
 
 
-def test_the_salt_is_renewed_and_takes_every_bucket_with_it(clock: Seconds) -> None:
+def test_renewing_the_salt_clears_all_buckets(clock: Seconds) -> None:
     salts = Salts()
     limit = AddressLimit(0.0001, burst_seconds=1, clock=clock, make_salt=salts)
     limit.retry_after(scope("192.0.2.1"))
@@ -93,14 +93,14 @@ def test_the_salt_is_renewed_and_takes_every_bucket_with_it(clock: Seconds) -> N
     assert len(limit._buckets) == 1
 
 
-def test_two_limits_keep_the_same_address_under_different_names() -> None:
+def test_two_limits_use_different_keys_for_an_address() -> None:
     one, other = (AddressLimit(1, burst_seconds=1) for _ in range(2))
     for limit in (one, other):
         limit.retry_after(scope("192.0.2.1"))
     assert set(one._buckets.keys()) != set(other._buckets.keys())
 
 
-def test_no_address_is_kept(clock: Seconds) -> None:
+def test_no_address_is_stored(clock: Seconds) -> None:
     limit = AddressLimit(1, burst_seconds=1, clock=clock)
     address = "203.0.113.77"
     limit.retry_after(scope(address))
@@ -109,7 +109,7 @@ def test_no_address_is_kept(clock: Seconds) -> None:
     assert bytes([203, 0, 113, 77]) not in b"".join(limit._buckets.keys())
 
 
-def test_many_callers_are_forgotten_longest_silence_first(clock: Seconds) -> None:
+def test_the_longest_idle_callers_are_dropped_first(clock: Seconds) -> None:
     limit = AddressLimit(0.001, burst_seconds=1, clock=clock, max_callers=2)
     for address in ("192.0.2.1", "192.0.2.2", "192.0.2.1", "192.0.2.3"):
         limit.retry_after(scope(address))

@@ -1,4 +1,4 @@
-"""The ingest service's settings: what is refused, and that every fault is told at once."""
+"""The ingest service's settings: what is rejected, and that all faults are reported at once."""
 
 import copy
 import pickle
@@ -21,7 +21,7 @@ def faults(**settings: Any) -> dict[str, str]:
     return {name.removeprefix(PREFIX): problem for name, problem in caught.value.faults}
 
 
-def test_by_default_nobody_gets_in_and_only_this_machine_can_connect() -> None:
+def test_the_defaults_allow_only_loopback_and_no_caller() -> None:
     settings = IngestSettings.load()
     assert (settings.anonymous, settings.tokens_file, settings.allowed_origins) == (False, None, [])
     assert settings.listen_addr.startswith("127.0.0.1:")
@@ -31,7 +31,7 @@ def test_by_default_nobody_gets_in_and_only_this_machine_can_connect() -> None:
 @pytest.mark.parametrize(
     "origins", ["app.test", "https://app.test/", "https://app.test/path", "ftp://app.test", "null", "https://"]
 )
-def test_what_is_no_origin(origins: str) -> None:
+def test_invalid_origins(origins: str) -> None:
     assert "must be origins such as https://app.example.com" in faults(cors_origins=origins)["CORS_ORIGINS"]
 
 
@@ -48,12 +48,12 @@ def test_proxies_are_addresses_or_networks() -> None:
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0:80", "[::]:80", "ingest.test:80"])
-def test_plain_text_beyond_loopback_needs_the_switch(address: str) -> None:
+def test_plain_text_beyond_loopback_requires_the_switch(address: str) -> None:
     assert "plain text only on loopback" in faults(listen_addr=address)["LISTEN_ADDR"]
     assert IngestSettings.load(listen_addr=address, insecure=True).listen_addr == address
 
 
-def test_every_fault_is_told_at_once(tmp_path: Path) -> None:
+def test_all_faults_are_reported_at_once(tmp_path: Path) -> None:
     told = faults(
         listen_addr="nowhere",
         tokens_file=tmp_path / "tokens.toml",
@@ -76,7 +76,7 @@ def test_every_fault_is_told_at_once(tmp_path: Path) -> None:
     }
 
 
-def test_certificates_are_read_at_the_start(tmp_path: Path) -> None:
+def test_certificates_are_checked_at_startup(tmp_path: Path) -> None:
     authority = CertificateAuthority(tmp_path)
     certificate, key = authority.issue("one")
     _, other_key = authority.issue("other")
@@ -87,7 +87,7 @@ def test_certificates_are_read_at_the_start(tmp_path: Path) -> None:
     assert f"needs {PREFIX}TLS_KEY_FILE" in faults(tls_cert_file=certificate)["TLS_CERT_FILE"]
 
 
-def test_errors_cross_process_borders_whole() -> None:
+def test_errors_can_be_pickled() -> None:
     error = TooManyRequestsError(2.5)
     for twin in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
         assert (str(twin), twin.retry_after) == (str(error), 2.5)

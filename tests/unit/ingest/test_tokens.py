@@ -1,4 +1,4 @@
-"""The tokens file: what it says, and what is told of its faults."""
+"""The tokens file: parsing, and errors."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ HASH = token_hash("good")
 SECRET = "SECRET-5d1f"
 
 
-def test_an_entry_that_was_made_is_read() -> None:
+def test_a_generated_entry_is_parsed() -> None:
     text = tokens_entry("good", user_id=-7, site_admin=True, note='a "quoted"\nnote')
     (known,) = parse_tokens(text, "tokens.toml")
     assert (known.sha256, known.caller.user_id, known.caller.site_admin) == (HASH, -7, True)
@@ -20,7 +20,7 @@ def test_an_entry_that_was_made_is_read() -> None:
     assert parse_tokens("", "tokens.toml") == []
 
 
-def test_made_tokens_are_long_and_differ() -> None:
+def test_generated_tokens_are_long_and_unique() -> None:
     made = {new_token() for _ in range(100)}
     assert len(made) == 100
     assert all(len(token) >= 40 and token.isascii() and token.startswith("tlm_") for token in made)
@@ -29,20 +29,20 @@ def test_made_tokens_are_long_and_differ() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (SECRET, "tokens.toml: is no TOML"),
+        (SECRET, "tokens.toml: is not valid TOML"),
         (f'[[token]]\nsha256 = "{SECRET}"', "line 2: must be the token's SHA-256 in 64 lower-case hex digits"),
         (f'[[token]]\nsha256 = "{HASH.upper()}"', "line 2: must be the token's SHA-256"),
         ("[[token]]\nsha256 = 5", "line 2: must be the token's SHA-256"),
-        ("[[token]]\nuser_id = 5", "line 1: the entry lacks sha256"),
-        (f'[[token]]\nsha256 = "{HASH}"\nuser_id = "{SECRET}"', "line 3: must be an integer of 64 bits"),
-        (f'[[token]]\nsha256 = "{HASH}"\nuser_id = true', "line 3: must be an integer of 64 bits"),
-        (f'[[token]]\nsha256 = "{HASH}"\nuser_id = {2**63}', "line 3: must be an integer of 64 bits"),
+        ("[[token]]\nuser_id = 5", "line 1: is missing sha256"),
+        (f'[[token]]\nsha256 = "{HASH}"\nuser_id = "{SECRET}"', "line 3: must be a 64-bit integer"),
+        (f'[[token]]\nsha256 = "{HASH}"\nuser_id = true', "line 3: must be a 64-bit integer"),
+        (f'[[token]]\nsha256 = "{HASH}"\nuser_id = {2**63}', "line 3: must be a 64-bit integer"),
         (f'[[token]]\nsha256 = "{HASH}"\nsite_admin = 1', "line 3: must be true or false"),
         (f'[[token]]\nsha256 = "{HASH}"\nadmin = true', "line 3: unknown field 'admin'"),
-        (f'[[token]]\nsha256 = "{HASH}"\n[[token]]\nsha256 = "{HASH}"', "line 4: this token stands in the file twice"),
+        (f'[[token]]\nsha256 = "{HASH}"\n[[token]]\nsha256 = "{HASH}"', "line 4: duplicates another token of the file"),
     ],
 )
-def test_faults_are_told_with_their_line_and_no_secret(text: str, said: str) -> None:
+def test_errors_name_the_line_and_no_secret(text: str, said: str) -> None:
     with pytest.raises(InvalidTokensError) as caught:
         parse_tokens(text, "tokens.toml")
     assert said in str(caught.value)
@@ -50,7 +50,7 @@ def test_faults_are_told_with_their_line_and_no_secret(text: str, said: str) -> 
     assert HASH not in str(caught.value)
 
 
-def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+def test_an_unreadable_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(InvalidTokensError, match="no.toml: cannot be read: No such file"):
         read_tokens(tmp_path / "no.toml")
     (tmp_path / "latin.toml").write_bytes(b"\xff")
