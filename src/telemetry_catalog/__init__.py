@@ -1,4 +1,4 @@
-"""Holds code against an event catalogue, and writes typed helpers and pages from it."""
+"""Checks code against an event catalogue, and generates typed helpers and docs pages from it."""
 
 from telemetry_catalog.calls import CodeReading, RecordingCall, UnreadableCall, read_code
 from telemetry_catalog.errors import UnnameableEventError, UnreadableCodeError

@@ -14,16 +14,16 @@ from telemetry_catalog.errors import UnreadableCodeError
 from telemetry_catalog.helpers import is_generated
 
 SKIP_MARK: Final = "# catalog: skip"
-"""On the line of a call whose names come from outside: it is not looked at."""
+"""Comment on the line of a call that the check should ignore, for example because its names are dynamic."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class RecordingCall:
-    """A place in the code that records an event.
+    """A call that records an event.
 
     Attributes:
-        file: Where.
-        line: Counted from 1.
+        file: The file of the call.
+        line: The line, from 1.
         feature: The event's feature.
         action: The event's action.
     """
@@ -36,11 +36,11 @@ class RecordingCall:
 
 @dataclass(frozen=True, slots=True, order=True)
 class UnreadableCall:
-    """A place that records an event whose names the code does not say.
+    """A call that records an event whose names cannot be determined.
 
     Attributes:
-        file: Where.
-        line: Counted from 1.
+        file: The file of the call.
+        line: The line, from 1.
     """
 
     file: Path
@@ -49,12 +49,12 @@ class UnreadableCall:
 
 @dataclass(frozen=True, slots=True)
 class CodeReading:
-    """What was found.
+    """The recording calls of Python code.
 
     Attributes:
-        calls: The calls, in the order of files and lines.
-        unreadable: Calls whose names cannot be read.
-        used_names: Every name that the code reads, for finding out which generated helpers it calls.
+        calls: The calls, ordered by file and line.
+        unreadable: Calls whose names cannot be determined.
+        used_names: All names that the code uses, to find out which generated helpers it calls.
     """
 
     calls: tuple[RecordingCall, ...]
@@ -63,14 +63,14 @@ class CodeReading:
 
 
 def read_code(places: Iterable[Path]) -> CodeReading:
-    """Reads the Python files that are given or stand below the folders that are given.
+    """Find the recording calls in Python files and folders.
 
-    A call records an event if it makes a `NewEvent`, or calls a method `record` with two names that keep the rule for
-    names. Where the names cannot be read, the call counts when its receiver is called a recorder.
-    Generated helpers are no calls by themselves.
+    A call records an event if it constructs a `NewEvent`, or calls a method `record` with two valid event names. If the
+    names cannot be determined, the call counts if the name of its receiver contains "recorder". The bodies of generated
+    helpers do not count as calls.
 
     Raises:
-        UnreadableCodeError: A file or folder is missing, or a file is no Python.
+        UnreadableCodeError: A file or folder is missing, or a file is not valid Python.
     """
     modules = [_read_module(path) for path in sorted(set(_python_files(places)))]
     constants = Constants(modules)
@@ -105,20 +105,20 @@ def _python_files(places: Iterable[Path]) -> Iterator[Path]:
 
 
 def _is_hidden(path: Path) -> bool:
-    """Returns whether a path leads through a folder that holds no code of the project's own, such as `.venv`."""
+    """Return whether a path is in a folder that does not contain the project's own code, such as `.venv`."""
     return any(part.startswith(".") or part in ("node_modules", "site-packages", "__pycache__") for part in path.parts)
 
 
 def _read_module(path: Path) -> Module:
     try:
-        # As Python itself reads it: by the encoding that its first lines declare.
+        # Decode it as Python does, by the encoding that its first lines declare.
         with tokenize.open(path) as file:
             return Module(path, file.read())
     except OSError as error:
         problem = f"cannot be read: {error.strerror}"
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:  # the last two: nested too deeply
         line = getattr(error, "lineno", None)
-        problem = "is no Python of this version" + (f", line {line}" if line else "")
+        problem = "is not valid code for this Python version" + (f", line {line}" if line else "")
     raise UnreadableCodeError(str(path), problem)
 
 
@@ -136,12 +136,12 @@ def _names_used(node: ast.AST) -> Iterator[str]:
 
 
 def _read_call(call: ast.Call, module: Module, constants: Constants) -> list[tuple[str, str]] | None:
-    """Returns the events that a call may record; empty where the code does not say; None where it records none."""
+    """Return the events that a call may record; empty if they are unknown; None if it does not record events."""
     match call.func:
         case ast.Attribute(value=receiver, attr="record"):
-            ours = _is_recorder(receiver)
+            records = _is_recorder(receiver)
         case ast.Name(id="NewEvent") | ast.Attribute(attr="NewEvent"):
-            ours = True
+            records = True
         case _:
             return None
     feature, action = _argument(call, 0, "feature"), _argument(call, 1, "action")
@@ -149,9 +149,9 @@ def _read_call(call: ast.Call, module: Module, constants: Constants) -> list[tup
         return None
     features, actions = constants.texts(feature, module), constants.texts(action, module)
     if features is None or actions is None:
-        return [] if ours else None
+        return [] if records else None
     named = list(product(sorted(features), sorted(actions)))
-    return named if ours or all(is_valid_name(name) for names in named for name in names) else None
+    return named if records or all(is_valid_name(name) for names in named for name in names) else None
 
 
 def _argument(call: ast.Call, position: int, word: str) -> ast.expr | None:

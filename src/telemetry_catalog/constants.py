@@ -1,4 +1,4 @@
-"""The constant texts of Python code, as far as they can be read without running it."""
+"""Evaluates constant strings in Python code without running it."""
 
 import ast
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from pathlib import Path, PurePath
 from typing import TypeAlias
 
 Texts: TypeAlias = frozenset[str]
-"""Every text that an expression may be."""
+"""All possible values of a string expression."""
 
 _MOST_TEXTS = 64
 
@@ -16,12 +16,12 @@ class Module:
     """A Python file and its constants.
 
     Args:
-        path: Where it stands.
-        source: Its text.
+        path: Path of the file.
+        source: Its source code.
 
     Raises:
-        SyntaxError: It is no Python.
-        ValueError: It holds NUL.
+        SyntaxError: The source is not valid Python.
+        ValueError: The source contains NUL.
     """
 
     def __init__(self, path: Path, source: str) -> None:
@@ -44,7 +44,7 @@ class Module:
                 self._take(inner, f"{statement.name}.")
         elif isinstance(statement, ast.ImportFrom):
             module = PurePath(*(statement.module or "").split("."))
-            # A relative import is looked up from the file's own folder, an absolute one by its end.
+            # A relative import is resolved from the file's folder, an absolute one by the end of the path.
             base = PurePath(*self.path.parent.parts[: len(self.path.parent.parts) - statement.level + 1])
             for name in statement.names:
                 self._imported[name.asname or name.name] = (base / module if statement.level else module, name.name)
@@ -54,28 +54,28 @@ class Module:
             self._assigned.setdefault(prefix + target.id, []).append(value)
 
     def constant(self, name: str) -> ast.expr | None:
-        """Returns what the module says a name is, where it says so once."""
+        """Return the expression that a name is assigned; None unless it is assigned exactly once."""
         values = self._assigned.get(name, [])
         return values[0] if len(values) == 1 else None
 
     def imported(self, name: str) -> tuple[PurePath, str] | None:
-        """Returns the module that a name comes from, as a path without ending, and the name there."""
+        """Return the module that a name is imported from, as a path without suffix, and its name there."""
         return self._imported.get(name)
 
 
 class Constants:
-    """Reads expressions of modules that know each other.
+    """Evaluates string expressions across modules.
 
     Args:
-        modules: Every module that is looked at.
+        modules: All modules, to resolve imports.
     """
 
     def __init__(self, modules: Sequence[Module]) -> None:
         self._modules = modules
 
     def texts(self, expression: ast.expr, module: Module, *, depth: int = 8) -> Texts | None:
-        """Returns every text that `expression` may be; None where the code does not say."""
-        if depth == 0:  # constants that are made of each other
+        """Return all possible values of `expression`; None if they are unknown."""
+        if depth == 0:  # circular constants
             return None
         deeper = depth - 1
         match expression:
@@ -132,7 +132,7 @@ class Constants:
         return None if value is None else self.texts(value, module, depth=depth)
 
     def _find(self, module: PurePath) -> Module | None:
-        """Returns the module whose path ends like this, where there is just one."""
+        """Return the module whose path ends like this; None if there is not exactly one."""
         if not module.parts:
             return None
         ends = (module.with_name(f"{module.name}.py").parts, (module / "__init__.py").parts)

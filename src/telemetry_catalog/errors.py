@@ -1,11 +1,11 @@
-"""What can go wrong between a catalogue and the code."""
+"""Errors of the check of code against a catalogue."""
 
 from telemetry.errors import InvalidInputError
 
 
 class UnreadableCodeError(InvalidInputError):
-    """A file that should be looked at is missing, or is no Python."""
+    """A file or folder is missing, or a file is not valid Python."""
 
 
 class UnnameableEventError(InvalidInputError):
-    """Helpers cannot be generated: two events or keys would have the same name in Python."""
+    """Helpers cannot be generated: a Python name would be invalid, or used twice."""

@@ -1,4 +1,4 @@
-"""Holds the code against the catalogue, in both directions."""
+"""Compares the code with the catalogue, in both directions."""
 
 import os
 from collections.abc import Iterator
@@ -13,25 +13,25 @@ from telemetry_catalog.helpers import helper_name
 
 
 class FindingKind(Enum):
-    """What is wrong."""
+    """The kind of a finding."""
 
     UNKNOWN = "unknown"
-    """The code records an event that the catalogue does not know."""
+    """The code records an event that is not in the catalogue."""
     UNREADABLE = "unreadable"
-    """The code records an event whose names it does not say."""
+    """The code records an event whose names cannot be determined."""
     DEPRECATED = "deprecated"
-    """The code records an event that should not be recorded any more."""
+    """The code records a deprecated event."""
     STALE = "stale"
-    """The catalogue knows an event that the code does not record."""
+    """The catalogue contains an event that the code does not record."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A place where code and catalogue do not agree.
+    """A mismatch between code and catalogue.
 
     Attributes:
-        kind: In which way.
-        place: Where, for people: `FILE:LINE`, or the catalogue's line.
+        kind: Kind of the mismatch.
+        place: `FILE:LINE` of the code, or the line of the catalogue, for messages.
         problem: What is wrong, and what to do.
     """
 
@@ -41,12 +41,12 @@ class Finding:
 
     @property
     def fails(self) -> bool:
-        """Whether a check must not pass with it; a deprecated event is only told."""
+        """Whether the check fails; a deprecated event is only a warning."""
         return self.kind is not FindingKind.DEPRECATED
 
 
 def compare(catalog: Catalog, code: CodeReading) -> list[Finding]:
-    """Returns where the catalogue and the code do not agree: first by the code's places, then by the catalogue's."""
+    """Return the mismatches between catalogue and code: first those in the code, then those in the catalogue."""
     return [*_of_code(catalog, code), *_stale(catalog, code)]
 
 
@@ -62,7 +62,7 @@ def _of_code(catalog: Catalog, code: CodeReading) -> Iterator[Finding]:
         elif entry.deprecated is not None:
             yield Finding(FindingKind.DEPRECATED, place, f"{entry.name} is deprecated: {entry.deprecated}")
     for unreadable in code.unreadable:
-        problem = f"feature and action cannot be read; make them constants, or end the line with {SKIP_MARK}"
+        problem = f"feature and action cannot be determined; make them constants, or end the line with {SKIP_MARK}"
         yield Finding(FindingKind.UNREADABLE, _place(unreadable.file, unreadable.line), problem)
 
 
@@ -70,7 +70,7 @@ def _stale(catalog: Catalog, code: CodeReading) -> Iterator[Finding]:
     recorded = {(call.feature, call.action) for call in code.calls}
     for entry in catalog.entries:
         if entry.recorded_by is None and not _is_recorded(entry, recorded, code):
-            problem = f"{entry.name} is recorded nowhere in this code; take it out, or say recorded_by"
+            problem = f"{entry.name} is not recorded in this code; remove it here, or set recorded_by"
             yield Finding(FindingKind.STALE, entry.origin, problem)
 
 

@@ -1,6 +1,6 @@
-"""Usage pings for tools and libraries that report home: they never bother the user, and ask for leave each time.
+"""Usage pings for tools and libraries. They never disturb the user, and check for an opt-out before each attempt.
 
-Stands alone, on the standard library, and imports little: a tool that starts in milliseconds must stay so.
+Depends only on the standard library and imports little of it, so that it does not slow down the start of a tool.
 """
 
 from telemetry_pings.background import BackgroundEventLogger

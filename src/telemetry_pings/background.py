@@ -1,4 +1,4 @@
-"""Sends pings in the background, for callers that cannot wait, until they are sent if need be."""
+"""Sends pings in a background thread, optionally with retries."""
 
 import atexit
 import os
@@ -13,23 +13,23 @@ from telemetry_pings.delivery import Clock
 from telemetry_pings.event_logger import EventLogger, Outcome
 
 Sleep = Callable[[float], None]
-"""Waits for some seconds."""
+"""Waits for a number of seconds."""
 
 
 class BackgroundEventLogger:
-    """Sends pings by a daemon thread, which is there while there is something to send.
+    """Sends pings in a daemon thread, which runs while there are pings to send.
 
-    The end of the process waits for what was not tried yet, `exit_timeout` at most, and never for a retry. A forked
-    child has a thread of its own; what waited in the parent is the parent's to send.
+    At exit the process waits for pings that were not attempted yet, for at most `exit_timeout`, and never for a retry.
+    A forked child starts its own thread; pings queued in the parent are sent by the parent.
 
     Args:
-        logger: Sends.
-        capacity: The most pings that wait; further ones are dropped.
-        exit_timeout: How many seconds the end of the process may wait.
-        retry_interval: Seconds between attempts at a ping that did not arrive, until it does; None: one attempt. Pings
-            behind it wait, too. `HOURLY` is usual.
-        clock: Tells seconds from some point on.
-        sleep: Waits for some seconds.
+        logger: Sends the pings.
+        capacity: Maximum number of queued pings; further ones are dropped.
+        exit_timeout: How many seconds the process may wait at exit.
+        retry_interval: Seconds between attempts to send a ping, until it arrives; None for a single attempt. Later
+            pings wait meanwhile. `HOURLY` is common.
+        clock: A monotonic clock, in seconds.
+        sleep: Waits for a number of seconds.
     """
 
     HOURLY = 3600.0
@@ -53,29 +53,29 @@ class BackgroundEventLogger:
         atexit.register(_flush_at_exit, weakref.ref(self), exit_timeout)
 
     def log_event(self, properties: Mapping[str, Any], *, once: bool = False) -> bool:
-        """Takes one ping, to be sent soon, and returns whether it did.
+        """Queue a ping and return whether it was queued.
 
         Args:
-            properties: What JSON can hold; read now.
+            properties: JSON-serialisable values, serialised by this call.
             once: As in `EventLogger.log_event`.
         """
         request = self._logger.prepare(properties, once=once)
         if request is None:
             return False
         if not self._line().put(request):
-            self._logger.tell("too many pings wait, or Python ends")
+            self._logger.report("too many pings are queued, or Python is exiting")
             return False
         return True
 
     def flush(self, timeout: float) -> bool:
-        """Waits until every ping was tried; returns whether that was in time."""
+        """Wait until every queued ping was attempted; return False on timeout."""
         return self._line().flush(timeout)
 
     def _line(self) -> "_Line":
         process = os.getpid()
         line = self._lines.get(process)
         if line is None:
-            # One step, so that all threads of a forked child get the same.
+            # Atomic, so that all threads of a forked child get the same object.
             line = self._lines.setdefault(process, _Line(self._send, self._capacity, self._sleep))
         return line
 
@@ -89,7 +89,7 @@ class BackgroundEventLogger:
 
 
 class _Line:
-    """What one process has to send, in order, and the thread that does."""
+    """The queue of a process, and the thread that sends it in order."""
 
     def __init__(self, send: Callable[[bytes, Sleep], None], capacity: int, sleep: Sleep) -> None:
         self._send = send
@@ -107,7 +107,7 @@ class _Line:
             if not self._running:
                 try:
                     threading.Thread(target=self._run, name="telemetry-pings", daemon=True).start()
-                except RuntimeError:  # Python is ending
+                except RuntimeError:  # Python is exiting
                     return False
                 self._running = True
             self._waiting.append(request)

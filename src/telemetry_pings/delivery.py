@@ -1,7 +1,7 @@
-"""One HTTP request with one deadline for all of it: the look-up of the name, the connection, TLS, the answer.
+"""An HTTP request with one deadline for all of it: DNS lookup, connection, TLS and response.
 
-Neither `http.client` nor the libraries on top of it can be given such a deadline: their timeouts begin anew with each
-byte that a server drips. Of the answer only the status matters, so no more is read.
+`http.client` and libraries based on it have no such deadline: their timeouts restart with each byte that a slow server
+sends. Only the status of the response matters, so nothing else is read.
 """
 
 import json
@@ -17,40 +17,40 @@ if TYPE_CHECKING:
     import ssl
 
 Style = Literal["json", "query"]
-"""Where properties travel: in a JSON body, or as parameters of the query."""
+"""How properties are sent: as a JSON body, or as query parameters."""
 
 Clock = Callable[[], float]
-"""Returns seconds from some point on."""
+"""A monotonic clock, in seconds."""
 
 LookUp = Callable[[str, int], "list[Any]"]
-"""Returns the addresses of a host and port as `socket.getaddrinfo` does, or raises OSError."""
+"""Returns the addresses of a host and port like `socket.getaddrinfo`, or raises OSError."""
 
 MAX_BYTES: Final = 64 * 1024
-"""The largest request. No collector takes more, and no ping needs it."""
+"""Maximum size of a request. No collector accepts more, and no ping needs more."""
 
 _PORTS: Final = {"http": 80, "https": 443}
 _PRINTABLE: Final = re.compile(r"[!-~]+")
 _STATUS: Final = re.compile(rb"HTTP/1\.[01] ([1-9]\d\d)\b")
-# Whole answers before the answer, such as 103 Early Hints.
+# Interim responses before the final one, such as 103 Early Hints.
 _INFORMATIONAL: Final = re.compile(rb"\A(?:HTTP/1\.[01] 1\d\d\b.*?\r\n\r\n)+", re.DOTALL)
 _LONGEST_ANSWER: Final = 16 * 1024
 
 
 def system_look_up(host: str, port: int) -> "list[Any]":
-    """Asks the system."""
+    """Look up a host with the system's resolver."""
     return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
 
 
 class InvalidEndpointError(ValueError):
-    """The endpoint is no URL that can be pinged."""
+    """The endpoint is not a valid URL for pings."""
 
 
 class Deadline:
-    """A point in time after which nothing is waited for.
+    """A point in time after which waiting ends.
 
     Args:
-        seconds: How far away it is.
-        clock: Tells seconds from some point on.
+        seconds: Seconds until the deadline.
+        clock: A monotonic clock, in seconds.
     """
 
     def __init__(self, seconds: float, clock: Clock = time.monotonic) -> None:
@@ -58,26 +58,26 @@ class Deadline:
         self._at = clock() + seconds
 
     def remaining(self) -> float:
-        """Returns the seconds that are left.
+        """Return the remaining seconds.
 
         Raises:
-            TimeoutError: None are.
+            TimeoutError: The deadline has passed.
         """
-        left = self._at - self._clock()
-        if left <= 0:
-            raise TimeoutError("the time is over")
-        return left
+        remaining = self._at - self._clock()
+        if remaining <= 0:
+            raise TimeoutError("timed out")
+        return remaining
 
 
 class Endpoint:
-    """Where pings go.
+    """The URL that pings are sent to.
 
     Args:
-        url: `http://` or `https://`; a `/` at its end is left out.
-        look_up: Finds the host; may take its time.
+        url: `http://` or `https://`; a trailing `/` is removed.
+        look_up: Looks up the host; may block.
 
     Raises:
-        InvalidEndpointError: It is none, or holds a user name, or what no request line can.
+        InvalidEndpointError: The URL is invalid, or contains a user name or non-printable characters.
     """
 
     def __init__(self, url: str, *, look_up: LookUp = system_look_up) -> None:
@@ -100,11 +100,11 @@ class Endpoint:
         self._ssl_context: ssl.SSLContext | None = None
 
     def request(self, properties: Mapping[str, Any], style: Style) -> bytes:
-        """Returns a whole request.
+        """Return the bytes of a request.
 
         Raises:
-            TypeError: The properties are nothing that JSON can hold.
-            ValueError: They are, or are too many.
+            TypeError: The properties are not JSON-serialisable.
+            ValueError: The properties contain NaN or infinity, or the request is too large.
         """
         query, body = self._query, b""
         if style == "json":
@@ -127,10 +127,10 @@ class Endpoint:
         return request
 
     def deliver(self, request: bytes, deadline: Deadline) -> int:
-        """Sends a request and returns the status of its answer. A redirect is not followed.
+        """Send a request and return the status of the response. Redirects are not followed.
 
         Raises:
-            OSError: It did not arrive, or no answer came back before the deadline.
+            OSError: The request failed, or the response was not received before the deadline.
         """
         with self._connect(deadline) as connection:
             _send(connection, request, deadline)
@@ -142,7 +142,7 @@ class Endpoint:
             last = position == len(addresses) - 1
             connection = socket.socket(family, kind, protocol)
             try:
-                # An address that swallows everything must leave time for the next one.
+                # An address that does not respond must leave time for the next one.
                 connection.settimeout(deadline.remaining() / (len(addresses) - position))
                 connection.connect(address)
                 connection.settimeout(deadline.remaining())
@@ -154,7 +154,7 @@ class Endpoint:
         raise OSError("the host has no address")
 
     def _encrypt(self, connection: socket.socket) -> socket.socket:
-        import ssl  # noqa: PLC0415 - costs more than all the rest, and plain endpoints don't need it
+        import ssl  # noqa: PLC0415 - slow to import, and unused for plain HTTP
 
         if self._ssl_context is None:
             self._ssl_context = ssl.create_default_context()
@@ -166,11 +166,11 @@ def _as_text(value: Any) -> str:
 
 
 def _addresses(look_up: LookUp, host: str, port: int, deadline: Deadline) -> list[Any]:
-    """Returns a host's addresses. The system's look-up knows no timeout, so a thread waits for it in our place."""
+    """Return a host's addresses. The system's lookup has no timeout, so it runs in a separate thread."""
     try:
         return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
     except (OSError, UnicodeError):
-        pass  # a name, or none
+        pass  # not an IP address
     found: list[Any] = []
     failures: list[OSError | UnicodeError] = []
     done = threading.Event()
@@ -185,14 +185,14 @@ def _addresses(look_up: LookUp, host: str, port: int, deadline: Deadline) -> lis
     try:
         threading.Thread(target=work, name="telemetry-pings-dns", daemon=True).start()
     except RuntimeError as error:
-        # Python is ending, and starts no threads any more. A daemon thread holds nobody up; others may not wait.
+        # Python is exiting and cannot start threads. Only a daemon thread may block: it does not delay the exit.
         if not threading.current_thread().daemon:
-            raise OSError("no name can be looked up while Python ends") from error
+            raise OSError("cannot look up a host name while Python is exiting") from error
         work()
     if not done.wait(deadline.remaining()):
-        raise TimeoutError("the host's name was not looked up in time")
+        raise TimeoutError("the lookup of the host name timed out")
     if failures:
-        raise failures[0] if isinstance(failures[0], OSError) else OSError("the host's name is none")
+        raise failures[0] if isinstance(failures[0], OSError) else OSError("the host name is invalid")
     return found
 
 
@@ -214,15 +214,15 @@ def _read_status(connection: socket.socket, deadline: Deadline) -> int:
             return status
         if not received:
             break
-    raise OSError("what came back is no HTTP answer")
+    raise OSError("the response is not valid HTTP")
 
 
 def _final_status(answer: bytes) -> int | None:
-    """Returns the status of an answer; None where it has not come yet."""
+    """Return the status of a response; None if it has not arrived yet."""
     answer = _INFORMATIONAL.sub(b"", answer, count=1)
     if b"\r\n" not in answer:
         return None
     status = _STATUS.match(answer)
     if status is None:
-        raise OSError("what came back is no HTTP answer")
+        raise OSError("the response is not valid HTTP")
     return None if status[1].startswith(b"1") else int(status[1])

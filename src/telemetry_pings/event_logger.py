@@ -1,4 +1,4 @@
-"""Sends one ping and says whether it arrived, whatever happens."""
+"""Sends a ping and returns whether it arrived. Never raises for a failure."""
 
 import os
 import time
@@ -14,35 +14,35 @@ _ONCE: dict[tuple[int, str, bytes], object] = {}
 
 
 class Outcome(Enum):
-    """What became of an attempt."""
+    """The outcome of an attempt."""
 
     SENT = "sent"
-    """The server took it."""
+    """The server accepted the ping."""
     REFUSED = "refused"
-    """The server, or the user, will not have it: another attempt would not help."""
+    """The server rejected the ping, or the user opted out: a retry would not help."""
     FAILED = "failed"
-    """It may not have arrived."""
+    """The ping may not have arrived."""
 
 
 class EventLogger:
-    """Sends usage pings to a collector of ours, or to any of Scarf's, from a tool or a library.
+    """Sends usage pings from a tool or a library, to our ingest service or to Scarf.
 
         EventLogger("https://telemetry.example.com/my-tool").log_event({"version": "1.4", "command": "build"})
 
-    Sends nothing when the user opted out (`DO_NOT_TRACK`, `SCARF_NO_ANALYTICS`, `SCARF_ANALYTICS`), which is asked at
-    each call. Never raises for a failure and never prints. Uses no proxy, and follows no redirect: what is meant
-    for one server goes to no other.
+    Sends nothing if the user opted out (`DO_NOT_TRACK`, `SCARF_NO_ANALYTICS`, `SCARF_ANALYTICS`), which is checked on
+    each call. Never raises for a failure and never prints. Uses no proxy and follows no redirect, so that a ping
+    reaches only the server that it is meant for.
 
     Args:
-        endpoint_url: Where to send, `https://` or `http://`.
-        timeout: The most seconds that a call may take, all in all.
-        style: `json`: properties as a JSON body. `query`: as parameters of the URL, values as text.
-        explain: Told in words why a ping was not sent, for its developer; by default nobody is.
-        environ: Where the user may have opted out; by default this process's environment.
-        clock: Tells seconds from some point on.
+        endpoint_url: The URL to send to, `https://` or `http://`.
+        timeout: Maximum duration of a call in total, in seconds.
+        style: `json`: properties as a JSON body. `query`: as query parameters, with values as text.
+        explain: Called with the reason why a ping was not sent, for debugging; by default nothing is called.
+        environ: The environment to check for an opt-out; by default that of this process.
+        clock: A monotonic clock, in seconds.
 
     Raises:
-        InvalidEndpointError: The endpoint is no URL that can be pinged: a developer's mistake, not the user's.
+        InvalidEndpointError: The endpoint is not a valid URL for pings: a developer's mistake, not the user's.
     """
 
     def __init__(
@@ -64,64 +64,64 @@ class EventLogger:
         self._clock = clock
 
     def log_event(self, properties: Mapping[str, Any], *, once: bool = False, timeout: float | None = None) -> bool:
-        """Sends one ping, and returns whether a server took it (any status under 400).
+        """Send a ping, and return whether the server accepted it (any status below 400).
 
         Args:
-            properties: What JSON can hold; may be empty.
-            once: Of equal pings this process attempts one, whichever logger it is given to. A forked child is a process
-                of its own.
-            timeout: In place of the logger's.
+            properties: JSON-serialisable values; may be empty.
+            once: Attempt equal pings only once per process, across all loggers. A forked child counts as another
+                process.
+            timeout: Overrides the logger's timeout, in seconds.
         """
         request = self.prepare(properties, once=once)
         return request is not None and self.deliver(request, timeout) is Outcome.SENT
 
     def prepare(self, properties: Mapping[str, Any], *, once: bool = False) -> bytes | None:
-        """Returns the request of a ping, for `deliver`; None where none is to be sent.
+        """Return the request of a ping, for `deliver`; None if it must not be sent.
 
-        `log_event` is this, then `deliver`; they are apart for those who deliver in another thread.
+        `log_event` calls this, then `deliver`. They are separate so that another thread can deliver.
         """
         if self.opted_out():
             return None
         try:
             request = self._endpoint.request(properties, self._style)
-        except Exception as error:  # noqa: BLE001 - the properties are the caller's, and may be anything
-            # SECURITY: the class alone; the text may quote a property.
-            self.tell(f"the properties cannot be sent: {type(error).__name__}")
+        except Exception as error:  # noqa: BLE001 - the caller's properties can be any objects
+            # SECURITY: report the class only, because the message may quote a property.
+            self.report(f"the properties cannot be sent: {type(error).__name__}")
             return None
         if once:
             token = object()
-            # One step, so that of two threads one wins, and no lock that a fork could leave locked.
+            # Atomic, so that one of two threads wins, without a lock that a fork could leave locked.
             if _ONCE.setdefault((os.getpid(), self._url, request), token) is not token:
-                self.tell("was sent before by this process")
+                self.report("already sent by this process")
                 return None
         return request
 
     def deliver(self, request: bytes, timeout: float | None = None) -> Outcome:
-        """Sends what `prepare` returned."""
+        """Send a request that `prepare` returned."""
         if self.opted_out():
             return Outcome.REFUSED
         try:
             deadline = Deadline(self._timeout if timeout is None else timeout, self._clock)
             status = self._endpoint.deliver(request, deadline)
-        except Exception as error:  # noqa: BLE001 - nothing of this is the user's concern
-            self.tell(f"not sent: {type(error).__name__}: {error}")
+        except Exception as error:  # noqa: BLE001 - a failure must not affect the user
+            self.report(f"not sent: {type(error).__name__}: {error}")
             return Outcome.FAILED
-        if status < 400:  # noqa: PLR2004 - HTTP's border
+        if status < 400:  # noqa: PLR2004 - HTTP error statuses
             return Outcome.SENT
-        self.tell(f"the server answered {status}")
-        # 408 and 429 ask for another attempt, and a server's own failure passes.
+        self.report(f"the server responded with status {status}")
+        # Retry after 408, 429 and server errors, which are temporary.
         return Outcome.FAILED if status >= 500 or status in (408, 429) else Outcome.REFUSED  # noqa: PLR2004 - HTTP's
 
     def opted_out(self) -> bool:
-        """Returns whether the user wants nothing to be sent, now."""
-        # SECURITY: asked before each attempt.
+        """Return whether the user has opted out, now."""
+        # SECURITY: checked before each attempt.
         variable = opt_out_variable(self._environ)
         if variable is not None:
-            self.tell(f"the user opted out: {variable}")
+            self.report(f"the user opted out: {variable}")
         return variable is not None
 
-    def tell(self, why: str) -> None:
-        """Tells the developer, where there is one who wants to know."""
+    def report(self, why: str) -> None:
+        """Call `explain`, if it was given."""
         if self._explain is not None:
             with suppress(Exception):
                 self._explain(why)

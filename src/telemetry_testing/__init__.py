@@ -1,6 +1,6 @@
-"""For tests of services that record: what was recorded, and a gateway that misbehaves as it is told.
+"""Helpers to test services that record events: captured events, and a gateway with scripted faults.
 
-pytest finds the fixtures by itself; see docs/how-to/test-your-telemetry.md.
+pytest loads the fixtures automatically; see docs/how-to/test-your-telemetry.md.
 """
 
 from telemetry_testing.fault_proxy import Fault, FaultProxy

@@ -1,4 +1,4 @@
-"""Takes what recorders record, and follows the transactions that it belongs to."""
+"""Captures the events that recorders record, and follows commits and rollbacks of their transactions."""
 
 import re
 from collections.abc import Sequence
@@ -18,11 +18,11 @@ _SAVEPOINT: Final = re.compile(r"(ROLLBACK TO )?SAVEPOINT (\S+)")
 
 
 class NoStore:
-    """The store of a recorder that has none, and whose every event may leave.
+    """The store of a recorder without a database; all its events may be exported.
 
     Attributes:
-        policy: Lets everything leave.
-        redactor: Knows what of it.
+        policy: Allows to export everything.
+        redactor: Redacts exported events.
     """
 
     def __init__(self, redactor: Redactor) -> None:
@@ -30,23 +30,23 @@ class NoStore:
         self.redactor = redactor
 
     def store_events(self, events: Sequence[BuiltEvent], **_: Any) -> None:
-        """Drops events."""
+        """Drop events."""
 
     def check(self) -> None:
         """Accepts everything."""
 
     def close(self) -> None:
-        """Holds nothing."""
+        """Do nothing: there is nothing to close."""
 
 
 class Capture:
     """A diversion that keeps events for a test.
 
-    An event in a transaction of the code under test is there at once, and gone when that rolls back.
+    An event recorded in a transaction of the code under test is visible immediately, and removed by a rollback.
 
     Args:
-        events: Where they are kept.
-        store_too: Whether their recorder's own store gets them as well.
+        events: Where events are kept.
+        store_too: Whether to pass events to the recorder's own store, too.
     """
 
     def __init__(self, events: TelemetryEvents, *, store_too: bool = False) -> None:
@@ -61,11 +61,11 @@ class Capture:
         store: EventStore,
         connection: CallersConnection | None = None,
     ) -> None:
-        """Keeps events.
+        """Keep events.
 
         Raises:
-            Exception: The failure that the test has asked for, or that of the recorder's own store.
-            InvalidConnectionError: What was given as connection has no transaction to join.
+            Exception: The failure that the test requested, or an error of the recorder's own store.
+            InvalidConnectionError: The connection has no transaction to join.
         """
         if self._events.failure is not None:
             raise self._events.failure
@@ -84,7 +84,7 @@ class Capture:
 
 
 class _Transaction:
-    """The events of a connection's open transaction, oldest first, and where its savepoints stand among them."""
+    """The events of a connection's open transaction, oldest first, with the positions of its savepoints."""
 
     def __init__(self, kept: TelemetryEvents, connection: Connection) -> None:
         self._kept = kept
@@ -92,7 +92,7 @@ class _Transaction:
         self._savepoints: dict[str, int] = {}
         event.listen(connection, "commit", self._commit)
         event.listen(connection, "rollback", self._roll_back)
-        # The events named after savepoints do not know a new one's name.
+        # SQLAlchemy's savepoint events do not pass the name of a new savepoint.
         event.listen(connection, "after_cursor_execute", self._follow_savepoints)
 
     def join(self, events: Sequence[RecordedEvent]) -> None:
@@ -114,7 +114,7 @@ class _Transaction:
         if back is None:
             self._savepoints[name] = len(self._events)
             return
-        # One that is not known was there before the first event, so all of them came after it.
+        # An unknown savepoint is older than the first event, so all events came after it.
         place = self._savepoints.get(name, 0)
         self._kept.remove(self._events[place:])
         del self._events[place:]

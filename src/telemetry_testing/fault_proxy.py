@@ -1,4 +1,4 @@
-"""A TCP proxy that does to connections what networks do."""
+"""A TCP proxy that injects network faults."""
 
 import contextlib
 import random
@@ -11,35 +11,35 @@ from collections import Counter
 from typing import Final, Literal, TypeAlias, get_args
 
 Fault: TypeAlias = Literal["cut", "reset", "black hole", "slow", "half-close"]
-"""`cut`: closed; `reset`: closed as by a firewall (RST); `black hole`: takes everything, passes nothing on;
-`slow`: half a second, then cut; `half-close`: one direction ends."""
+"""`cut`: close; `reset`: close like a firewall (RST); `black hole`: accept everything and forward nothing;
+`slow`: delay by half a second, then cut; `half-close`: close one direction."""
 
 FAULTS: Final[tuple[Fault, ...]] = get_args(Fault)
 
 
 class FaultProxy:
-    """Passes bytes on to a target, until chance, or the test, does something to the connection.
+    """Forwards bytes to a target, until a random or requested fault hits the connection.
 
     Args:
         target: Host and port, or the path of a socket.
-        seed: Of the chance.
-        faults: Of which one befalls each connection, after some kilobytes at most.
+        seed: Seed of the random faults.
+        faults: Each connection gets one of these faults, after at most some kilobytes.
 
     Attributes:
-        address: `host:port` where it listens.
-        healthy: While it is set, connections are left alone.
-        faults: How often each fault was done.
+        address: The address that it listens on, `host:port`.
+        healthy: While this is set, no faults are injected.
+        faults: Number of injected faults of each kind.
     """
 
     def __init__(self, target: tuple[str, int] | str, seed: int, faults: tuple[Fault, ...] = FAULTS) -> None:
         self._target = target
         self._faults = faults
-        self._chance = random.Random(seed)  # noqa: S311 - decides nothing that must be secret
+        self._chance = random.Random(seed)  # noqa: S311 - not used for security
         self.healthy = threading.Event()
         self.faults: Counter[str] = Counter()
         self._over = threading.Event()
         self._connections: set[_Connection] = set()
-        # A stream of a hundred events is some kilobytes.
+        # A stream of a hundred events has some kilobytes.
         self._after_at_most = 20_000
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listening.getsockname()[1]
@@ -48,7 +48,7 @@ class FaultProxy:
         self._thread.start()
 
     def inflict(self, fault: Fault) -> None:
-        """Does this to every connection at its next byte, the open ones included, until `healthy` is set."""
+        """Inject a fault into every open or new connection at its next byte, until `healthy` is set."""
         self._after_at_most = 0
         self._faults = (fault,)
         for each in tuple(self._connections):
@@ -56,11 +56,11 @@ class FaultProxy:
         self.healthy.clear()
 
     def close(self) -> None:
-        """Closes all connections, and listens no more."""
+        """Close all connections and stop listening."""
         self._over.set()
         self.healthy.set()
         with contextlib.suppress(OSError):
-            self._listening.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
+            self._listening.shutdown(socket.SHUT_RDWR)  # wakes the accepting thread
         self._listening.close()
         for each in tuple(self._connections):
             each.close()
@@ -106,21 +106,21 @@ class _Connection:
         self._delays = 10  # after these, a slow connection is cut
 
     def due(self, fault: Fault) -> None:
-        """Lets the fault come with the next byte."""
+        """Inject the fault with the next byte."""
         self._fault = fault
         self._left = 0
 
     def is_over(self) -> bool:
-        """Notes that a direction has ended; returns whether the other one has, too."""
+        """Record that one direction has ended; return whether both have."""
         with self._lock:
             self._directions -= 1
             return self._directions == 0
 
     def close(self) -> None:
-        """Closes both sides."""
+        """Close both sides."""
         for each in (self._client, self._server):
             with contextlib.suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)  # wakes the thread that reads from it
+                each.shutdown(socket.SHUT_RDWR)  # wakes the reading thread
             each.close()
 
     def pump(self, source: socket.socket, sink: socket.socket) -> None:
@@ -137,7 +137,7 @@ class _Connection:
             return self._left <= 0
 
     def _do(self, source: socket.socket, sink: socket.socket) -> bool:
-        """Does the fault; returns whether the bytes still go on."""
+        """Inject the fault; return whether the bytes are still forwarded."""
         with self._lock:
             first, self._done = not self._done, True
         if first:
@@ -155,14 +155,14 @@ class _Connection:
             for each in (self._client, self._server):
                 each.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         for each in (self._client, self._server):
-            # Wakes the thread that reads from it: a socket that somebody reads from is not closed to its peer.
+            # Wakes the reading thread: while a thread reads from a socket, closing it does not reach the peer.
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RD if self._fault == "reset" else socket.SHUT_RDWR)
             each.close()
         return False
 
     def _swallow(self, source: socket.socket) -> None:
-        """Takes everything and says nothing, until who sends it gives up, or the proxy is healthy again."""
+        """Read and discard everything, until the sender gives up or the proxy is healthy again."""
         waiting = select.poll()
         waiting.register(source, select.POLLIN)
         while not self._proxy.healthy.is_set():

@@ -12,18 +12,18 @@ from telemetry.v1 import telemetrygateway_pb2 as pb
 
 @runtime_checkable
 class _Exporting(Protocol):
-    """A store that lets events leave."""
+    """A store with export rules."""
 
     policy: ExportPolicy
     redactor: Redactor
 
 
 class RecordedEvent:
-    """An event that was recorded, whole: what is private is here, too. Made for tests, on a tester's own machine.
+    """A recorded event, including private data. For tests only.
 
     Args:
-        event: As it goes over the wire.
-        store: The store of the recorder that it was recorded with; knows what would leave.
+        event: The event as protobuf message.
+        store: The store of its recorder, which knows the export rules.
     """
 
     def __init__(self, event: pb.Event, store: EventStore | None = None) -> None:
@@ -42,17 +42,17 @@ class RecordedEvent:
 
     @property
     def feature(self) -> str:
-        """What it is about."""
+        """The event's feature."""
         return self.event.feature
 
     @property
     def action(self) -> str:
-        """What happened to it."""
+        """The event's action."""
         return self.event.action
 
     @property
     def name(self) -> str:
-        """Feature and action, as `event_logs` has them."""
+        """Feature and action, joined as in `event_logs`."""
         return f"{self.feature}.{self.action}"
 
     @property
@@ -62,66 +62,66 @@ class RecordedEvent:
 
     @property
     def metadata(self) -> dict[str, float]:
-        """The numbers that may leave; a `bool` is 1 or 0."""
+        """The numbers that may be exported; a `bool` is 1 or 0."""
         return dict(self.event.parameters.metadata)
 
     @property
     def private_metadata(self) -> dict[str, Any] | None:
-        """What is private; None where the event has none."""
+        """The private metadata; None if the event has none."""
         if not self.event.parameters.HasField("private_metadata"):
             return None
         return dict(MessageToDict(self.event.parameters.private_metadata))
 
     @property
     def billing(self) -> tuple[str, str] | None:
-        """Product and category; None where the event is not billable."""
+        """Product and category; None if the event is not billable."""
         if not self.event.parameters.HasField("billing_metadata"):
             return None
         return self.event.parameters.billing_metadata.product, self.event.parameters.billing_metadata.category
 
     @property
     def user_id(self) -> int | None:
-        """The user's number."""
+        """The user's id; None without a user."""
         return self.event.user.user_id if self.event.user.HasField("user_id") else None
 
     @property
     def anonymous_user_id(self) -> str | None:
-        """Stands for a person who is not signed in."""
+        """The id of a user who is not signed in; None if missing."""
         return self.event.user.anonymous_user_id or None
 
     @property
     def feature_flags(self) -> dict[str, str]:
-        """The flags; a `bool` is `true` or `false`."""
+        """The feature flags; a `bool` is `true` or `false`."""
         return dict(self.event.feature_flags.flags)
 
     @property
     def interaction_id(self) -> str | None:
-        """Ties together the events of one interaction."""
+        """The id shared by the events of one interaction; None if missing."""
         return self.event.interaction.interaction_id or None
 
     @property
     def country_code(self) -> str | None:
-        """Two letters."""
+        """The two-letter country code; None if missing."""
         return self.event.interaction.geolocation.country_code or None
 
     @property
     def client(self) -> Client | None:
-        """The program in front of the user."""
+        """The user's client program; None if missing."""
         if not self.event.source.HasField("client"):
             return None
         return Client(self.event.source.client.name, self.event.source.client.version or None)
 
     @property
     def leaves(self) -> bool:
-        """Whether it may leave the instance: export mode, consent and the user's switch, of its own recorder."""
+        """Whether it may be exported, by its recorder's export mode and consent, and the user's feature flag."""
         return isinstance(self._store, _Exporting) and self._store.policy.allows(self.event)
 
     @property
     def exported_form(self) -> "RecordedEvent":
-        """What of it would leave, if it may: the event without all that the allowlist of its own recorder keeps here.
+        """The event as it would be exported: redacted by the allowlist of its recorder.
 
         Raises:
-            RedactionError: It could not be redacted; such an event never leaves.
+            RedactionError: The event cannot be redacted; such an event is never exported.
         """
         redactor = self._store.redactor if isinstance(self._store, _Exporting) else Redactor()
         redacted = pb.Event()
@@ -131,5 +131,5 @@ class RecordedEvent:
 
     def __repr__(self) -> str:
         shown = ("user_id", "anonymous_user_id", "metadata", "private_metadata")
-        told = (f"{name}={value!r}" for name in shown if (value := getattr(self, name)))
-        return " ".join((self.name, *told))
+        values = (f"{name}={value!r}" for name in shown if (value := getattr(self, name)))
+        return " ".join((self.name, *values))

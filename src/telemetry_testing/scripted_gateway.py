@@ -1,4 +1,4 @@
-"""A real gRPC server on loopback that does what a test scripts, and keeps every byte that it was sent."""
+"""A gRPC server on loopback that runs a test's script, and keeps every byte that it received."""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -17,11 +17,11 @@ from telemetry.v1.telemetrygateway_pb2_grpc import (
 
 
 class Refuse(Exception):  # noqa: N818 - what a script raises
-    """Ends the call with a status.
+    """Raise in a script to end the call with a status.
 
     Args:
         code: The status.
-        details: Its text.
+        details: The details of the status.
     """
 
     def __init__(self, code: grpc.StatusCode, details: str = "scripted") -> None:
@@ -31,17 +31,17 @@ class Refuse(Exception):  # noqa: N818 - what a script raises
 
 
 class EndStream(Exception):  # noqa: N818 - what a script raises
-    """Ends the stream with OK, whatever the client has still to send or is owed. A single call is just answered."""
+    """Raise in a script to end the stream or unary call with OK, even if the client has not finished."""
 
 
 @dataclass
 class Batch:
-    """What a script is shown: one non-empty request.
+    """A non-empty request, the argument of scripts.
 
     Attributes:
-        stream: Which stream it came in, or which single call it is; counted from 1 over both.
-        number: Its place in the stream, from 1.
-        events: What it holds.
+        stream: Number of its stream or unary call, from 1, counted together.
+        number: Its number in the stream, from 1.
+        events: Its events.
     """
 
     stream: int
@@ -55,26 +55,26 @@ class Batch:
 
 
 Script: TypeAlias = Callable[[Batch], pb.RecordEventsResponse | None]
-"""Decides on a batch: returns the answer, None for none at all, or raises `Refuse` or `EndStream`."""
+"""Handles a batch: returns the response, or None to send none, or raises `Refuse` or `EndStream`."""
 
 
 def acknowledge(batch: Batch) -> pb.RecordEventsResponse:
-    """The script of a gateway that is well."""
+    """Acknowledge all events: the script of a healthy gateway."""
     return pb.RecordEventsResponse(succeeded_events=batch.ids)
 
 
 @dataclass
 class ScriptedGateway(TelemeteryGatewayServiceServicer):
-    """Serves a script. Made by `scripted_gateway`.
+    """A gateway that runs a script. Created by `scripted_gateway`.
 
     Attributes:
-        script: What is done with each batch; may be changed while it serves.
-        at_start: Called when a stream or a single call begins, with its number and its headers; may raise `Refuse`.
-        batches: What it was sent, in order.
-        metadata: The first message of each stream, and of each single call.
-        headers: Their headers.
-        raw: Every byte of every message, to be searched for what must not be there.
-        address: Where it listens, as exporters take it: `http://127.0.0.1:PORT`.
+        script: Called for each batch; can be replaced at any time.
+        at_start: Called when a stream or unary call begins, with its number and headers; may raise `Refuse`.
+        batches: The received batches, in order.
+        metadata: The metadata of each stream and unary call.
+        headers: The headers of each stream and unary call.
+        raw: Every byte of every message, to assert that something is not in it.
+        address: The address for exporters, `http://127.0.0.1:PORT`.
     """
 
     script: Script = acknowledge
@@ -89,22 +89,22 @@ class ScriptedGateway(TelemeteryGatewayServiceServicer):
 
     @property
     def streams(self) -> int:
-        """How many streams and single calls began."""
+        """The number of streams and unary calls so far."""
         return len(self.metadata)
 
     @property
     def received(self) -> list[str]:
-        """The id of every event that it was sent, in order, as often as it was."""
+        """The ids of all received events, in order, including repetitions."""
         return [event_id for batch in self.batches for event_id in batch.ids]
 
     def close_connections(self) -> None:
-        """Breaks every connection and every call on it, at once, and listens no more, like a process that is killed."""
+        """Break all connections and their calls immediately and stop listening, like a killed process."""
         self.server.stop(0).wait()
 
     def RecordEvents(  # noqa: N802 - the contract's name
         self, request_iterator: Iterator[pb.RecordEventsRequest], context: Any
     ) -> Iterator[pb.RecordEventsResponse]:
-        """Serves a stream."""
+        """Serve a stream."""
         headers = dict(context.invocation_metadata())
         first = next(request_iterator)
         with self.lock:
@@ -127,7 +127,7 @@ class ScriptedGateway(TelemeteryGatewayServiceServicer):
             return
 
     def RecordEvent(self, request: pb.RecordEventRequest, context: Any) -> pb.RecordEventResponse:  # noqa: N802
-        """Serves a single call."""
+        """Serve a unary call."""
         headers = dict(context.invocation_metadata())
         with self.lock:
             self.headers.append(headers)
@@ -142,7 +142,7 @@ class ScriptedGateway(TelemeteryGatewayServiceServicer):
             _abort(context, refusal)
         except EndStream:
             return pb.RecordEventResponse()
-        # This call has no lists of ids: what a stream says with them is a status here.
+        # The unary response has no lists of ids, so rejections become a status.
         for rejected in answer.rejected_events if answer else ():
             _abort(context, Refuse(grpc.StatusCode.INVALID_ARGUMENT, rejected.reason))
         if answer is None or not answer.succeeded_events:
@@ -163,13 +163,13 @@ def scripted_gateway(
     max_message_bytes: int = 4 * 1024 * 1024,
     host: str = "127.0.0.1",
 ) -> Iterator[ScriptedGateway]:
-    """Yields a gateway that listens on a free port of loopback, until the block ends.
+    """Run a gateway on a free loopback port until the block ends.
 
     Args:
-        script: What it does first.
+        script: The initial script.
         credentials: TLS; plain text otherwise.
-        max_message_bytes: The largest request that it takes.
-        host: The name that its address says.
+        max_message_bytes: Maximum size of a request.
+        host: Host name in the address.
     """
     gateway = ScriptedGateway(script)
     server = grpc.server(

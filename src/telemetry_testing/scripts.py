@@ -1,4 +1,4 @@
-"""Scripts for `ScriptedGateway`, to be combined.
+"""Scripts for `ScriptedGateway`, which can be combined.
 
 gateway.script = in_turn(refuse("RESOURCE_EXHAUSTED"), delay(0.5), acknowledge)
 """
@@ -13,11 +13,11 @@ from telemetry_testing.scripted_gateway import Batch, Refuse, Script, acknowledg
 
 
 def refuse(code: str | grpc.StatusCode, details: str = "scripted") -> Script:
-    """Breaks the stream, or fails the single call, with a status.
+    """Return a script that ends the stream or unary call with an error status.
 
     Args:
         code: For example `RESOURCE_EXHAUSTED`, `UNAVAILABLE`, `PERMISSION_DENIED`.
-        details: Its text.
+        details: The details of the status.
 
     Raises:
         KeyError: gRPC has no such status.
@@ -31,11 +31,11 @@ def refuse(code: str | grpc.StatusCode, details: str = "scripted") -> Script:
 
 
 def reject(reason: str, *feature: str) -> Script:
-    """Says of events that they can never succeed, and acknowledges the others.
+    """Return a script that rejects events permanently, and acknowledges the others.
 
     Args:
-        reason: Why.
-        *feature: Of which features; none: of all.
+        reason: The reason to send.
+        *feature: The features whose events are rejected; by default all.
     """
 
     def script(batch: Batch) -> pb.RecordEventsResponse:
@@ -49,16 +49,16 @@ def reject(reason: str, *feature: str) -> Script:
 
 
 def ignore(_batch: Batch) -> pb.RecordEventsResponse:
-    """Answers, but acknowledges nothing, as a gateway whose sink fails."""
+    """Respond without acknowledging anything, like a gateway whose sink fails."""
     return pb.RecordEventsResponse()
 
 
 def delay(seconds: float, then: Script = acknowledge) -> Script:
-    """Waits before it does something.
+    """Return a script that waits before it calls another.
 
     Args:
-        seconds: How long.
-        then: What it does after that.
+        seconds: How long to wait.
+        then: The script to call afterwards.
     """
 
     def script(batch: Batch) -> pb.RecordEventsResponse | None:
@@ -69,19 +69,19 @@ def delay(seconds: float, then: Script = acknowledge) -> Script:
 
 
 def in_turn(*scripts: Script) -> Script:
-    """Does one thing with the first batch, another with the second; the last for ever.
+    """Return a script that calls a different script for each batch, and the last one forever.
 
     Raises:
-        ValueError: There is none.
+        ValueError: No script was given.
     """
     if not scripts:
-        raise ValueError("in_turn needs a script at least")
-    left = list(scripts)
+        raise ValueError("in_turn requires at least one script")
+    remaining = list(scripts)
     lock = threading.Lock()
 
     def script(batch: Batch) -> pb.RecordEventsResponse | None:
         with lock:
-            now = left.pop(0) if len(left) > 1 else left[0]
+            now = remaining.pop(0) if len(remaining) > 1 else remaining[0]
         return now(batch)
 
     return script

@@ -1,4 +1,4 @@
-"""What was recorded during a test, and what a test may demand of it."""
+"""The events recorded during a test, and assertions about them."""
 
 import os
 import threading
@@ -12,9 +12,9 @@ from telemetry_testing.recorded_event import RecordedEvent
 
 
 class Expected(TypedDict, total=False):
-    """What a test demands of an event. Of a mapping it demands the keys that it names; others may be there.
+    """The expected attributes of an event. A mapping may contain further keys besides the expected ones.
 
-    Each is an attribute of `RecordedEvent`.
+    Each key is an attribute of `RecordedEvent`.
     """
 
     version: int
@@ -31,9 +31,9 @@ class Expected(TypedDict, total=False):
 
 
 class TelemetryEvents:
-    """The events that were recorded, oldest first. What was rolled back is not among them.
+    """The recorded events, oldest first, without those that were rolled back.
 
-    What a failed assertion says shows events whole, private metadata included: it is read by whoever wrote the test.
+    The message of a failed assertion shows complete events, including private metadata: use it for test data only.
     """
 
     def __init__(self) -> None:
@@ -52,10 +52,10 @@ class TelemetryEvents:
         return f"<TelemetryEvents: {', '.join(event.name for event in self) or 'none'}>"
 
     def named(self, feature: str | None = None, action: str | None = None) -> list[RecordedEvent]:
-        """Returns the events of a feature, of an action, or of both.
+        """Return the events with this feature, action, or both.
 
         Raises:
-            InvalidNameError: No event can have this name, so a test that asks for it shows nothing.
+            InvalidNameError: The name is invalid, so no event can have it.
         """
         for field, name in (("feature", feature), ("action", action)):
             if name is not None:
@@ -63,7 +63,7 @@ class TelemetryEvents:
         return [event for event in self if feature in (None, event.feature) and action in (None, event.action)]
 
     def assert_recorded(self, feature: str, action: str, **expected: Unpack[Expected]) -> RecordedEvent:
-        """Demands that an event was recorded at least once, and returns the first that is as expected.
+        """Assert that an event was recorded at least once, and return the first one that matches.
 
         Args:
             feature: Its feature.
@@ -71,56 +71,56 @@ class TelemetryEvents:
             **expected: Attributes of `RecordedEvent`.
 
         Raises:
-            AssertionError: There is none; says which there are, and how those of that name differ.
-            InvalidNameError: No event can have this name.
+            AssertionError: No event matches; the message lists the recorded events and the differences.
+            InvalidNameError: The name is invalid, so no event can have it.
         """
         __tracebackhide__ = True
         of_this_name = self.named(feature, action)
         for event in of_this_name:
             if not _differences(event, expected):
                 return event
-        raise AssertionError(self._tell(f"{feature}.{action} was not recorded", of_this_name, expected))
+        raise AssertionError(self._message(f"{feature}.{action} was not recorded", of_this_name, expected))
 
     def one(self, feature: str | None = None, action: str | None = None, **expected: Unpack[Expected]) -> RecordedEvent:
-        """Demands that just one event was recorded, of this name where one is given, and returns it.
+        """Assert that exactly one event was recorded, with this name if given, and return it.
 
         Raises:
-            AssertionError: There is none, there are several, or it is not as expected.
-            InvalidNameError: No event can have this name.
+            AssertionError: There is not exactly one event, or it does not match.
+            InvalidNameError: The name is invalid, so no event can have it.
         """
         __tracebackhide__ = True
         found = self.named(feature, action)
         if len(found) != 1:
-            wanted = f"one event{_of(feature, action)}"
-            raise AssertionError(self._tell(f"{wanted} was expected, {len(found)} were recorded"))
+            wanted = f"exactly one event{_of(feature, action)}"
+            raise AssertionError(self._message(f"expected {wanted}, got {len(found)}"))
         if _differences(found[0], expected):
-            raise AssertionError(self._tell(f"the event{_of(feature, action)} is another", found, expected))
+            raise AssertionError(self._message(f"the event{_of(feature, action)} differs", found, expected))
         return found[0]
 
     def none(self, feature: str | None = None, action: str | None = None) -> None:
-        """Demands that nothing was recorded, of this name where one is given.
+        """Assert that no event was recorded, or none with this name if given.
 
         Raises:
-            AssertionError: Something was.
-            InvalidNameError: No event can have this name, so there would never be one.
+            AssertionError: An event was recorded.
+            InvalidNameError: The name is invalid, so the assertion would always hold.
         """
         __tracebackhide__ = True
         if found := self.named(feature, action):
-            raise AssertionError(self._tell(f"no event{_of(feature, action)} was expected, {len(found)} were recorded"))
+            raise AssertionError(self._message(f"expected no event{_of(feature, action)}, got {len(found)}"))
 
     def clear(self) -> None:
-        """Forgets what was recorded so far."""
+        """Remove all events recorded so far."""
         with self._lock:
             self._events.clear()
 
     @contextmanager
     def failing(self, error: Exception) -> Generator[None]:
-        """Lets recorders fail inside the block, as with a database that is away.
+        """Make recorders fail inside the block, as if the database were unavailable.
 
             with telemetry_events.failing(DatabaseUnavailableError("away")): ...
 
         Args:
-            error: What `Recorder.record` raises; other recorders do with it what they do.
+            error: The error that `Recorder.record` raises; other recorders handle it as usual.
         """
         before, self.failure = self.failure, error
         try:
@@ -129,17 +129,17 @@ class TelemetryEvents:
             self.failure = before
 
     def add(self, events: Iterable[RecordedEvent]) -> None:
-        """Adds events; for what captures them."""
+        """Add events; called by the capture."""
         with self._lock:
             self._events.extend(events)
 
     def remove(self, events: Iterable[RecordedEvent]) -> None:
-        """Removes events that were rolled back; for what captures them."""
+        """Remove events that were rolled back; called by the capture."""
         gone = {id(event) for event in events}
         with self._lock:
             self._events = [event for event in self._events if id(event) not in gone]
 
-    def _tell(self, problem: str, near: Iterable[RecordedEvent] = (), expected: Expected | None = None) -> str:
+    def _message(self, problem: str, near: Iterable[RecordedEvent] = (), expected: Expected | None = None) -> str:
         lines = [problem]
         for event in near:
             lines += [f"  {event.name}: {difference}" for difference in _differences(event, expected or {})]
@@ -156,11 +156,11 @@ def _of(feature: str | None, action: str | None) -> str:
 
 
 def _differences(event: RecordedEvent, expected: Expected) -> list[str]:
-    """Returns what of an event is not as expected, in words."""
+    """Return the differences between an event and the expected attributes, as text."""
     found = []
     for name, wanted in expected.items():
         if name not in Expected.__annotations__:
-            raise TypeError(f"{name} is no attribute that can be expected of an event")
+            raise TypeError(f"{name} is not a known attribute of events")
         actual = getattr(event, name)
         if isinstance(wanted, Mapping) and isinstance(actual, Mapping):
             for key, value in wanted.items():

@@ -33,7 +33,7 @@ def test_code_that_does_not_agree_fails_with_the_places(shell: Shell) -> None:
     assert checked.code == 1
     assert checked.out.splitlines() == [
         "code.py:1: search, sumbit is not in the catalogue; similar: search, submit",
-        "events.toml, line 2: search, submit is recorded nowhere in this code; take it out, or say recorded_by",
+        "events.toml, line 2: search, submit is not recorded in this code; remove it here, or set recorded_by",
         "1 events in the catalogue, 1 calls, 2 findings",
     ]
     found = [json.loads(line) for line in shell.telemetry("catalog", "check", ".", "--json").out.splitlines()]

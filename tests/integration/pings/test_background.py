@@ -1,4 +1,4 @@
-"""Pings in the background: they hold nobody up, not even the end of the process."""
+"""Pings in the background: they delay neither the caller nor the exit of the process."""
 
 import json
 import os
@@ -18,23 +18,23 @@ PATIENCE = 30
 
 
 def numbers(server: AwkwardServer) -> list[int]:
-    """Returns the property `n` of what arrived."""
+    """Return the property `n` of the received pings."""
     return [json.loads(request.partition(b"\r\n\r\n")[2])["n"] for request in server.requests]
 
 
 def test_pings_arrive_in_order_and_flush_waits_for_them() -> None:
     with awkward_server(TAKEN) as server:
         logger = BackgroundEventLogger(EventLogger(f"http://{server.address}", 30))
-        assert logger.flush(0)  # nothing waits
+        assert logger.flush(0)  # the queue is empty
         assert all(logger.log_event({"n": number}) for number in range(20))
         assert logger.flush(PATIENCE)
         assert numbers(server) == list(range(20))
-        assert logger.log_event({"n": 20})  # the thread had ended; there is another one
+        assert logger.log_event({"n": 20})  # the first thread had ended; a second one starts
         assert logger.flush(PATIENCE)
         assert numbers(server)[-1] == 20
 
 
-def test_a_caller_waits_for_no_server_and_what_finds_no_room_is_dropped() -> None:
+def test_a_caller_never_waits_and_excess_pings_are_dropped() -> None:
     heard: list[str] = []
     with awkward_server(hang) as server:
         single = EventLogger(f"http://{server.address}", timeout=3600, explain=heard.append)
@@ -42,11 +42,11 @@ def test_a_caller_waits_for_no_server_and_what_finds_no_room_is_dropped() -> Non
         assert [logger.log_event({"n": number}) for number in range(5)] == [True, True, True, False, False]
         assert not logger.flush(0.1)
         server.wait_for(1)
-    assert heard[0] == "too many pings wait, or Python ends"
-    assert logger.flush(PATIENCE)  # the server is gone, so every ping was tried
+    assert heard[0] == "too many pings are queued, or Python is exiting"
+    assert logger.flush(PATIENCE)  # the server is closed, so every ping was attempted
 
 
-def test_properties_are_read_at_the_call() -> None:
+def test_properties_are_serialised_by_the_call() -> None:
     properties = {"n": 1}
     with awkward_server(TAKEN) as server:
         logger = BackgroundEventLogger(EventLogger(f"http://{server.address}", 30))
@@ -57,7 +57,7 @@ def test_properties_are_read_at_the_call() -> None:
     assert not logger.log_event({"n": object()})
 
 
-def test_of_equal_pings_one_is_taken_where_one_is_wanted() -> None:
+def test_once_queues_equal_pings_once() -> None:
     with awkward_server(TAKEN) as server:
         logger = BackgroundEventLogger(EventLogger(f"http://{server.address}", 30))
         assert [logger.log_event({"n": 1}, once=True) for _ in range(3)] == [True, False, False]
@@ -66,7 +66,7 @@ def test_of_equal_pings_one_is_taken_where_one_is_wanted() -> None:
 
 
 class Time:
-    """Time that passes when somebody sleeps."""
+    """A clock that advances when `sleep` is called."""
 
     def __init__(self, before_waking: Callable[[], None] = lambda: None) -> None:
         self.now = 1000.0
@@ -82,7 +82,7 @@ class Time:
         self._before_waking()
 
 
-def test_a_ping_is_retried_each_hour_until_it_is_sent() -> None:
+def test_a_ping_is_retried_every_hour_until_it_is_sent() -> None:
     hours = Time()
     with awkward_server(status(503), reset, status(429), TAKEN) as server:
         logger = BackgroundEventLogger(
@@ -103,7 +103,7 @@ def test_the_interval_is_from_attempt_to_attempt() -> None:
     hours = Time()
 
     def slow_clock() -> float:
-        hours.now += 50  # an attempt takes its time
+        hours.now += 50  # the attempt takes some time
         return hours.now
 
     with awkward_server(status(503), TAKEN) as server:
@@ -116,7 +116,7 @@ def test_the_interval_is_from_attempt_to_attempt() -> None:
     assert hours.slept == [3550.0]
 
 
-def test_what_is_refused_for_good_is_not_retried_and_holds_up_nothing() -> None:
+def test_a_rejected_ping_is_not_retried() -> None:
     hours = Time()
     with awkward_server(status(400), TAKEN) as server:
         logger = BackgroundEventLogger(
@@ -129,7 +129,7 @@ def test_what_is_refused_for_good_is_not_retried_and_holds_up_nothing() -> None:
     assert hours.slept == []
 
 
-def test_one_attempt_is_all_without_an_interval() -> None:
+def test_without_an_interval_there_is_one_attempt() -> None:
     with awkward_server(status(503), TAKEN) as server:
         logger = BackgroundEventLogger(EventLogger(f"http://{server.address}", 30))
         assert logger.log_event({"n": 1})
@@ -137,7 +137,7 @@ def test_one_attempt_is_all_without_an_interval() -> None:
         assert numbers(server) == [1]
 
 
-def test_a_user_who_opts_out_meanwhile_is_heard() -> None:
+def test_an_opt_out_before_a_retry_is_respected() -> None:
     environ: dict[str, str] = {}
     hours = Time(before_waking=lambda: environ.update(DO_NOT_TRACK="1"))
     with awkward_server(status(503), TAKEN) as server:
@@ -158,11 +158,11 @@ def test_a_user_who_opts_out_meanwhile_is_heard() -> None:
 
 
 @pytest.mark.interpreter
-def test_a_forked_child_sends_its_own_pings_and_not_its_parents() -> None:
+def test_a_forked_child_sends_only_its_own_pings() -> None:
     with awkward_server(hang, TAKEN) as server:
         logger = BackgroundEventLogger(EventLogger(f"http://{server.address}", 3600), exit_timeout=0)
         assert logger.log_event({"n": 1})
-        assert logger.log_event({"n": 2})  # waits behind the one that hangs
+        assert logger.log_event({"n": 2})  # queued behind the one that hangs
         server.wait_for(1)
         child = os.fork()
         if child == 0:
@@ -183,7 +183,7 @@ assert logger.log_event({{"n": 1}})
 
 
 def end(server: AwkwardServer, exit_timeout: float, *, options: str = "", before: str = "", after: str = "") -> str:
-    """Runs a program that sends a ping and ends; returns what it printed. Hangs with it."""
+    """Run a program that sends a ping and exits; return its output. Hangs if the program hangs."""
     code = SENDS.format(options=options, before=before, after=after)
     done = subprocess.run(
         [sys.executable, "-X", "dev", "-c", code, f"http://{server.address}", str(exit_timeout)],
@@ -196,36 +196,36 @@ def end(server: AwkwardServer, exit_timeout: float, *, options: str = "", before
     return done.stdout + done.stderr
 
 
-def test_the_end_of_the_process_waits_for_what_was_not_tried() -> None:
+def test_exit_waits_for_pings_that_were_not_attempted() -> None:
     with awkward_server(TAKEN) as server:
         assert end(server, 60) == ""
         assert numbers(server) == [1]
 
 
 @pytest.mark.parametrize("answer", [hang, drip])
-def test_a_server_that_takes_its_time_does_not_hold_up_the_end(answer: Callable[..., None]) -> None:
-    # The logger's timeout is a day: only the bound at exit lets this program end.
+def test_a_slow_server_does_not_delay_the_exit(answer: Callable[..., None]) -> None:
+    # The logger's timeout is a day: only the exit timeout ends this program.
     with awkward_server(answer) as server:
         assert end(server, 0.3) == ""
         server.wait_for(1)
 
 
-def test_a_retry_does_not_hold_up_the_end() -> None:
-    # Both waits are a day here: a ping that rests until its retry is not waited for.
+def test_a_retry_does_not_delay_the_exit() -> None:
+    # Both waits are a day here: the exit does not wait for a retry.
     with awkward_server(status(503)) as server:
         assert end(server, 86400, options="retry_interval=86400") == ""
         assert numbers(server) == [1]
 
 
-def test_a_ping_while_python_ends_is_no_error() -> None:
+def test_a_ping_at_exit_raises_no_error() -> None:
     with awkward_server(TAKEN) as server:
         late = "import atexit; atexit.register(lambda: logger.log_event({'n': 2}))"
         assert end(server, 60, after=late) == ""
         assert numbers(server)[0] == 1
 
 
-def test_a_look_up_by_a_daemon_thread_goes_on_while_python_ends() -> None:
-    # New threads cannot be started then, from Python 3.12 on.
+def test_a_lookup_in_a_daemon_thread_works_at_exit() -> None:
+    # Since Python 3.12 threads cannot be started at exit.
     with awkward_server(TAKEN) as server:
         refuse = "import threading; start = threading.Thread.start\n"
         refuse += "def refusing(self):\n    if 'dns' in self.name: raise RuntimeError('ends')\n    start(self)\n"
@@ -237,8 +237,8 @@ def test_a_look_up_by_a_daemon_thread_goes_on_while_python_ends() -> None:
         assert numbers(server) == [1]
 
 
-def test_a_ping_that_no_thread_can_be_started_for_is_dropped() -> None:
-    # As from Python 3.12 on, when it ends.
+def test_a_ping_is_dropped_if_no_thread_can_be_started() -> None:
+    # As at exit, since Python 3.12.
     with awkward_server(TAKEN) as server:
         refuse = "import threading\ndef refusing(self): raise RuntimeError('ends')\nthreading.Thread.start = refusing"
         late = f"{refuse}\nassert logger.flush(60)\nassert not logger.log_event({{'n': 2}})\nassert logger.flush(0)"
@@ -246,7 +246,7 @@ def test_a_ping_that_no_thread_can_be_started_for_is_dropped() -> None:
         assert numbers(server) == [1]
 
 
-def test_no_thread_is_left_when_nothing_is_to_be_sent() -> None:
+def test_the_thread_ends_when_the_queue_is_empty() -> None:
     with awkward_server(TAKEN) as server:
         logger = BackgroundEventLogger(EventLogger(f"http://{server.address}", 30))
         assert not [thread for thread in threading.enumerate() if thread.name == "telemetry-pings"]

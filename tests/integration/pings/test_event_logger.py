@@ -1,4 +1,4 @@
-"""One ping, to servers that are there, that misbehave, and that are not there."""
+"""A ping to servers that work, misbehave or are unavailable."""
 
 import json
 import os
@@ -22,7 +22,7 @@ TAKEN = status(204)
 
 
 class Listener:
-    """Hears why pings were not sent."""
+    """Collects the reasons why pings were not sent."""
 
     def __init__(self) -> None:
         self.heard: list[str] = []
@@ -88,27 +88,27 @@ def test_properties_arrive_in_the_query() -> None:
         (text(b"HTTP/1.1 100 Continue\r\n\r\n" * 10_000), False),
     ],
 )
-def test_a_ping_has_arrived_when_the_status_is_under_400(answer: Answer, arrived: bool, listener: Listener) -> None:
+def test_a_ping_has_arrived_if_the_status_is_below_400(answer: Answer, arrived: bool, listener: Listener) -> None:
     with awkward_server(answer) as server:
         assert EventLogger(f"http://{server.address}", timeout=60, explain=listener).log_event({"a": 1}) is arrived
-    assert len(server.requests) == 1  # no redirect was followed, nothing was tried twice
+    assert len(server.requests) == 1  # no redirect was followed, and nothing was retried
     assert bool(listener.heard) is not arrived
 
 
 @pytest.mark.parametrize("answer", [hang, drip])
-def test_a_server_that_takes_its_time_costs_the_timeout_and_no_more(answer: Answer, listener: Listener) -> None:
-    # Were the timeout one for each step, the drip would never end, and the test's own timeout would.
+def test_a_slow_server_is_limited_by_the_timeout(answer: Answer, listener: Listener) -> None:
+    # With a timeout per read, the slow response would go on until the test's own timeout.
     with awkward_server(answer) as server:
         assert not EventLogger(f"http://{server.address}", timeout=0.5, explain=listener).log_event({"a": 1})
         assert not EventLogger(f"http://{server.address}", timeout=60).log_event({"a": 1}, timeout=0.1)
     assert listener.heard[0].startswith("not sent: TimeoutError")
 
 
-def test_a_server_that_takes_no_connection_costs_the_timeout_and_no_more() -> None:
+def test_a_server_that_does_not_accept_is_limited_by_the_timeout() -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
         address = listener.getsockname()
         waiting = [socket.socket() for _ in range(8)]
-        for connection in waiting:  # fills the backlog: from then on nobody is answered
+        for connection in waiting:  # fills the backlog, so that further connections are not accepted
             connection.setblocking(False)
             connection.connect_ex(address)
         assert not EventLogger("http://{}:{}".format(*address), timeout=0.5).log_event({})
@@ -116,23 +116,23 @@ def test_a_server_that_takes_no_connection_costs_the_timeout_and_no_more() -> No
             connection.close()
 
 
-def test_a_server_that_is_not_there_is_no_error(listener: Listener) -> None:
+def test_an_unavailable_server_raises_no_error(listener: Listener) -> None:
     with socket.create_server(("127.0.0.1", 0)) as unused:
         address = "{}:{}".format(*unused.getsockname())
     assert not EventLogger(f"http://{address}", explain=listener).log_event({})
     assert listener.heard[0].startswith("not sent: ConnectionRefusedError")
 
 
-def test_a_timeout_of_nothing_is_no_error() -> None:
+def test_a_zero_timeout_raises_no_error() -> None:
     assert not EventLogger("http://127.0.0.1:1", timeout=0).log_event({})
 
 
-def test_a_host_that_no_name_server_knows_is_no_error(listener: Listener) -> None:
+def test_an_invalid_host_name_raises_no_error(listener: Listener) -> None:
     assert not EventLogger(f"http://{'x' * 64}.invalid", explain=listener).log_event({})
-    assert listener.heard == ["not sent: OSError: the host's name is none"]
+    assert listener.heard == ["not sent: OSError: the host name is invalid"]
 
 
-def test_a_look_up_that_fails_or_hangs_ends_at_the_deadline() -> None:
+def test_a_failing_or_hanging_lookup_ends_at_the_deadline() -> None:
     def fails(host: str, port: int) -> list[Any]:
         raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
 
@@ -149,7 +149,7 @@ def test_a_look_up_that_fails_or_hangs_ends_at_the_deadline() -> None:
     forever.set()
 
 
-def test_the_next_address_is_tried_when_one_is_dead() -> None:
+def test_the_next_address_is_tried_after_a_failure() -> None:
     with awkward_server(TAKEN) as server, socket.create_server(("127.0.0.1", 0)) as unused:
         dead = unused.getsockname()
         unused.close()
@@ -170,7 +170,7 @@ def test_localhost_is_looked_up() -> None:
 
 
 @pytest.mark.parametrize("variable", ["DO_NOT_TRACK=1", "SCARF_NO_ANALYTICS=true", "SCARF_ANALYTICS=false"])
-def test_the_users_no_is_asked_for_at_each_call(variable: str, listener: Listener) -> None:
+def test_the_opt_out_is_checked_on_each_call(variable: str, listener: Listener) -> None:
     name, _, value = variable.partition("=")
     environ: dict[str, str] = {}
     with awkward_server(TAKEN) as server:
@@ -184,7 +184,7 @@ def test_the_users_no_is_asked_for_at_each_call(variable: str, listener: Listene
     assert len(server.requests) == 2
 
 
-def test_the_users_no_is_this_processs_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_opt_out_is_read_from_the_process_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     with awkward_server(TAKEN) as server:
         logger = EventLogger(f"http://{server.address}")
         monkeypatch.setenv("DO_NOT_TRACK", "1")
@@ -201,13 +201,13 @@ class Unspeakable:
     "properties", [{"a": Unspeakable()}, {"a": float("nan")}, {"a": "x" * 70_000}, None, "text", {"a": b"bytes"}, 5]
 )
 @pytest.mark.parametrize("style", ["json", "query"])
-def test_properties_that_cannot_be_sent_are_no_error(properties: Any, style: Any, listener: Listener) -> None:
+def test_properties_that_cannot_be_sent_raise_no_error(properties: Any, style: Any, listener: Listener) -> None:
     assert not EventLogger("http://127.0.0.1:1", style=style, explain=listener).log_event(properties)
     assert listener.heard[0].startswith("the properties cannot be sent: ")
     assert "SECRET" not in listener.heard[0]
 
 
-def test_an_explanation_that_fails_is_no_error() -> None:
+def test_a_failing_explain_callback_raises_no_error() -> None:
     def explain(why: str) -> None:
         raise RuntimeError(why)
 
@@ -233,13 +233,13 @@ def test_an_explanation_that_fails_is_no_error() -> None:
         None,
     ],
 )
-def test_an_endpoint_that_is_none_is_told_to_its_developer(url: Any) -> None:
+def test_an_invalid_endpoint_raises_an_error(url: Any) -> None:
     with pytest.raises(InvalidEndpointError) as caught:
         EventLogger(url)
     assert "secret" not in str(caught.value)
 
 
-def test_of_equal_pings_one_is_sent_where_one_is_wanted(listener: Listener) -> None:
+def test_once_sends_equal_pings_once(listener: Listener) -> None:
     with awkward_server(TAKEN) as server:
         url = f"http://{server.address}/once"
         results: list[bool] = []
@@ -255,7 +255,7 @@ def test_of_equal_pings_one_is_sent_where_one_is_wanted(listener: Listener) -> N
         assert EventLogger(url).log_event({"a": 2}, once=True)
         assert EventLogger(url).log_event({"a": 1})
         assert not EventLogger(url, explain=listener).log_event({"a": 1}, once=True)
-        assert listener.heard == ["was sent before by this process"]
+        assert listener.heard == ["already sent by this process"]
         child = os.fork()
         if child == 0:
             sent = EventLogger(url).log_event({"a": 1}, once=True)
@@ -264,7 +264,7 @@ def test_of_equal_pings_one_is_sent_where_one_is_wanted(listener: Listener) -> N
     assert len(server.requests) == 4
 
 
-def test_the_users_interrupt_passes() -> None:
+def test_a_keyboard_interrupt_is_propagated() -> None:
     code = """
 import sys
 from telemetry_pings import EventLogger
@@ -282,7 +282,7 @@ except KeyboardInterrupt:
     assert (out, err) == ("interrupted\n", "")
 
 
-def test_a_look_up_is_interrupted_too() -> None:
+def test_a_lookup_can_be_interrupted() -> None:
     code = """
 import sys, threading
 from telemetry_pings.delivery import Deadline, Endpoint
@@ -299,11 +299,11 @@ except KeyboardInterrupt:
         assert process.stdout is not None
         assert process.stdout.readline() == "looking\n"
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)  # and the thread that hangs does not hold up the end
+        out, err = process.communicate(timeout=60)  # the hanging thread does not delay the exit
     assert (out, err) == ("interrupted\n", "")
 
 
-def test_https_is_spoken_to_servers_with_a_good_certificate_only(
+def test_https_requires_a_valid_certificate(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, listener: Listener
 ) -> None:
     authority = CertificateAuthority(tmp_path)
@@ -322,7 +322,7 @@ def test_https_is_spoken_to_servers_with_a_good_certificate_only(
     assert len(server.requests) == 2
 
 
-def test_a_handshake_that_hangs_costs_the_timeout_and_no_more(listener: Listener) -> None:
+def test_a_hanging_handshake_is_limited_by_the_timeout(listener: Listener) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = "https://{}:{}".format(*silent.getsockname())
         assert not EventLogger(url, timeout=0.3, explain=listener).log_event({})

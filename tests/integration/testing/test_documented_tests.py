@@ -1,4 +1,4 @@
-"""The how-to page's tests pass as they stand there."""
+"""The tests in the how-to page pass as documented."""
 
 import re
 import sys
@@ -21,7 +21,7 @@ approved_on = 2026-01-01
 """
 
 
-def test_the_pages_tests_pass(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_documented_tests_pass(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     text = PAGE.read_text()
     (settings,) = re.findall(r"```ini\n(.*?)```", text, re.DOTALL)
     blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
@@ -34,7 +34,7 @@ def test_the_pages_tests_pass(pytester: pytest.Pytester, monkeypatch: pytest.Mon
     assert not (pytester.path / "telemetry.db").exists()
 
 
-def test_what_a_failure_says_is_what_the_page_shows(pytester: pytest.Pytester) -> None:
+def test_the_documented_failure_message_is_current(pytester: pytest.Pytester) -> None:
     text = PAGE.read_text()
     block = re.findall(r"```python\n(.*?)```", text, re.DOTALL)[0]
     (shown,) = re.findall(r"```\n(search\.submit was not recorded.*?)```", text, re.DOTALL)

@@ -1,4 +1,4 @@
-"""The pytest plugin, as those who test their services meet it."""
+"""The pytest plugin, as used in the tests of a service."""
 
 import importlib.metadata
 import os
@@ -29,10 +29,10 @@ URL = os.environ.get("SERVICE_DATABASE_URL", "sqlite:///telemetry.db")
 """
 
 
-# In tests that take a database, it comes first: pytester forgets the modules that were imported after it.
+# Tests request the database fixture first: pytester unloads the modules that are imported after it.
 @pytest.fixture
 def run_tests(pytester: pytest.Pytester) -> RunTests:
-    """Runs tests with the plugin, in a process of their own."""
+    """Run tests with the plugin in a separate process."""
 
     def run(code: str) -> pytest.RunResult:
         pytester.makepyfile(PRELUDE + dedent(code))
@@ -41,13 +41,13 @@ def run_tests(pytester: pytest.Pytester) -> RunTests:
     return run
 
 
-def told(result: pytest.RunResult) -> str:
-    """Returns the tests' names and what their failed assertions said."""
+def failure_messages(result: pytest.RunResult) -> str:
+    """Return the tests' names and the messages of their failed assertions."""
     shown = (line for line in result.outlines if line.startswith(("E ", "___")))
     return "\n".join(line.removeprefix("E").strip() for line in shown)
 
 
-def test_what_any_recorder_records_is_captured(run_tests: RunTests) -> None:
+def test_events_of_every_recorder_are_captured(run_tests: RunTests) -> None:
     run_tests("""
         def recorders():
             strict = Recorder.from_url(URL, service_version="1.4.0")
@@ -84,13 +84,13 @@ def test_what_any_recorder_records_is_captured(run_tests: RunTests) -> None:
             telemetry_events.none()
             assert not len(telemetry_events)
 
-        def test_it_begins_anew(telemetry_events):
+        def test_it_starts_empty(telemetry_events):
             telemetry_events.none()
     """).assert_outcomes(passed=2)
     assert not Path("telemetry.db").exists()
 
 
-def test_rules_hold_as_ever(run_tests: RunTests) -> None:
+def test_events_are_validated_as_usual(run_tests: RunTests) -> None:
     run_tests("""
         def test_it(telemetry_events, telemetry_recorder):
             with pytest.raises(InvalidMetadataError):
@@ -100,7 +100,7 @@ def test_rules_hold_as_ever(run_tests: RunTests) -> None:
     """).assert_outcomes(passed=1)
 
 
-def test_nothing_is_written_anywhere_unless_a_test_opts_in(
+def test_nothing_is_stored_unless_a_test_opts_in(
     database: Database,
     migrated_url: str,
     run_tests: RunTests,
@@ -145,7 +145,7 @@ def test_nothing_is_written_anywhere_unless_a_test_opts_in(
     assert stored_names(database) == (expected, expected)
 
 
-def test_a_project_may_let_all_tests_write(
+def test_a_project_can_let_all_tests_store_events(
     database: Database,
     migrated_url: str,
     run_tests: RunTests,
@@ -164,7 +164,7 @@ def test_a_project_may_let_all_tests_write(
     assert stored_names(database) == (["search.submit"], [])
 
 
-def test_what_is_rolled_back_was_not_recorded(
+def test_a_rollback_removes_captured_events(
     empty_url: str, run_tests: RunTests, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SERVICE_DATABASE_URL", empty_url)
@@ -215,7 +215,7 @@ def test_what_is_rolled_back_was_not_recorded(
                 nested.rollback()
             telemetry_events.none()
 
-        def test_a_test_that_rolls_everything_back_sees_what_its_code_committed(telemetry_events, engine):
+        def test_an_outer_rollback_keeps_what_the_code_committed(telemetry_events, engine):
             recorder = Recorder.from_engine(engine, service_version="1")
             with engine.connect() as connection, connection.begin() as outer:
                 with Session(connection, join_transaction_mode="create_savepoint") as session:
@@ -225,7 +225,7 @@ def test_what_is_rolled_back_was_not_recorded(
                 outer.rollback()
             telemetry_events.none()
 
-        def test_a_connection_without_a_transaction_is_refused_as_ever(telemetry_events, engine):
+        def test_a_connection_without_a_transaction_is_rejected(telemetry_events, engine):
             recorder = Recorder.from_engine(engine, service_version="1")
             with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
                 with pytest.raises(InvalidConnectionError):
@@ -233,7 +233,7 @@ def test_what_is_rolled_back_was_not_recorded(
     """).assert_outcomes(passed=5)
 
 
-def test_what_would_leave(run_tests: RunTests, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_exported_form(run_tests: RunTests, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     pytester.makeini("[pytest]\ntelemetry_allowlist_file = allowlist.toml\n")
     Path("allowlist.toml").write_text("""
         [[event]]
@@ -264,7 +264,7 @@ def test_what_would_leave(run_tests: RunTests, pytester: pytest.Pytester, monkey
             telemetry_events.one("chat", leaves=False)
             telemetry_events.one("search", "kept", leaves=False)
 
-        def test_with_a_store_that_knows_no_allowlist(telemetry_events):
+        def test_with_a_store_without_an_allowlist(telemetry_events):
             class Store:
                 def store_events(self, events, **options): raise AssertionError
                 def check(self): raise AssertionError
@@ -275,7 +275,7 @@ def test_what_would_leave(run_tests: RunTests, pytester: pytest.Pytester, monkey
     """).assert_outcomes(passed=3)
 
 
-def test_a_recorder_that_fails(run_tests: RunTests) -> None:
+def test_a_failing_recorder(run_tests: RunTests) -> None:
     run_tests("""
         def test_it(telemetry_events, telemetry_recorder):
             with telemetry_events.failing(DatabaseUnavailableError("away")):
@@ -299,7 +299,7 @@ class TestFailures:
             return telemetry_events
     """
 
-    def test_say_what_was_recorded_instead(self, run_tests: RunTests) -> None:
+    def test_list_what_was_recorded_instead(self, run_tests: RunTests) -> None:
         failures: dict[str, list[str]] = {
             'assert_recorded("search", "submit", metadata={"n": 2, "m": 1}, user_id=8)': [
                 "search.submit was not recorded",
@@ -312,15 +312,15 @@ class TestFailures:
             ],
             'assert_recorded("chat", "submit")': ["chat.submit was not recorded"],
             'one("search", private_metadata={"query": "other"})': [
-                "the event search is another",
+                "the event search differs",
                 "search.submit: private_metadata['query'] is 'mine', not 'other'",
             ],
-            "one()": ["one event was expected, 2 were recorded"],
-            'one("chat", "submit")': ["one event chat.submit was expected, 0 were recorded"],
-            "none()": ["no event was expected, 2 were recorded"],
-            'none("search")': ["no event search was expected, 1 were recorded"],
+            "one()": ["expected exactly one event, got 2"],
+            'one("chat", "submit")': ["expected exactly one event chat.submit, got 0"],
+            "none()": ["expected no event, got 2"],
+            'none("search")': ["expected no event search, got 1"],
             'none("Search")': ["telemetry.errors.InvalidNameError: feature: must be 2 to 64 ASCII letters"],
-            'one("search", usre_id=7)': ["TypeError: usre_id is no attribute that can be expected of an event"],
+            'one("search", usre_id=7)': ["TypeError: usre_id is not a known attribute of events"],
         }
         code = "".join(
             f"""
@@ -331,15 +331,15 @@ class TestFailures:
         )
         result = run_tests(dedent(self.RECORDED) + dedent(code))
         result.assert_outcomes(failed=len(failures))
-        of_test = told(result).split("_ test_number_")
+        of_test = failure_messages(result).split("_ test_number_")
         for number, lines in enumerate(failures.values()):
             for line in lines:
                 assert line in of_test[number + 1]
-        assert "raise AssertionError" not in result.stdout.str()  # the plugin is not shown
+        assert "raise AssertionError" not in result.stdout.str()  # the plugin is hidden from tracebacks
         assert "<TelemetryEvents: search.submit, shop.order.submit>" in result.stdout.str()
 
     @pytest.mark.parametrize(("mode", "hint"), [("off", True), ("on", False)])
-    def test_say_that_nothing_was_recorded_and_why(
+    def test_say_that_nothing_was_recorded(
         self, run_tests: RunTests, monkeypatch: pytest.MonkeyPatch, mode: str, hint: bool
     ) -> None:
         monkeypatch.setenv("TELEMETRY_MODE", mode)
@@ -347,11 +347,11 @@ class TestFailures:
             def test_it(telemetry_events):
                 telemetry_events.one()
         """)
-        assert "nothing was recorded" in told(result)
-        assert ("TELEMETRY_MODE is off in this environment" in told(result)) is hint
+        assert "nothing was recorded" in failure_messages(result)
+        assert ("TELEMETRY_MODE is off in this environment" in failure_messages(result)) is hint
 
 
-def test_a_gateway_and_the_network_before_it(
+def test_a_gateway_behind_a_faulty_network(
     database: Database, migrated_url: str, run_tests: RunTests, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SERVICE_DATABASE_URL", migrated_url)
@@ -385,7 +385,7 @@ def test_a_gateway_and_the_network_before_it(
     """).assert_outcomes(passed=1)
 
 
-def test_pytest_finds_the_plugin_by_itself_and_naming_it_once_more_does_no_harm(pytester: pytest.Pytester) -> None:
+def test_the_plugin_is_loaded_automatically_and_can_be_named(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(PRELUDE + "def test_it(telemetry_events): telemetry_events.none()")
     for arguments in ((), ("-p", plugin.__name__)):
         command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--strict-markers", *arguments]
@@ -393,7 +393,7 @@ def test_pytest_finds_the_plugin_by_itself_and_naming_it_once_more_does_no_harm(
         assert "1 passed" in done.stdout, done.stdout + done.stderr
 
 
-def test_a_conftest_may_name_the_plugin_where_it_is_not_found(pytester: pytest.Pytester) -> None:
+def test_a_conftest_can_load_the_plugin(pytester: pytest.Pytester) -> None:
     pytester.makeconftest(f"pytest_plugins = [{plugin.__name__!r}]\n")
     pytester.makepyfile(f"{PRELUDE}def test_it(telemetry_events): telemetry_events.none()")
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"]
@@ -403,14 +403,14 @@ def test_a_conftest_may_name_the_plugin_where_it_is_not_found(pytester: pytest.P
     assert "1 passed" in done.stdout
 
 
-def test_the_plugin_can_be_switched_off(pytester: pytest.Pytester) -> None:
+def test_the_plugin_can_be_disabled(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test_it(telemetry_events): pass")
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", f"no:{plugin.__name__}"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert "fixture 'telemetry_events' not found" in done.stdout
 
 
-def test_coverage_has_begun_when_the_plugin_imports_the_project(pytester: pytest.Pytester) -> None:
+def test_coverage_starts_before_the_plugin_imports_the_project(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test_it(telemetry_events): pass")
     command = [sys.executable, "-m", "pytest", "-p", plugin.__name__, "--cov=recorder.diversion", "--cov-report=term"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -421,7 +421,7 @@ def test_coverage_has_begun_when_the_plugin_imports_the_project(pytester: pytest
     assert int(line.split()[-1].removesuffix("%")) >= 80  # its definitions, at the import
 
 
-def test_the_wheel_says_where_the_plugin_is() -> None:
+def test_the_wheel_declares_the_plugin() -> None:
     (entry,) = {
         (each.name, each.value)
         for each in importlib.metadata.entry_points(group="pytest11")

@@ -1,4 +1,4 @@
-"""The gateway that misbehaves as it is told, over real gRPC."""
+"""The scripted gateway, over real gRPC."""
 
 import threading
 import time
@@ -23,7 +23,7 @@ from telemetry_testing import (
 )
 
 Answer = tuple[list[str], dict[str, str], str]
-"""Acknowledged ids, reasons of rejected ones, and the status at the end."""
+"""Acknowledged ids, reasons of rejected events, and the final status."""
 
 Send = Callable[..., Answer]
 
@@ -77,7 +77,7 @@ def send_one(stub: TelemeteryGatewayServiceStub) -> Callable[[str], str]:
     return call
 
 
-def test_it_acknowledges_and_keeps_what_it_was_sent(gateway: ScriptedGateway, send: Send) -> None:
+def test_it_acknowledges_and_keeps_received_events(gateway: ScriptedGateway, send: Send) -> None:
     assert send(["a", "b"], ["c"]) == (["a", "b", "c"], {}, "OK")
     assert (gateway.received, gateway.streams, len(gateway.batches)) == (["a", "b", "c"], 1, 2)
     assert gateway.metadata[0].request_id == "r"
@@ -85,7 +85,7 @@ def test_it_acknowledges_and_keeps_what_it_was_sent(gateway: ScriptedGateway, se
 
 
 @pytest.mark.parametrize("code", ["RESOURCE_EXHAUSTED", grpc.StatusCode.UNAVAILABLE])
-def test_it_breaks_streams_with_a_status(gateway: ScriptedGateway, send: Send, code: str | grpc.StatusCode) -> None:
+def test_it_ends_streams_with_a_status(gateway: ScriptedGateway, send: Send, code: str | grpc.StatusCode) -> None:
     gateway.script = in_turn(acknowledge, refuse(code), acknowledge)
     assert send(["a"], ["b"], ["c"]) == (["a"], {}, code if isinstance(code, str) else code.name)
     assert send(["b"], ["c"]) == (["b", "c"], {}, "OK")
@@ -98,7 +98,7 @@ def test_it_rejects_some_features_or_all(gateway: ScriptedGateway, send: Send) -
     assert send(["a"]) == ([], {"a": "too odd"}, "OK")
 
 
-def test_it_ignores_and_ends_streams_too_early(gateway: ScriptedGateway, send: Send) -> None:
+def test_it_ignores_batches_and_ends_streams_early(gateway: ScriptedGateway, send: Send) -> None:
     def end(batch: Batch) -> pb.RecordEventsResponse:
         raise EndStream
 
@@ -107,7 +107,7 @@ def test_it_ignores_and_ends_streams_too_early(gateway: ScriptedGateway, send: S
     assert gateway.received == ["a", "b", "c", "d"]
 
 
-def test_it_is_slow(gateway: ScriptedGateway, send: Send) -> None:
+def test_it_delays_responses(gateway: ScriptedGateway, send: Send) -> None:
     gateway.script = delay(0.2)
     began = time.monotonic()
     assert send(["a"]) == (["a"], {}, "OK")
@@ -131,7 +131,7 @@ def test_it_breaks_connections(gateway: ScriptedGateway, send: Send) -> None:
     assert gateway.received == ["a", "b"]
 
 
-def test_a_single_call_is_told_by_its_status(gateway: ScriptedGateway, send_one: Callable[[str], str]) -> None:
+def test_a_unary_call_is_answered_by_its_status(gateway: ScriptedGateway, send_one: Callable[[str], str]) -> None:
     def end(batch: Batch) -> pb.RecordEventsResponse:
         raise EndStream
 
@@ -140,7 +140,7 @@ def test_a_single_call_is_told_by_its_status(gateway: ScriptedGateway, send_one:
     assert answers == ["OK", "PERMISSION_DENIED", "INVALID_ARGUMENT", "UNAVAILABLE", "OK"]
 
 
-def test_scripts_that_make_no_sense_are_refused() -> None:
+def test_invalid_scripts_are_rejected() -> None:
     with pytest.raises(ValueError, match="in_turn needs a script"):
         in_turn()
     with pytest.raises(KeyError):

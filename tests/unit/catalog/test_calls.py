@@ -40,7 +40,7 @@ def test_a_call_with_constant_names_is_found(tmp_path: Path, code: str) -> None:
     assert [found.split(" ", 1)[1] for found in events(tmp_path, code=code)] == ["search submit"]
 
 
-def test_a_choice_of_names_is_every_one_of_them(tmp_path: Path) -> None:
+def test_a_conditional_name_counts_as_all_its_values(tmp_path: Path) -> None:
     code = 'recorder.record("search", "submit" if ok else "fa" + "iled")'
     assert events(tmp_path, code=code) == ["code:1 search failed", "code:1 search submit"]
 
@@ -48,7 +48,7 @@ def test_a_choice_of_names_is_every_one_of_them(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "code",
     [
-        'camera.record("Video 1", "mp4")',  # another library's: no names of events
+        'camera.record("Video 1", "mp4")',  # another library: not valid event names
         'camera.record("video")',
         "camera.record(path, codec)",
         'recorder.recording("search", "submit")',
@@ -56,7 +56,7 @@ def test_a_choice_of_names_is_every_one_of_them(tmp_path: Path) -> None:
         'record("search", "submit")',
     ],
 )
-def test_other_calls_are_left_alone(tmp_path: Path, code: str) -> None:
+def test_other_calls_are_ignored(tmp_path: Path, code: str) -> None:
     assert events(tmp_path, code=code) == []
     assert unreadable(tmp_path, code) == []
 
@@ -76,15 +76,15 @@ def test_other_calls_are_left_alone(tmp_path: Path, code: str) -> None:
         "recorder.record('search' if x else y, 'submit')",
     ],
 )
-def test_names_that_cannot_be_read_are_told(tmp_path: Path, code: str) -> None:
+def test_dynamic_names_are_reported(tmp_path: Path, code: str) -> None:
     assert unreadable(tmp_path, code) == [code.count("\n") + 1]
 
 
-def test_a_recorders_call_whose_names_break_the_rule_is_found(tmp_path: Path) -> None:
+def test_a_recorder_call_with_invalid_names_is_found(tmp_path: Path) -> None:
     assert events(tmp_path, code='recorder.record("Search", "submit")') == ["code:1 Search submit"]
 
 
-def test_a_mark_on_its_first_or_last_line_leaves_a_call_out(tmp_path: Path) -> None:
+def test_a_skip_comment_on_the_first_or_last_line(tmp_path: Path) -> None:
     code = "recorder.record(a, b)  # catalog: skip\nrecorder.record(\n    a,\n    b,\n)  # catalog: skip\n"
     assert unreadable(tmp_path, code + "recorder.record(a, b)\n") == [6]
 
@@ -102,7 +102,7 @@ def test_constants_of_other_modules_are_followed(tmp_path: Path) -> None:
     assert found == ["view:3 search a.b", "view:4 search c.d", "view:2 search submit", "view:3 search opened"]
 
 
-def test_a_module_that_could_be_two_is_not_followed(tmp_path: Path) -> None:
+def test_an_ambiguous_module_is_not_followed(tmp_path: Path) -> None:
     names = 'A = "search"\n'
     code = 'from names import A\nrecorder.record(A, "submit")\n'
     assert events(tmp_path, one__names=names, two__names=names, code=code) == []
@@ -114,13 +114,13 @@ def test_too_many_possibilities_count_as_unreadable(tmp_path: Path) -> None:
     assert unreadable(tmp_path, f"recorder.record({' + '.join([choice] * 7)}, 'submit')") == [1]
 
 
-def test_folders_that_hold_no_code_of_the_project_are_left_out(tmp_path: Path) -> None:
+def test_folders_of_other_code_are_skipped(tmp_path: Path) -> None:
     call = 'r.record("search", "submit")'
     found = events(tmp_path, **{".venv__a": call, "node_modules__b": call, "lib__site-packages__c": call, "d": call})
     assert found == ["d:1 search submit"]
 
 
-def test_files_are_read_by_the_encoding_that_they_declare(tmp_path: Path) -> None:
+def test_files_are_decoded_by_their_declared_encoding(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_bytes('# coding: latin-1\nx = "ä"\nr.record("search", "submit")\n'.encode("latin-1"))
     assert [call.line for call in read_code([tmp_path / "a.py"]).calls] == [3]
 
@@ -128,20 +128,20 @@ def test_files_are_read_by_the_encoding_that_they_declare(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (b"def f(:\n", "is no Python of this version, line 1"),
-        (b"x = 1\n\xff\n", "is no Python of this version"),
-        (b"# coding: nonsense\n", "is no Python of this version"),
-        (b"x = 1\0", "is no Python of this version"),
-        (b"x = " + b"(" * 5_000 + b")" * 5_000, "is no Python of this version"),
-        (b"x = " + b"-" * 200_000 + b"1", "is no Python of this version"),
+        (b"def f(:\n", "is not valid code for this Python version, line 1"),
+        (b"x = 1\n\xff\n", "is not valid code for this Python version"),
+        (b"# coding: nonsense\n", "is not valid code for this Python version"),
+        (b"x = 1\0", "is not valid code for this Python version"),
+        (b"x = " + b"(" * 5_000 + b")" * 5_000, "is not valid code for this Python version"),
+        (b"x = " + b"-" * 200_000 + b"1", "is not valid code for this Python version"),
     ],
 )
-def test_a_file_that_is_no_python_is_told(tmp_path: Path, content: bytes, problem: str) -> None:
+def test_an_invalid_python_file_is_reported(tmp_path: Path, content: bytes, problem: str) -> None:
     (tmp_path / "a.py").write_bytes(content)
     with pytest.raises(UnreadableCodeError, match=rf"a\.py: {problem}"):
         read_code([tmp_path])
 
 
-def test_a_place_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_missing_path_is_reported(tmp_path: Path) -> None:
     with pytest.raises(UnreadableCodeError, match="missing: there is no such file or folder"):
         read_code([tmp_path / "missing"])

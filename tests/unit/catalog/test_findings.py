@@ -13,12 +13,12 @@ def findings(folder: Path, catalog: Catalog, code: str) -> list[tuple[FindingKin
     ]
 
 
-def test_code_and_catalogue_that_agree_have_no_findings(tmp_path: Path) -> None:
+def test_matching_code_and_catalogue_have_no_findings(tmp_path: Path) -> None:
     web = CatalogEntry(feature="web", action="opened", owner="o", description="d", recorded_by="the web app")
     assert findings(tmp_path, Catalog([SEARCH, web]), 'r.record("search", "submit")') == []
 
 
-def test_an_unknown_event_is_told_with_a_similar_one(tmp_path: Path) -> None:
+def test_an_unknown_event_is_reported_with_a_similar_one(tmp_path: Path) -> None:
     code = 'r.record("search", "submit")\nr.record("search", "sumbit")\nr.record("other", "thing")'
     assert findings(tmp_path, Catalog([SEARCH]), code) == [
         (
@@ -30,17 +30,17 @@ def test_an_unknown_event_is_told_with_a_similar_one(tmp_path: Path) -> None:
     ]
 
 
-def test_an_entry_that_no_code_records_is_stale(tmp_path: Path) -> None:
-    problem = "search, submit is recorded nowhere in this code; take it out, or say recorded_by"
+def test_an_entry_that_is_not_recorded_is_stale(tmp_path: Path) -> None:
+    problem = "search, submit is not recorded in this code; remove it here, or set recorded_by"
     assert findings(tmp_path, Catalog([SEARCH]), "x = 1") == [(FindingKind.STALE, "events.toml, line 1", problem)]
 
 
-def test_a_call_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+def test_a_call_with_dynamic_names_is_reported(tmp_path: Path) -> None:
     found = findings(tmp_path, Catalog([]), "recorder.record(a, b)")
     assert [(kind, place) for kind, place, _ in found] == [(FindingKind.UNREADABLE, "code.py:1")]
 
 
-def test_a_deprecated_event_is_told_and_does_not_fail(tmp_path: Path) -> None:
+def test_a_deprecated_event_is_only_a_warning(tmp_path: Path) -> None:
     old = CatalogEntry(feature="search", action="submit", owner="o", description="d", deprecated="Use search.run.")
     (tmp_path / "code.py").write_text('r.record("search", "submit")')
     found = compare(Catalog([old]), read_code([tmp_path]))
@@ -48,7 +48,7 @@ def test_a_deprecated_event_is_told_and_does_not_fail(tmp_path: Path) -> None:
     assert found[0].problem == "search, submit is deprecated: Use search.run."
 
 
-def test_a_generated_helper_records_only_where_it_is_called(tmp_path: Path) -> None:
+def test_a_generated_helper_counts_only_if_it_is_called(tmp_path: Path) -> None:
     catalog = Catalog([SEARCH])
     (tmp_path / "events.py").write_text(generate_helpers(catalog))
     unused = "from events import search_submit\n"

@@ -60,7 +60,7 @@ def helpers(catalog: Catalog) -> dict[str, Any]:
     return names
 
 
-def test_a_helper_makes_the_event_that_it_is_named_after() -> None:
+def test_a_helper_builds_its_event() -> None:
     made = helpers(CATALOG)
     event = made["search_results_submit"](
         duration_ms=1.5,
@@ -81,11 +81,11 @@ def test_a_helper_makes_the_event_that_it_is_named_after() -> None:
     assert made["editor_import"]().parameters.private_metadata is None
 
 
-def test_events_of_other_programs_have_no_helper() -> None:
+def test_events_of_other_programs_get_no_helper() -> None:
     assert "web_opened" not in helpers(CATALOG)
 
 
-def test_what_the_catalogue_says_stands_in_the_helper() -> None:
+def test_a_helper_documents_its_event() -> None:
     made = helpers(CATALOG)
     text = inspect.cleandoc(made["search_results_submit"].__doc__)
     assert text.startswith(
@@ -96,7 +96,7 @@ def test_what_the_catalogue_says_stands_in_the_helper() -> None:
     assert "Deprecated: Use editor.load." in made["editor_import"].__doc__
 
 
-def test_editors_and_type_checkers_know_the_arguments(tmp_path: Path) -> None:
+def test_helpers_are_fully_typed(tmp_path: Path) -> None:
     (tmp_path / "events.py").write_text(generate_helpers(CATALOG))
     (tmp_path / "use.py").write_text(
         "from events import *\n"
@@ -133,7 +133,7 @@ def test_editors_and_type_checkers_know_the_arguments(tmp_path: Path) -> None:
         ("a-b--c.", "a_b_c"),
     ],
 )
-def test_names_become_names_of_python(text: str, name: str) -> None:
+def test_names_become_python_identifiers(text: str, name: str) -> None:
     assert identifier(text) == name
 
 
@@ -152,12 +152,12 @@ def entry(feature: str = "search", action: str = "submit", **more: Any) -> Catal
             Catalog([entry(metadata={"aB": MetadataKey("m"), "a_b": MetadataKey("m")})]),
             "line 1: the key 'a_b' and 'aB' would both be a_b in Python",
         ),
-        (Catalog([entry(metadata={"1st": MetadataKey("m")})]), "line 1: the key '1st' has no name in Python"),
+        (Catalog([entry(metadata={"1st": MetadataKey("m")})]), "line 1: the key '1st' cannot be a Python identifier"),
         (Catalog([entry(metadata={"id": MetadataKey("m")})]), "line 1: the key 'id' and 'id' would both be id"),
-        (Catalog([entry(metadata={"ä": MetadataKey("m")})]), "line 1: the key 'ä' has no name in Python"),
+        (Catalog([entry(metadata={"ä": MetadataKey("m")})]), "line 1: the key 'ä' cannot be a Python identifier"),
     ],
 )
-def test_names_that_python_cannot_tell_apart_are_refused(catalog: Catalog, problem: str) -> None:
+def test_duplicate_or_invalid_python_names_are_rejected(catalog: Catalog, problem: str) -> None:
     with pytest.raises(UnnameableEventError) as caught:
         generate_helpers(catalog)
     assert str(caught.value).startswith(problem)
@@ -180,7 +180,7 @@ ENTRIES = st.builds(
 
 @given(ENTRIES, st.data())
 @settings(max_examples=50)
-def test_whatever_a_helper_takes_the_catalogue_admits(made: CatalogEntry, data: st.DataObject) -> None:
+def test_events_of_helpers_match_the_catalogue(made: CatalogEntry, data: st.DataObject) -> None:
     catalog = Catalog([made])
     source = generate_helpers(catalog)
     ast.parse(source)

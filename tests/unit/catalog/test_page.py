@@ -2,7 +2,7 @@ from telemetry import Catalog, CatalogEntry, MetadataKey, MetadataKind
 from telemetry_catalog import render_catalog
 
 
-def test_the_page_says_all_that_the_catalogue_says() -> None:
+def test_the_page_contains_the_whole_catalogue() -> None:
     catalog = Catalog(
         [
             CatalogEntry(

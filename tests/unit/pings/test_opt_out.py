@@ -24,7 +24,7 @@ from telemetry_pings.opt_out import OPT_OUTS
         ("SCARF_ANALYTICS", "FALSE"),
     ],
 )
-def test_these_say_no(name: str, value: str) -> None:
+def test_values_that_opt_out(name: str, value: str) -> None:
     assert opt_out_variable({"PATH": "/bin", name: value}) == name
 
 
@@ -42,19 +42,19 @@ def test_these_say_no(name: str, value: str) -> None:
         ("HOMEBREW_NO_ANALYTICS", "1"),
     ],
 )
-def test_these_do_not(name: str, value: str) -> None:
+def test_values_that_do_not_opt_out(name: str, value: str) -> None:
     assert opt_out_variable({name: value}) is None
 
 
 @given(
     st.dictionaries(st.sampled_from([*OPT_OUTS]), st.sampled_from(["", "0", "1", "true", "false", "TRUE", " 1", "yes"]))
 )
-def test_whoever_opts_out_of_export_opts_out_of_pings(environ: dict[str, str]) -> None:
+def test_opting_out_of_export_opts_out_of_pings(environ: dict[str, str]) -> None:
     if policy.export_opt_out(environ) is not None:
         assert opt_out_variable(environ) is not None
 
 
-def test_importing_it_imports_nothing_heavy() -> None:
+def test_importing_the_package_imports_little() -> None:
     code = "import sys; before = set(sys.modules); import telemetry_pings; print(*sorted(set(sys.modules) - before))"
     modules = subprocess.run(
         [sys.executable, "-S", "-c", code], capture_output=True, text=True, check=True, env={"PYTHONPATH": "src"}
