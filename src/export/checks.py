@@ -127,11 +127,11 @@ def _mode(settings: ExporterSettings, policy: ExportPolicy) -> Check:
 
 
 def _allowlist(allowlist: Allowlist, today: date) -> Check:
-    expired = [entry for entry in allowlist.entries if not entry.holds_on(today)]
+    expired = [entry for entry in allowlist.entries if not entry.is_valid_on(today)]
     soon = [
         entry
         for entry in allowlist.entries
-        if entry.holds_on(today) and not entry.holds_on(today + _APPROVAL_ENDS_SOON)
+        if entry.is_valid_on(today) and not entry.is_valid_on(today + _APPROVAL_ENDS_SOON)
     ]
     holding = f"{len(allowlist) - len(expired)} entries hold"
     if expired:

@@ -40,7 +40,7 @@ class Delivery:
 
     def tell(self, current: Span, request_id: str) -> None:
         """Tells a span what became of the rows. Not the gateway's reasons: they may quote an event."""
-        current.tell(
+        current.set_attributes(
             {
                 "telemetry.request_id": request_id,
                 "telemetry.sent": len(self.outgoing.sent),

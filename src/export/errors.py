@@ -33,7 +33,7 @@ class NotRecordedError(ExportError):
         self.recorded = recorded
         self.rejected = dict(rejected)
         self.problem = problem
-        self.no_events_fault = not rejected
+        self.affects_every_event = not rejected
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Lets the error cross process borders whole."""

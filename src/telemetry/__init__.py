@@ -1,4 +1,4 @@
-"""What a telemetry event is: names, parameters, context, redaction, policy. No I/O."""
+"""The telemetry event: names, parameters, context, redaction and export policy. No I/O."""
 
 from telemetry.allowlist import Allowlist, AllowlistEntry, parse_additional_event_types, parse_allowlist
 from telemetry.catalog import Catalog, CatalogEntry, MetadataKey, MetadataKind, parse_catalog

@@ -1,14 +1,14 @@
-"""The reviewed allowlist: which private metadata of which events may leave.
+"""The reviewed allowlist: the private metadata that may be exported, by event.
 
-A TOML file, one `[[event]]` table an entry:
+A TOML file with one `[[event]]` table per entry:
 
     [[event]]
     feature = "search.results"
-    action = "submit"                     # left out: all actions of the feature
+    action = "submit"                     # optional; default: all actions of the feature
     keys = { language = "Needed to rank languages" }   # or { "*" = "reason" }: the whole field
     approved_by = "privacy@example.com"
     approved_on = 2026-01-31
-    expires_on = 2027-01-31               # optional: the last day that it holds
+    expires_on = 2027-01-31               # optional: the last day that the entry is valid
 """
 
 from collections.abc import Iterable, Mapping
@@ -23,7 +23,7 @@ from telemetry.reviewed_file import ReviewedTable, read_tables
 from telemetry.text import text_problem
 
 WHOLE_FIELD = "*"
-"""As a key: all of `private_metadata` may leave."""
+"""As a key: all of `private_metadata` may be exported."""
 
 ADDITIONAL_EVENT_TYPES_VARIABLE = "TELEMETRY_SENSITIVEMETADATA_ADDITIONAL_ALLOWED_EVENT_TYPES"
 
@@ -34,16 +34,16 @@ _log = get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class AllowlistEntry:
-    """What may leave of one event type.
+    """The private metadata of an event type that may be exported.
 
     Attributes:
         feature: The feature.
         action: The action; None for all actions of the feature.
-        keys: The private keys that may leave, each with the reason why; `*` for the whole field.
-        approved_by: Who answers for it.
-        approved_on: Since when.
-        expires_on: The last day that it holds; None: until it is taken out.
-        origin: Where it stands, for people.
+        keys: The private keys that may be exported, each with the reason; `*` for the whole field.
+        approved_by: The person responsible for it.
+        approved_on: Date of the approval.
+        expires_on: The last day that the entry is valid; None for no expiry.
+        origin: File and line, for messages.
     """
 
     feature: str
@@ -56,19 +56,19 @@ class AllowlistEntry:
 
     @property
     def whole_field(self) -> bool:
-        """Whether all of `private_metadata` may leave."""
+        """Whether all of `private_metadata` may be exported."""
         return WHOLE_FIELD in self.keys
 
-    def holds_on(self, today: date) -> bool:
-        """Returns whether the entry has not expired."""
+    def is_valid_on(self, today: date) -> bool:
+        """Return whether the entry is not expired."""
         return self.expires_on is None or today <= self.expires_on
 
 
 class Allowlist:
-    """The entries, looked up by event type.
+    """The entries of the allowlist, by event type.
 
     Args:
-        entries: At most one for each feature and action.
+        entries: At most one entry per feature and action.
 
     Raises:
         InvalidAllowlistError: Two entries are for the same event type.
@@ -88,14 +88,14 @@ class Allowlist:
             self._by_type[event_type] = entry
 
     def entry_for(self, feature: str, action: str, today: date) -> AllowlistEntry | None:
-        """Returns the entry that holds today for an event: the exact action's, else the feature's.
+        """Return the valid entry for an event: the entry of its exact action, else of its feature.
 
-        The two are never united. An exact entry that has expired still stands before the feature's:
-        nothing leaves because an approval ran out. The first look-up that meets one logs it.
+        The two are never combined. An expired exact entry still takes precedence over the feature's entry, so that
+        an expiry never allows more. The first lookup of an expired entry logs it.
         """
-        # SECURITY: this look-up decides which private metadata leaves.
-        entry = self.standing_entry(feature, action)
-        if entry is None or entry.holds_on(today):
+        # SECURITY: this lookup decides which private metadata is exported.
+        entry = self.matching_entry(feature, action)
+        if entry is None or entry.is_valid_on(today):
             return entry
         event_type = (entry.feature, entry.action)
         if event_type not in self._reported:
@@ -103,8 +103,8 @@ class Allowlist:
             _log.warning("allowlist entry expired", entry=entry.origin, expired_on=str(entry.expires_on))
         return None
 
-    def standing_entry(self, feature: str, action: str) -> AllowlistEntry | None:
-        """Returns the entry that stands for an event, whether or not it has expired: see `entry_for`."""
+    def matching_entry(self, feature: str, action: str) -> AllowlistEntry | None:
+        """Return the entry for an event, even if it is expired: see `entry_for`."""
         exact = self._by_type.get((feature, action))
         return self._by_type.get((feature, None)) if exact is None else exact
 
@@ -113,25 +113,25 @@ class Allowlist:
 
 
 def parse_allowlist(text: str, origin: str = "allowlist") -> list[AllowlistEntry]:
-    """Reads the entries of an allowlist file.
+    """Parse the entries of an allowlist file.
 
     Args:
         text: The file's text, TOML.
         origin: The file's name, for errors.
 
     Raises:
-        InvalidAllowlistError: The text is no TOML, or an entry breaks the format; says the line.
+        InvalidAllowlistError: The text is not valid TOML, or an entry is invalid; names the line.
     """
     return [_parse_entry(table) for table in read_tables(text, origin, "event", InvalidAllowlistError)]
 
 
 def parse_additional_event_types(text: str) -> list[AllowlistEntry]:
-    """Reads entries from the environment: `feature::action` or `feature::action::key::key`, comma separated.
+    """Parse entries from the environment: `feature::action` or `feature::action::key::key`, comma separated.
 
-    `*` as the action stands for all actions; without keys, the whole field may leave.
+    The action `*` matches all actions; without keys, the whole field may be exported.
 
     Raises:
-        InvalidAllowlistError: An entry is not of that form; says which.
+        InvalidAllowlistError: An entry is invalid; names its position.
     """
     entries = []
     words = [word.strip() for word in text.split(",") if word.strip()]
@@ -157,7 +157,7 @@ def parse_additional_event_types(text: str) -> list[AllowlistEntry]:
 
 
 def render_allowlist(allowlist: Allowlist) -> str:
-    """Returns the allowlist as people read it: a Markdown page with a table."""
+    """Render the allowlist as a Markdown page with a table."""
     rows = [
         f"| `{entry.feature}` | {f'`{entry.action}`' if entry.action else 'all'} | "
         f"{'everything' if key == WHOLE_FIELD else code(key)} | {cell(reason)} | "
@@ -167,7 +167,7 @@ def render_allowlist(allowlist: Allowlist) -> str:
     ]
     return "\n".join(
         [
-            "# Private metadata that may leave",
+            "# Private metadata that may be exported",
             "",
             "Everything that is not in this table stays on the instance. Generated from the allowlist file by",
             "`telemetry allowlist docs`; do not edit.",
@@ -196,9 +196,9 @@ def _parse_entry(table: ReviewedTable) -> AllowlistEntry:
 def _parse_keys(table: ReviewedTable) -> dict[str, str]:
     keys = table.fields["keys"]
     if not isinstance(keys, dict) or not keys:
-        raise table.fault("keys", 'keys must name private keys, each with a reason: keys = { language = "why" }')
+        raise table.fault("keys", 'keys must be a table of keys, each with a reason: keys = { language = "why" }')
     if WHOLE_FIELD in keys and len(keys) > 1:
-        raise table.fault("keys", "keys holds '*' (the whole field) beside other keys; keep one or the other")
+        raise table.fault("keys", "keys contains '*' (the whole field) and other keys; use one or the other")
     for key in keys:
         if not key or text_problem(key):
             raise table.fault("keys", "keys contains a key that cannot be recorded")

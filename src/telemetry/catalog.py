@@ -1,18 +1,18 @@
-"""The event catalogue: every event there is, who answers for it, and what its parameters mean.
+"""The event catalogue: all events, with their owners and the meaning of their parameters.
 
-A reviewed TOML file, one `[[event]]` table an event:
+A reviewed TOML file with one `[[event]]` table per event:
 
     [[event]]
     feature = "search.results"
     action = "submit"
     owner = "search team"
     description = "A person submitted a search."
-    version = 2                                    # of the parameters; left out: 0
+    version = 2                                    # of the parameters; default: 0
     metadata.durationMs = "Milliseconds until the first result."
-    metadata.results = { meaning = "How many were found.", kind = "count", required = false }
-    private_metadata.query = "What was typed."     # or "*": anything, with the reason
-    recorded_by = "web"                            # left out: the code that the catalogue lives with
-    deprecated = "Use search.run instead."         # left out: it is not
+    metadata.results = { meaning = "Number of results.", kind = "count", required = false }
+    private_metadata.query = "What was typed."     # or "*" for any key, with the reason
+    recorded_by = "web"                            # if another program than this code records it
+    deprecated = "Use search.run instead."         # if it is deprecated
 """
 
 import enum
@@ -32,7 +32,7 @@ from telemetry.text import text_problem
 from telemetry.v1 import telemetrygateway_pb2 as pb
 
 ANY_KEY: Final = "*"
-"""As a key of `private_metadata`: any key may be given."""
+"""As a key of `private_metadata`: any key is allowed."""
 
 _FIELDS = frozenset(
     {
@@ -53,17 +53,17 @@ _INT32_MAX = 2**31 - 1
 
 
 class MetadataKind(enum.Enum):
-    """What a number of `metadata` is."""
+    """The kind of a number in `metadata`."""
 
     NUMBER = "number"
     """Any finite number."""
     COUNT = "count"
-    """A whole number that is not negative."""
+    """A non-negative integer."""
     FLAG = "flag"
-    """Yes or no: 1 or 0."""
+    """A boolean: 1 or 0."""
 
     def admits(self, value: float) -> bool:
-        """Returns whether `value` is of this kind."""
+        """Return whether `value` is of this kind."""
         if self is MetadataKind.COUNT:
             return value >= 0 and value.is_integer()
         return self is MetadataKind.NUMBER or value in (0.0, 1.0)
@@ -71,12 +71,12 @@ class MetadataKind(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class MetadataKey:
-    """What the catalogue says of a key of `metadata`.
+    """A key of `metadata` in the catalogue.
 
     Attributes:
-        meaning: What the number says, with its unit.
-        kind: Which numbers it may be.
-        required: Whether every event of the type has it.
+        meaning: The meaning of the number, with its unit.
+        kind: The kind of number.
+        required: Whether every event of the type must have it.
     """
 
     meaning: str
@@ -86,19 +86,19 @@ class MetadataKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CatalogEntry:
-    """One event type.
+    """An event type.
 
     Attributes:
         feature: The feature.
         action: The action.
-        owner: Who answers for it.
-        description: What happened when it is recorded.
-        version: The version of its parameters, as its owner counts them.
-        metadata: What may stand in `metadata`.
-        private_metadata: What may stand in `private_metadata`: each key with its meaning.
-        recorded_by: Another program that records it; None: the code that the catalogue lives with.
-        deprecated: What to use instead; None: it is not deprecated.
-        origin: Where the entry stands, for people.
+        owner: The team or person responsible for it.
+        description: What the event means.
+        version: The version of its parameters, maintained by its owner.
+        metadata: The allowed keys of `metadata`.
+        private_metadata: The allowed keys of `private_metadata`, each with its meaning.
+        recorded_by: The other program that records it; None if the code next to the catalogue does.
+        deprecated: What to use instead; None if it is not deprecated.
+        origin: File and line of the entry, for messages.
     """
 
     feature: str
@@ -114,15 +114,15 @@ class CatalogEntry:
 
     @property
     def name(self) -> str:
-        """The event's type, for people."""
+        """The event's type, for messages."""
         return f"{self.feature}, {self.action}"
 
 
 class Catalog:
-    """The entries, looked up by event type.
+    """The entries of the catalogue, by event type.
 
     Args:
-        entries: One for each feature and action.
+        entries: At most one entry per feature and action.
 
     Raises:
         InvalidCatalogError: Two entries are for the same event type.
@@ -137,15 +137,15 @@ class Catalog:
             self._by_type[entry.feature, entry.action] = entry
 
     def find(self, feature: str, action: str) -> CatalogEntry | None:
-        """Returns the entry of an event type; None where there is none."""
+        """Return the entry of an event type; None if it is unknown."""
         return self._by_type.get((feature, action))
 
     def check(self, event: pb.Event) -> None:
-        """Checks that an event is as the catalogue says.
+        """Check an event against the catalogue.
 
         Raises:
-            UnknownEventError: The catalogue does not know its type.
-            InvalidMetadataError: A key is unknown or missing, or a number is of another kind.
+            UnknownEventError: Its type is not in the catalogue.
+            InvalidMetadataError: A key is unknown or missing, or a number is of the wrong kind.
             InvalidPrivateMetadataError: A private key is unknown.
         """
         entry = self.find(event.feature, event.action)
@@ -155,7 +155,7 @@ class Catalog:
         if event.parameters.HasField("private_metadata") and ANY_KEY not in entry.private_metadata:
             for position, key in enumerate(event.parameters.private_metadata.fields, start=1):
                 if key not in entry.private_metadata:
-                    # SECURITY: by position, as private keys may be private data themselves.
+                    # SECURITY: named by position, because private keys may be private data themselves.
                     raise InvalidPrivateMetadataError(
                         f"private_metadata, item {position}", f"its key is not in the catalogue ({entry.origin})"
                     )
@@ -171,22 +171,23 @@ def _check_metadata(entry: CatalogEntry, metadata: Mapping[str, float]) -> None:
             raise InvalidMetadataError(metadata_field(position, key), f"is not in the catalogue ({entry.origin})")
         if not known.kind.admits(value):
             raise InvalidMetadataError(
-                metadata_field(position, key), f"must be a {known.kind.value}, says the catalogue ({entry.origin})"
+                metadata_field(position, key),
+                f"must be a {known.kind.value} as in the catalogue ({entry.origin})",
             )
     for key, known in entry.metadata.items():
         if known.required and key not in metadata:
-            raise InvalidMetadataError("metadata", f"lacks {key!r}, which the catalogue requires ({entry.origin})")
+            raise InvalidMetadataError("metadata", f"is missing {key!r}, which the catalogue requires ({entry.origin})")
 
 
 def parse_catalog(text: str, origin: str = "catalogue") -> Catalog:
-    """Reads a catalogue file.
+    """Parse a catalogue file.
 
     Args:
         text: The file's text, TOML.
         origin: The file's name, for errors.
 
     Raises:
-        InvalidCatalogError: The text is no TOML, or an entry breaks the format; says the line.
+        InvalidCatalogError: The text is not valid TOML, or an entry is invalid; names the line.
     """
     return Catalog(_parse_entry(table) for table in read_tables(text, origin, "event", InvalidCatalogError))
 
@@ -196,7 +197,7 @@ def _parse_entry(table: ReviewedTable) -> CatalogEntry:
     fields = table.fields
     version = fields.get("version", 0)
     if isinstance(version, bool) or not isinstance(version, int) or not 0 <= version <= _INT32_MAX:
-        raise table.fault("version", "version must be a whole number that is not negative")
+        raise table.fault("version", "version must be a non-negative integer")
     return CatalogEntry(
         feature=table.name("feature"),
         action=table.name("action"),
@@ -216,7 +217,7 @@ def _parse_entry(table: ReviewedTable) -> CatalogEntry:
 def _keys(table: ReviewedTable, name: str) -> Iterable[tuple[str, object]]:
     keys = table.fields.get(name, {})
     if not isinstance(keys, dict):
-        raise table.fault(name, f'{name} must name keys, each with its meaning: {name}.key = "what it says"')
+        raise table.fault(name, f'{name} must be a table of keys, each with its meaning: {name}.key = "what it means"')
     for key in keys:
         if not key or len(key) > MAX_METADATA_KEY_LENGTH or text_problem(key):
             raise table.fault(name, f"{name} contains a key that cannot be recorded")

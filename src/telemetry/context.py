@@ -1,4 +1,4 @@
-"""Who and what is behind an event: set once per request or job, injected into every event."""
+"""The context of events (user, client, interaction): set once per request or job, added to every event."""
 
 import sys
 from collections.abc import Callable, Generator, Mapping
@@ -12,18 +12,18 @@ from telemetry.text import check_text
 from telemetry.v1 import telemetrygateway_pb2 as pb
 
 MAX_SHORT_TEXT_LENGTH = 512
-"""Bound for ids and names, in characters: PostgreSQL cannot index text much longer."""
+"""Maximum length of ids and names, in characters: PostgreSQL cannot index much longer text."""
 
 _INT64 = range(-(2**63), 2**63)
 
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """The program in front of the user, where it is not the recording service itself.
+    """The user's client program, if it is not the recording service itself.
 
     Attributes:
         name: For example `vscode`; 1 to 512 characters.
-        version: The client's own version, when it tells.
+        version: The client's version, if known.
     """
 
     name: str
@@ -36,13 +36,13 @@ class Client:
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class MarketingTracking:
-    """Where a user came from. Sensitive: it leaves first-party instances only.
+    """Where a user came from. Sensitive: exported only from first-party instances.
 
     Attributes:
-        url: The page that the event happened on.
+        url: The page where the event happened.
         first_source_url: The first page that led the user here.
         cohort_id: The marketing cohort.
-        referrer: The page before this one.
+        referrer: The previous page.
         last_source_url: The last page that led the user here.
         device_session_id: The session on this device.
         session_referrer: The referrer at the session's start.
@@ -67,16 +67,16 @@ class MarketingTracking:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventContext:
-    """Who and what is behind an event. Everything is optional; empty text means unknown.
+    """The context of an event. All attributes are optional; empty text means unknown.
 
     Attributes:
-        user_id: The user's number on this instance; 64 bits.
-        anonymous_user_id: Stands for a person who is not signed in.
+        user_id: The user's id on this instance, a 64-bit integer.
+        anonymous_user_id: The id of a user who is not signed in.
         sams_external_id: The user's id at an external accounts service.
         feature_flags: The flags evaluated for this user; `bool` becomes `true` or `false`.
-        interaction_id: Ties together the events of one interaction.
-        country_code: Two letters, ISO 3166-1.
-        client: The program in front of the user.
+        interaction_id: The id shared by the events of one interaction.
+        country_code: The two-letter country code, ISO 3166-1.
+        client: The user's client program.
         marketing_tracking: Where the user came from; sensitive.
 
     Raises:
@@ -91,7 +91,7 @@ class EventContext:
     country_code: str | None = None
     client: Client | None = None
     marketing_tracking: MarketingTracking | None = field(default=None, repr=False)
-    # The part of an Event that this context makes up: built once, merged into each event.
+    # The part of an Event that comes from this context: built once, merged into each event.
     template: pb.Event = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -124,7 +124,7 @@ class EventContext:
     def _write_user(self, event: pb.Event) -> None:
         if self.user_id is not None:
             if isinstance(self.user_id, bool) or not isinstance(self.user_id, int) or self.user_id not in _INT64:
-                raise InvalidContextError("user_id", "must be an integer of 64 bits")
+                raise InvalidContextError("user_id", "must be a 64-bit integer")
             event.user.user_id = self.user_id
         if anonymous_user_id := _short_text("anonymous_user_id", self.anonymous_user_id):
             event.user.anonymous_user_id = anonymous_user_id
@@ -144,29 +144,29 @@ def _short_text(name: str, value: object) -> str | None:
 
 
 ContextSource: TypeAlias = Callable[[], EventContext]
-"""Returns the context of an event that is being recorded, when it is asked; never raises."""
+"""Returns the context of the event that is being recorded; never raises."""
 
 _NOTHING_KNOWN = EventContext()
 _CURRENT: ContextVar[EventContext | ContextSource] = ContextVar("telemetry_event_context", default=_NOTHING_KNOWN)
 
 
 def current_context() -> EventContext:
-    """Returns the context that events recorded here and now are given."""
+    """Return the context for events that are recorded now."""
     current = _CURRENT.get()
     return current if isinstance(current, EventContext) else current()
 
 
 def set_context_source(source: ContextSource) -> None:
-    """Sets who tells the context, for the rest of the `contextvars.Context` that runs.
+    """Set the source of the context for the rest of the running `contextvars.Context`.
 
-    For those who made one of their own.
+    For callers that created that `contextvars.Context` themselves.
     """
     _CURRENT.set(source)
 
 
 @contextmanager
 def context_source(source: ContextSource) -> Generator[None]:
-    """Lets `source` tell the context of the events recorded inside the `with` block, when they are recorded."""
+    """Get the context of the events recorded inside the `with` block from `source`, when they are recorded."""
     token = _CURRENT.set(source)
     try:
         yield
@@ -176,18 +176,18 @@ def context_source(source: ContextSource) -> Generator[None]:
 
 @contextmanager
 def event_context(base: EventContext | None = None, /, **changes: Any) -> Generator[EventContext]:
-    """Sets what is known of the events recorded inside the `with` block.
+    """Set the context of the events recorded inside the `with` block.
 
-    Follows the rules of `contextvars`: each thread and each asyncio task has its own, and a
-    task inherits its creator's. Blocks nest; an inner block changes what it names.
+    Follows the rules of `contextvars`: each thread and each asyncio task has its own context, and a
+    task inherits its creator's. Blocks can be nested; an inner block changes only the given attributes.
 
     Args:
-        base: A whole context, in place of the current one.
-        **changes: Attributes of `EventContext`, laid over `base` or over the current context.
+        base: A context to use instead of the current one.
+        **changes: Attributes of `EventContext` that override those of `base` or of the current context.
 
     Raises:
         InvalidContextError: A value is of the wrong kind or cannot be stored.
-        TypeError: A name in `changes` is no attribute of `EventContext`.
+        TypeError: A name in `changes` is not an attribute of `EventContext`.
     """
     context = replace(current_context() if base is None else base, **changes)
     token = _CURRENT.set(context)
@@ -198,8 +198,8 @@ def event_context(base: EventContext | None = None, /, **changes: Any) -> Genera
 
 
 def current_trace_id() -> str | None:
-    """Returns the id of OpenTelemetry's current trace, 32 hex digits, if a span is recording."""
-    # A span can only be recording when the host has imported the API, so we need not import it.
+    """Return the id of OpenTelemetry's current trace, 32 hex digits, if a span is recording."""
+    # A span can only be recording if the host has imported the API, so it is not imported here.
     trace = sys.modules.get("opentelemetry.trace")
     if trace is None:
         return None

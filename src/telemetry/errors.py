@@ -1,7 +1,7 @@
-"""What can be wrong with an event or with a rule about events.
+"""Errors about events and about the rules for events.
 
-No text here ever carries a parameter's value: an error is read in logs and error
-trackers, where private data must not arrive.
+No message contains a parameter's value: errors appear in logs and error trackers, which
+must not receive private data.
 """
 
 
@@ -9,19 +9,19 @@ class TelemetryError(Exception):
     """Base of every error that this project raises.
 
     Attributes:
-        no_events_fault: Whether any other event would meet it as well, now; trying each one alone
-            would only wait for each in turn.
+        affects_every_event: Whether every event would fail the same way now, so that retrying one by one is
+            pointless.
     """
 
-    no_events_fault = False
+    affects_every_event = False
 
 
 class InvalidInputError(TelemetryError, ValueError):
-    """Something that a caller or an operator gave breaks a rule.
+    """Input of a caller or an operator is invalid.
 
     Attributes:
-        field: Which input is at fault, as the caller knows it (`metadata['durationMs']`).
-        problem: What is wrong, with the rule and what to do; never the value itself.
+        field: The invalid input, by the caller's name (`metadata['durationMs']`).
+        problem: What is wrong, with the rule and the remedy, but never the value.
     """
 
     def __init__(self, field: str, problem: str) -> None:
@@ -30,60 +30,60 @@ class InvalidInputError(TelemetryError, ValueError):
         self.problem = problem
 
     def __reduce__(self) -> tuple[type["InvalidInputError"], tuple[str, str]]:
-        """Lets the error cross process borders whole (multiprocessing, celery)."""
+        """Keep the attributes when the error is pickled (multiprocessing, celery)."""
         return type(self), (self.field, self.problem)
 
 
 class InvalidNameError(InvalidInputError):
-    """A feature or an action breaks the rule for names."""
+    """A feature or action is not a valid name."""
 
 
 class InvalidIdError(InvalidInputError):
-    """An event id is no canonical UUID; of a new event: none of version 7."""
+    """An event id is not a canonical UUID, or that of a new event is not version 7."""
 
 
 class InvalidTimestampError(InvalidInputError):
-    """A timestamp has no time zone or lies outside protobuf's range."""
+    """A timestamp has no time zone or is outside protobuf's range."""
 
 
 class InvalidParametersError(InvalidInputError):
-    """Parameters are of the wrong kind: the version, the billing metadata, the whole."""
+    """Parameters, their version or their billing metadata are of the wrong kind."""
 
 
 class InvalidMetadataError(InvalidParametersError):
-    """A `metadata` key or value breaks its rule."""
+    """A `metadata` key or value is invalid."""
 
 
 class InvalidPrivateMetadataError(InvalidParametersError):
-    """`private_metadata` holds something that is not JSON or too deep."""
+    """`private_metadata` contains something that is not JSON, or is nested too deep."""
 
 
 class InvalidContextError(InvalidInputError):
-    """Context (user, client, flags, interaction, marketing) breaks a rule."""
+    """The context (user, client, flags, interaction, marketing) is invalid."""
 
 
 class EventTooLargeError(InvalidInputError):
-    """The whole event is larger than the limit."""
+    """The serialized event is larger than the limit."""
 
 
 class InvalidPolicyError(InvalidInputError):
-    """An export mode or a telemetry mode cannot be understood."""
+    """An export mode or a telemetry mode is invalid."""
 
 
 class InvalidAllowlistError(InvalidInputError):
-    """The allowlist breaks its format; `field` says the file and the line."""
+    """The allowlist is invalid; `field` has the file and the line."""
 
 
 class InvalidCatalogError(InvalidInputError):
-    """The event catalogue breaks its format; `field` says the file and the line."""
+    """The event catalogue is invalid; `field` has the file and the line."""
 
 
 class UnknownEventError(InvalidInputError):
-    """The event catalogue does not know an event of this feature and action."""
+    """The event catalogue has no event with this feature and action."""
 
 
 class RedactionError(TelemetryError):
-    """An event could not be redacted, or holds something forbidden after redaction.
+    """An event could not be redacted, or still contains something forbidden after redaction.
 
     Such an event is never sent.
     """

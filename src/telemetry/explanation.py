@@ -1,7 +1,7 @@
-"""Why a part of an event stays on the instance, for people.
+"""Explains why a part of an event is held back on the instance.
 
-What is held back is found by redacting a copy and looking at what is gone, so it is what redaction
-does, not a second opinion on it. Only then is the rule named.
+The parts are found by comparing the event with a redacted copy, so they are what redaction really removes,
+not a second implementation of the rules. The rule is named afterwards.
 """
 
 import enum
@@ -26,33 +26,33 @@ PRIVATE_METADATA: FieldPath = ("parameters", "private_metadata")
 
 
 class Rule(enum.Enum):
-    """What holds a part of an event back."""
+    """The rule that holds a part of an event back."""
 
     SENSITIVE_FIELD = "sensitive-field"
-    """The field is classed as sensitive and leaves first-party instances only."""
+    """The field is classified as sensitive, and exported only from first-party instances."""
     UNREVIEWED_FIELD = "unreviewed-field"
-    """The field is in no class, or not in this version's schema."""
+    """The field is not classified, or not in this version's schema."""
     NOT_ALLOWLISTED = "not-allowlisted"
-    """No entry of the allowlist stands for events of this type."""
+    """The allowlist has no entry for events of this type."""
     ENTRY_EXPIRED = "entry-expired"
     """The allowlist's entry has expired."""
     KEY_NOT_ALLOWLISTED = "key-not-allowlisted"
     """The allowlist's entry does not list the key."""
     NOT_TEXT = "not-text"
-    """The key is listed, but its value is not text; a marker leaves in its place."""
+    """The key is listed, but its value is not text; a marker is exported instead."""
 
 
 @dataclass(frozen=True, slots=True)
 class HeldBack:
-    """A part of an event that stays. Names only: never a value.
+    """A part of an event that is held back. Contains names only, never a value.
 
     Attributes:
         path: Field names from the event down; below `private_metadata`, the key. Empty for fields that
             this version's schema lacks.
-        rule: Which rule holds it.
+        rule: The rule that holds it back.
         because: The rule in words, for this event.
-        present: Whether the event holds the part. Where it does not, it was either never set or taken out
-            before: what the allowlist of the day forbids is not even written to the queue.
+        present: Whether the event contains the part. If not, it was never set, or was removed before: parts that
+            the allowlist forbids at recording time are not even written to the queue.
     """
 
     path: FieldPath
@@ -62,17 +62,17 @@ class HeldBack:
 
     @property
     def place(self) -> str:
-        """The path as people write it: `parameters.private_metadata.query`."""
+        """The path with dots: `parameters.private_metadata.query`."""
         return ".".join(self.path) or "(fields of a newer version)"
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """An event as it may leave, and what of it may not.
+    """A redacted event, and the parts that are held back.
 
     Attributes:
-        redacted: What may leave.
-        held_back: What stays, in the schema's order.
+        redacted: The event as it may be exported.
+        held_back: The parts that are held back, in the order of the schema.
     """
 
     redacted: pb.Event
@@ -80,10 +80,10 @@ class Explanation:
 
 
 def explain(event: pb.Event, redactor: Redactor) -> Explanation:
-    """Returns what of an event may leave now, and which rule holds each other part; changes nothing.
+    """Return what may be exported of an event now, and the rule that holds back each other part.
 
     Raises:
-        RedactionError: The event cannot be redacted, so nothing of it may leave.
+        RedactionError: The event cannot be redacted, so it is never exported.
     """
     redacted = pb.Event()
     redacted.CopyFrom(event)
@@ -98,28 +98,28 @@ def _held_back(event: pb.Event, redacted: pb.Event, redactor: Redactor) -> Itera
         if path == PRIVATE_METADATA:
             yield from _private_metadata(event, redacted, redactor)
         elif kind is None and gone:
-            yield HeldBack(path, Rule.UNREVIEWED_FIELD, "nobody has reviewed yet whether this field may leave")
+            yield HeldBack(path, Rule.UNREVIEWED_FIELD, "this field has not been reviewed for export yet")
         elif kind is FieldClass.SENSITIVE and not redactor.first_party:
-            because = "this field is sensitive; it leaves first-party instances only"
+            because = "this field is sensitive; it is exported only from first-party instances"
             yield HeldBack(path, Rule.SENSITIVE_FIELD, because, present=gone)
     known = pb.Event()
     known.CopyFrom(event)
     known.DiscardUnknownFields()
     if known.ByteSize() < event.ByteSize():
-        yield HeldBack((), Rule.UNREVIEWED_FIELD, "this version does not know these fields, so they are taken out")
+        yield HeldBack((), Rule.UNREVIEWED_FIELD, "these fields are unknown to this version, so they are removed")
 
 
 def _private_metadata(event: pb.Event, redacted: pb.Event, redactor: Redactor) -> Iterator[HeldBack]:
     if redactor.first_party:
         return
-    entry = redactor.allowlist.standing_entry(event.feature, event.action)
+    entry = redactor.allowlist.matching_entry(event.feature, event.action)
     rule, because = _of_unlisted_keys(entry, redactor.today())
     before, after = event.parameters.private_metadata.fields, redacted.parameters.private_metadata.fields
     for key in sorted(before):
         if key not in after:
             yield HeldBack((*PRIVATE_METADATA, key), rule, because)
         elif before[key] != after[key]:
-            because_of_kind = f"the key may leave, but its value is not text; in its place stands: {NOT_A_STRING}"
+            because_of_kind = f"the key is allowed, but its value is not text; exported instead: {NOT_A_STRING}"
             yield HeldBack((*PRIVATE_METADATA, key), Rule.NOT_TEXT, because_of_kind)
     everything = entry is not None and entry.whole_field and rule is Rule.KEY_NOT_ALLOWLISTED
     if not everything and before.keys() <= after.keys():
@@ -130,9 +130,9 @@ def _private_metadata(event: pb.Event, redacted: pb.Event, redactor: Redactor) -
 def _of_unlisted_keys(entry: AllowlistEntry | None, today: date) -> tuple[Rule, str]:
     if entry is None:
         return Rule.NOT_ALLOWLISTED, "the allowlist has no entry for events of this type"
-    if not entry.holds_on(today):
+    if not entry.is_valid_on(today):
         return Rule.ENTRY_EXPIRED, f"the allowlist's entry expired on {entry.expires_on} ({entry.origin})"
-    return Rule.KEY_NOT_ALLOWLISTED, f"the allowlist lets out only {', '.join(sorted(entry.keys))} ({entry.origin})"
+    return Rule.KEY_NOT_ALLOWLISTED, f"the allowlist allows only {', '.join(sorted(entry.keys))} ({entry.origin})"
 
 
 def _is_set(event: Message, path: FieldPath) -> bool:

@@ -1,7 +1,7 @@
-"""The schema of what may leave: `Event` without the fields that may not.
+"""The schema of exportable events: `Event` without the fields that must not be exported.
 
-An event that is parsed by it holds every other field as an unknown one. So one comparison, of the
-bytes that are to be sent, finds whatever does not belong there, however deep it stands.
+An event that is parsed with it has every other field as an unknown field. So checking the serialized event for
+unknown fields finds everything that must not be sent, at any depth.
 """
 
 from functools import cache
@@ -16,7 +16,7 @@ from telemetry.v1 import telemetrygateway_pb2 as pb
 
 @cache
 def exportable_event(without: frozenset[str]) -> type[Message]:
-    """Returns the message type of an `Event` that lacks these fields, named as `EventUser.user_id`."""
+    """Return the message type of an `Event` without these fields, which are named like `EventUser.user_id`."""
     file = descriptor_pb2.FileDescriptorProto()
     pb.DESCRIPTOR.CopyToProto(file)
     del file.service[:]
@@ -34,7 +34,7 @@ def _drop(message: descriptor_pb2.DescriptorProto, name: str, without: frozenset
         return
     for position in reversed(range(len(message.field))):
         field = message.field[position]
-        # No matter for what is looked at here, and a oneof that lost all its fields would be invalid.
+        # Irrelevant for this check, and a oneof without fields would be invalid.
         field.ClearField("oneof_index")
         field.ClearField("proto3_optional")
         if f"{name}.{field.name}" in without:
@@ -45,7 +45,7 @@ def _drop(message: descriptor_pb2.DescriptorProto, name: str, without: frozenset
 
 
 def foreign_field(serialized: bytes, kind: type[Message]) -> str | None:
-    """Returns what a serialized event holds beyond `kind`, as a sentence without a value; None where it is nothing."""
+    """Return which field of a serialized event is not in `kind`, as text without values; None if there is none."""
     event = kind()
     event.ParseFromString(serialized)
     whole = event.ByteSize()
@@ -53,7 +53,7 @@ def foreign_field(serialized: bytes, kind: type[Message]) -> str | None:
     if event.ByteSize() == whole:
         return None
     event.ParseFromString(serialized)
-    return _name(event, pb.Event.DESCRIPTOR, ()) or "something is left in it that is not in the schema"
+    return _name(event, pb.Event.DESCRIPTOR, ()) or "a field that is not in the schema is still set"
 
 
 def _name(message: Message, full: Descriptor, path: tuple[str, ...]) -> str | None:
@@ -61,7 +61,7 @@ def _name(message: Message, full: Descriptor, path: tuple[str, ...]) -> str | No
     if len(unknown):
         field = full.fields_by_number.get(unknown[0].field_number)
         if field is None:
-            return f"{full.name} still holds unknown fields"
+            return f"{full.name} still has unknown fields"
         return f"{'.'.join((*path, field.name))} is still set"
     for field, value in message.ListFields():
         below = full.fields_by_name[field.name].message_type

@@ -1,11 +1,11 @@
-"""Text in generated Markdown pages."""
+"""Escapes text for generated Markdown pages."""
 
 
 def cell(text: str) -> str:
-    """Returns text that can stand in a table's cell, on one line."""
+    """Return text for a table cell, on one line."""
     return " ".join(text.replace("|", "\\|").splitlines())
 
 
 def code(text: str) -> str:
-    """Returns text set as code, in a table's cell, too."""
+    """Return text as inline code, also valid in a table cell."""
     return f"`` {cell(text)} ``" if "`" in text else f"`{cell(text)}`"

@@ -1,4 +1,4 @@
-"""The rule for `feature` and `action`, as the wire contract has it."""
+"""The rule for `feature` and `action`, as in the wire contract."""
 
 import re
 
@@ -15,20 +15,20 @@ _NAME = re.compile(r"[a-z][a-zA-Z\-.]+")
 
 
 def is_valid_name(name: object) -> bool:
-    """Returns whether `name` may be a feature or an action."""
+    """Return whether `name` is a valid feature or action."""
     return isinstance(name, str) and len(name) <= MAX_NAME_LENGTH and _NAME.fullmatch(name) is not None
 
 
 def check_name(field: str, name: object) -> None:
-    """Checks a feature or an action.
+    """Check a feature or an action.
 
     Args:
-        field: `feature` or `action`, for the error's text.
-        name: What was given.
+        field: `feature` or `action`, for the error.
+        name: The name to check.
 
     Raises:
-        InvalidNameError: It breaks the rule. The text says the rule, never the name: a name
-            built at run time may hold private data.
+        InvalidNameError: The name is invalid. The message has the rule, never the name: a name
+            built at run time may contain private data.
     """
     if not is_valid_name(name):
         kind = "" if isinstance(name, str) else f" (given: {type(name).__name__}, not text)"

@@ -1,4 +1,4 @@
-"""Whether an event may leave at all: export mode, consent, and the switch per user."""
+"""Decides whether an event may be exported: export mode, consent, and the switch per user."""
 
 import enum
 from collections.abc import Callable, Mapping
@@ -11,13 +11,13 @@ from telemetry.names import is_valid_name
 from telemetry.v1 import telemetrygateway_pb2 as pb
 
 EXPORT_FLAG = "telemetry-export"
-"""The feature flag that keeps a user's events on the instance when it is false."""
+"""The feature flag that prevents the export of a user's events if it is false."""
 
 OPT_OUT_VARIABLES = ("DO_NOT_TRACK", "SCARF_NO_ANALYTICS")
-"""Environment variables that switch export off for the process."""
+"""Environment variables that disable export for the process."""
 
 _MODES_RULE = "must be none, all, or feature prefixes separated by commas, such as search,shop.order"
-# Nearly always meant as a switch. Taken as prefixes they would look like an export that is on, and nothing would leave.
+# Almost always meant as a switch. As prefixes they would look like export is on, but would export nothing.
 _YES = frozenset({"1", "true", "t", "yes", "y", "on", "enable", "enabled"})
 _NO = frozenset({"0", "false", "f", "no", "n", "off", "disable", "disabled"})
 
@@ -28,7 +28,7 @@ _log = get_logger(__name__)
 
 
 class TelemetryMode(enum.Enum):
-    """What the process does with events, in one word."""
+    """What the process does with events."""
 
     ON = "on"
     """Record, and export what the export mode covers."""
@@ -39,7 +39,7 @@ class TelemetryMode(enum.Enum):
 
     @classmethod
     def parse(cls, text: str) -> "TelemetryMode":
-        """Reads `on`, `local` or `off`, in any case.
+        """Parse `on`, `local` or `off`, in any case.
 
         Raises:
             InvalidPolicyError: It is none of these.
@@ -53,11 +53,11 @@ class TelemetryMode(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class ExportMode:
-    """Which features are exported.
+    """The features that are exported.
 
     Attributes:
         everything: Every feature.
-        prefixes: Else these and what is below them: `search` covers `search` and `search.*`.
+        prefixes: Otherwise these and the features below them: `search` covers `search` and `search.*`.
     """
 
     everything: bool = False
@@ -65,10 +65,10 @@ class ExportMode:
 
     @classmethod
     def parse(cls, text: str) -> "ExportMode":
-        """Reads `none`, `all` (both in any case), or feature prefixes separated by commas.
+        """Parse `none`, `all` (both in any case), or feature prefixes separated by commas.
 
         Raises:
-            InvalidPolicyError: A prefix could never be a feature, or is a word for yes or no.
+            InvalidPolicyError: A prefix is not a valid feature, or is a word for yes or no.
         """
         words = [word.strip().removesuffix(".") for word in text.split(",") if word.strip()]
         reserved = [word.lower() for word in words]
@@ -82,7 +82,7 @@ class ExportMode:
         return cls(prefixes=tuple(words))
 
     def covers(self, feature: str) -> bool:
-        """Returns whether events of `feature` are exported."""
+        """Return whether events of `feature` are exported."""
         return self.everything or any(feature == prefix or feature.startswith(f"{prefix}.") for prefix in self.prefixes)
 
     def __str__(self) -> str:
@@ -90,7 +90,7 @@ class ExportMode:
 
 
 def _prefix_fault(word: str, lower: str) -> str | None:
-    """Returns why a word cannot be one of several prefixes, without the word."""
+    """Return why a word is not a valid prefix, without quoting it."""
     if lower in ("all", "none"):
         return f"is {lower}, which cannot be combined with others"
     if lower in _YES:
@@ -101,19 +101,19 @@ def _prefix_fault(word: str, lower: str) -> str | None:
 
 
 def export_opt_out(environ: Mapping[str, str]) -> str | None:
-    """Returns the name of the variable in `environ` that opts this process out of export, if one does."""
+    """Return the name of the variable in `environ` that disables export for this process, if any."""
     return next((name for name in OPT_OUT_VARIABLES if environ.get(name, "").strip().lower() in ("1", "true")), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportPolicy:
-    """Everything that decides whether an event may leave.
+    """All the rules that decide whether an event may be exported.
 
     Attributes:
-        export_mode: Which features are exported; nothing by default.
+        export_mode: The features that are exported; none by default.
         telemetry_mode: What the process does with events.
-        opted_out_by: The environment variable that switched export off, if one did.
-        switch: Asked for each event, after all else; when it raises, the event stays.
+        opted_out_by: The environment variable that disabled export, if any.
+        switch: Called for each event, after all other rules; if it raises, the event is not exported.
     """
 
     export_mode: ExportMode = ExportMode()
@@ -123,7 +123,7 @@ class ExportPolicy:
 
     @property
     def obstacle(self) -> str | None:
-        """What keeps every event on the instance, in words for an operator; None when some may leave."""
+        """Why no event is exported, as text for operators; None if some may be exported."""
         if self.telemetry_mode is not TelemetryMode.ON:
             return f"TELEMETRY_MODE is {self.telemetry_mode.value}"
         if self.opted_out_by is not None:
@@ -133,15 +133,15 @@ class ExportPolicy:
         return None
 
     def covers(self, feature: str) -> bool:
-        """Returns whether events of `feature` may leave this process at all."""
-        # SECURITY: consent and mode come first; a feature outside the mode never leaves.
+        """Return whether events of `feature` may be exported by this process at all."""
+        # SECURITY: consent and mode come first; a feature outside the mode is never exported.
         return self.obstacle is None and self.export_mode.covers(feature)
 
     def allows(self, event: pb.Event) -> bool:
-        """Returns whether this event may be queued for export."""
+        """Return whether this event may be queued for export."""
         if not self.covers(event.feature):
             return False
-        # SECURITY: a user whose flag is off stays on the instance.
+        # SECURITY: never export the events of a user whose flag is off.
         if event.feature_flags.flags.get(EXPORT_FLAG, "true").lower() != "true":
             return False
         if self.switch is None:
@@ -149,6 +149,6 @@ class ExportPolicy:
         try:
             return bool(self.switch(event))
         except Exception as error:  # noqa: BLE001 - the switch is the host's code
-            # SECURITY: a switch that fails keeps the event here.
+            # SECURITY: if the switch fails, do not export the event.
             _log.warning("export switch failed, event stays local", error=type(error).__name__)
             return False

@@ -1,8 +1,8 @@
-"""Strip what must not leave, then assert that it is gone.
+"""Removes everything that must not be exported from events, then asserts that it is gone.
 
-Built on the schema: each field that an `Event` can hold is classed in `FIELD_CLASSES`, once.
-A field that is in no class is treated as sensitive on every instance, so one added to the
-schema later cannot leave before somebody has reviewed it (and a test fails until then).
+Based on the schema: each field of `Event` is classified once, in `FIELD_CLASSES`. A field that is
+not classified is never exported, on any instance. So a field that is added to the schema later
+cannot be exported before it has been reviewed (and a test fails until then).
 """
 
 import enum
@@ -19,19 +19,19 @@ from telemetry.exportable import exportable_event, foreign_field
 from telemetry.v1 import telemetrygateway_pb2 as pb
 
 NOT_A_STRING = "ERROR: value of allowlisted key was not a string"
-"""Stands in for the value of an allowlisted key that is anything but text."""
+"""Replaces the value of an allowlisted key if it is not text."""
 
 Today: TypeAlias = Callable[[], date]
 
 
 class FieldClass(enum.Enum):
-    """Whether a field may leave the instance."""
+    """Whether a field may be exported."""
 
     EXPORTABLE = "exportable"
     SENSITIVE = "sensitive"
 
 
-# SECURITY: the one place that decides which fields leave. Names are relative to the package.
+# SECURITY: this alone decides which fields are exported. Names are relative to the protobuf package.
 FIELD_CLASSES: Mapping[str, FieldClass] = {
     **dict.fromkeys(
         (
@@ -74,19 +74,19 @@ FieldPath: TypeAlias = tuple[str, ...]
 
 
 def short_name(field: FieldDescriptor) -> str:
-    """Returns a field's name as `FIELD_CLASSES` has it, for example `EventUser.user_id`."""
+    """Return a field's name as in `FIELD_CLASSES`, for example `EventUser.user_id`."""
     return field.full_name.removeprefix(f"{pb.DESCRIPTOR.package}.")
 
 
 def class_of(field: FieldDescriptor) -> FieldClass | None:
-    """Returns a field's class; None for one that nobody has reviewed."""
+    """Return a field's class; None if it has not been reviewed."""
     return FIELD_CLASSES.get(short_name(field))
 
 
 def reachable_fields(
     message: Descriptor = pb.Event.DESCRIPTOR, path: FieldPath = ()
 ) -> Iterator[tuple[FieldPath, FieldDescriptor]]:
-    """Yields each field that can hold something, with its path; does not descend below a sensitive one."""
+    """Yield each field with its path, without descending into sensitive fields."""
     for field in message.fields:
         here = (*path, field.name)
         yield here, field
@@ -96,7 +96,7 @@ def reachable_fields(
 
 
 def _own_message(field: FieldDescriptor) -> Descriptor | None:
-    """Returns the contract's message in a field; None for scalars, maps and the well-known types."""
+    """Return a field's message type if the wire contract defines it; None for scalars, maps and well-known types."""
     message = field.message_type
     if message is None or message.file is not pb.DESCRIPTOR or message.GetOptions().map_entry:
         return None
@@ -107,7 +107,7 @@ _PRIVATE_METADATA = "EventParameters.private_metadata"
 
 
 def _keeps(field: FieldDescriptor, *, first_party: bool) -> bool:
-    """Returns whether a field's class lets it leave; one in no class never does."""
+    """Return whether a field may be exported by its class; an unclassified field never may."""
     kind = class_of(field)
     return kind is FieldClass.EXPORTABLE or (first_party and kind is FieldClass.SENSITIVE)
 
@@ -117,7 +117,7 @@ def _paths_to_strip(*, first_party: bool) -> tuple[tuple[FieldPath, str], ...]:
         (path[:-1], path[-1])
         for path, field in reachable_fields()
         if not _keeps(field, first_party=first_party)
-        # The private metadata of an allowlisted event is kept in part, so it has a step of its own.
+        # The private metadata of an allowlisted event is kept partially, in a separate step.
         and not (short_name(field) == _PRIVATE_METADATA and _PRIVATE_METADATA in FIELD_CLASSES)
     )
 
@@ -127,12 +127,12 @@ def _today_utc() -> date:
 
 
 class Redactor:
-    """Removes from an event what must not leave, as the allowlist and the instance's kind have it.
+    """Removes what must not be exported from events, by the allowlist and the kind of instance.
 
     Args:
-        allowlist: Which private metadata may leave; none by default.
-        first_party: Whether this is a first-party instance, where the sensitive fields may leave.
-        today: Tells the date, for entries that expire.
+        allowlist: The private metadata that may be exported; none by default.
+        first_party: Whether this is a first-party instance, which may export sensitive fields.
+        today: Returns the current date, for entries that expire.
     """
 
     def __init__(
@@ -146,38 +146,38 @@ class Redactor:
             frozenset(
                 short_name(field)
                 for _, field in reachable_fields()
-                # Which private metadata is left is judged by the allowlist.
+                # Private metadata is checked against the allowlist instead.
                 if not _keeps(field, first_party=first_party)
                 and not (short_name(field) == _PRIVATE_METADATA and _PRIVATE_METADATA in FIELD_CLASSES)
             )
         )
 
     def exports_private_metadata(self, event: pb.Event) -> bool:
-        """Returns whether any private metadata of this event's type may leave today."""
+        """Return whether any private metadata of this event's type may be exported today."""
         return self.first_party or self._entry(event) is not None
 
     def redact(self, event: pb.Event) -> None:
-        """Removes, in place, what must not leave, then asserts that it is gone.
+        """Remove what must not be exported, in place, then assert that it is gone.
 
         Raises:
-            RedactionError: Redaction failed, or something forbidden is left. The event must not be sent.
+            RedactionError: Redaction failed, or something forbidden remains. The event must not be sent.
         """
         try:
             entry = self._entry(event)
-            # SECURITY: every field that is not classed as exportable goes, by the schema.
+            # SECURITY: remove every field of the schema that is not classified as exportable.
             for parents, name in self._strip:
                 if (holder := _holder(event, parents)) is not None:
                     holder.ClearField(name)
-            # SECURITY: private metadata goes, but for allowlisted keys.
+            # SECURITY: remove private metadata except allowlisted keys.
             if not self.first_party and event.parameters.HasField("private_metadata"):
                 _redact_private_metadata(event.parameters, entry)
-            # SECURITY: fields of a newer schema are unreviewed here, so they go.
+            # SECURITY: remove fields of a newer schema, which are not reviewed in this version.
             event.DiscardUnknownFields()
             self._assert_redacted(event, entry)
         except RedactionError:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever went wrong, the event must not leave
-            # SECURITY: fail closed. The cause's text may quote a value, so only its class is named.
+        except Exception as error:  # noqa: BLE001 - after any failure, the event must not be exported
+            # SECURITY: fail closed. Report only the class of the cause, because its message may quote a value.
             problem = type(error).__name__
         else:
             return
@@ -189,8 +189,8 @@ class Redactor:
         return self.allowlist.entry_for(event.feature, event.action, self.today())
 
     def _assert_redacted(self, event: pb.Event, entry: AllowlistEntry | None) -> None:
-        # SECURITY: the last look before the bytes are sent. It goes by the bytes and by the classes alone,
-        # and trusts nothing that was done above.
+        # SECURITY: the final check before the bytes are sent. It uses only the bytes and the field classes,
+        # independently of the steps above.
         if problem := foreign_field(event.SerializeToString(), self._exportable):
             raise RedactionError(f"{problem} after redaction")
         if self.first_party or not event.parameters.HasField("private_metadata"):
@@ -200,7 +200,7 @@ class Redactor:
         if not entry.whole_field:
             for key, value in event.parameters.private_metadata.fields.items():
                 if key not in entry.keys or value.WhichOneof("kind") != "string_value":
-                    raise RedactionError("parameters.private_metadata holds what the allowlist forbids")
+                    raise RedactionError("parameters.private_metadata contains a key that the allowlist forbids")
 
 
 def _redact_private_metadata(parameters: pb.EventParameters, entry: AllowlistEntry | None) -> None:
@@ -220,7 +220,7 @@ def _redact_private_metadata(parameters: pb.EventParameters, entry: AllowlistEnt
 
 
 def _holder(event: Message, parents: FieldPath) -> Message | None:
-    """Returns the message at `parents`, or None where it, or one above it, is unset."""
+    """Return the message at `parents`; None if it or a message above it is unset."""
     holder = event
     for name in parents:
         if not holder.HasField(name):

@@ -1,13 +1,13 @@
-"""Text that both databases, JSON and protobuf can hold."""
+"""Checks that text can be stored in both databases, JSON and protobuf."""
 
 from telemetry.errors import InvalidInputError
 
-NUL_RULE = "text must not contain NUL (U+0000), which PostgreSQL cannot hold"
+NUL_RULE = "text must not contain NUL (U+0000), which PostgreSQL cannot store"
 SURROGATE_RULE = "text must not contain lone surrogates, which UTF-8 cannot encode"
 
 
 def text_problem(value: str) -> str | None:
-    """Returns the rule that `value` breaks, or None when every store can hold it."""
+    """Return the rule that `value` breaks; None if it can be stored everywhere."""
     if "\0" in value:
         return NUL_RULE
     if not value.isascii():
@@ -21,17 +21,17 @@ def text_problem(value: str) -> str | None:
 def check_text(
     field: str, value: object, error: type[InvalidInputError], *, min_length: int = 0, max_length: int | None = None
 ) -> str:
-    """Returns `value` when it is storable text of a length within the bounds, in characters.
+    """Return `value` if it is storable text with a valid length in characters.
 
     Args:
-        field: How the caller knows this input; it starts the error's text.
-        value: What was given.
+        field: The caller's name of the input, for the error.
+        value: The value to check.
         error: The class to raise.
-        min_length: Fewest characters.
-        max_length: Most characters; None leaves the bound to the limit of the whole event.
+        min_length: Minimum number of characters.
+        max_length: Maximum number of characters; None if only the limit of the whole event applies.
 
     Raises:
-        InvalidInputError: Of the class `error`, saying the rule and never the value.
+        InvalidInputError: An error of the class `error`, with the rule but never the value.
     """
     if not isinstance(value, str):
         raise error(field, f"must be text, not {type(value).__name__}")

@@ -1,7 +1,7 @@
-"""Spans of OpenTelemetry, where the host has set it up; nothing where it has not.
+"""OpenTelemetry spans, if the host has set up OpenTelemetry; otherwise nothing.
 
-OpenTelemetry is never imported here. A host that has set it up has imported it, and others pay a look into
-a dictionary.
+OpenTelemetry is never imported here. A host that uses it has imported it already; for others the cost is a
+lookup in a dictionary.
 """
 
 import contextlib
@@ -14,14 +14,14 @@ _SCOPE: Final = "telemetry-recorder"
 
 Fact = str | int | float | bool
 Facts = Mapping[str, Fact | None]
-"""What a span may be told, by name; what is None is left out."""
+"""Attributes of a span; those that are None are omitted."""
 
 
 class Span:
-    """A span that nobody asked for: it does nothing. Used in a `with` statement.
+    """A span that does nothing, for hosts without tracing. Used in a `with` statement.
 
     Attributes:
-        recording: Whether it is worth telling it anything.
+        recording: Whether the span is recorded, so that setting attributes is worthwhile.
     """
 
     recording = False
@@ -32,24 +32,24 @@ class Span:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Ends it."""
+        """End the span."""
 
-    def tell(self, facts: Facts) -> None:
-        """Sets attributes, those that are not None.
+    def set_attributes(self, facts: Facts) -> None:
+        """Set the attributes that are not None.
 
-        SECURITY: traces go where the host sends them: no parameter's value, no token, no text of a peer's in them.
+        SECURITY: the host may send traces anywhere: never set a parameter's value, a token or a peer's text.
         """
 
     def fail(self, error_type: str) -> None:
-        """Says that what it stands for did not go well, and of what kind that was."""
+        """Mark the operation as failed, with the type of the error."""
 
 
-class _HostsSpan(Span):
-    """A span of the host's tracer. Whatever is wrong with tracing costs the work that is traced nothing."""
+class _HostSpan(Span):
+    """A span of the host's tracer. A failure of tracing never affects the traced operation."""
 
     def __init__(self, tracer: Any, name: str, facts: Callable[[], Facts] | None) -> None:
         self._facts = facts
-        # Not the tracer's own way with exceptions: it would write down their texts and stacks.
+        # Do not let the tracer record exceptions: it would store their messages and stacks.
         self._opened = tracer.start_as_current_span(name, record_exception=False, set_status_on_exception=False)
         self._span: Any = None
 
@@ -58,7 +58,7 @@ class _HostsSpan(Span):
             self._span = self._opened.__enter__()
             self.recording = bool(self._span.is_recording())
             if self.recording and self._facts is not None:
-                self.tell(self._facts())
+                self.set_attributes(self._facts())
         return self
 
     def __exit__(
@@ -71,7 +71,7 @@ class _HostsSpan(Span):
         with contextlib.suppress(Exception):
             self._opened.__exit__(None, None, None)
 
-    def tell(self, facts: Facts) -> None:
+    def set_attributes(self, facts: Facts) -> None:
         if self.recording:
             with contextlib.suppress(Exception):
                 self._span.set_attributes({name: fact for name, fact in facts.items() if fact is not None})
@@ -86,32 +86,32 @@ class _HostsSpan(Span):
 
 _NO_SPAN: Final = Span()
 _last_seen: tuple[Any, Any] = (None, None)
-"""The host's provider, and our tracer of it: making one costs more than a span."""
+"""The host's provider and our tracer from it, cached because creating a tracer costs more than a span."""
 
 
 def span(name: str, facts: Callable[[], Facts] | None = None) -> Span:
-    """Returns a span to be entered; it becomes the current one of its thread or task.
+    """Return a span; entering it makes it the current span of its thread or task.
 
     Args:
-        name: What is being done; a constant.
-        facts: Called where the span is recorded; what it is told at its begin.
+        name: Name of the operation; a constant.
+        facts: Returns the initial attributes; called only if the span is recorded.
     """
     trace = sys.modules.get("opentelemetry.trace")
     if trace is None:
         return _NO_SPAN
     try:
         tracer = _tracer(trace)
-        return _NO_SPAN if tracer is None else _HostsSpan(tracer, name, facts)
-    except Exception:  # noqa: BLE001 - recording does not fail because tracing does
+        return _NO_SPAN if tracer is None else _HostSpan(tracer, name, facts)
+    except Exception:  # noqa: BLE001 - a failure of tracing must not affect recording
         return _NO_SPAN
 
 
 def _tracer(trace: Any) -> Any:
-    global _last_seen  # noqa: PLW0603 - a memo; threads may each make one
+    global _last_seen  # noqa: PLW0603 - a cache; concurrent threads may each create a tracer
     provider = trace.get_tracer_provider()
     known, tracer = _last_seen
     if provider is not known:
-        # The proxy stands in where the API was imported and nothing was set up.
+        # The provider is a proxy if the API was imported but not set up.
         tracer = None if isinstance(provider, trace.ProxyTracerProvider) else provider.get_tracer(_SCOPE)
         _last_seen = (provider, tracer)
     return tracer

@@ -58,7 +58,7 @@ class _Call:
 
     def tell(self, kind: str, current: Span) -> None:
         """Tells a span what was done. Who is sending is told by its kind alone."""
-        current.tell(
+        current.set_attributes(
             {
                 "telemetry.rpc": kind,
                 "telemetry.publisher": self.publisher.kind if self.publisher else None,

@@ -30,25 +30,25 @@ class DatabaseUnavailableError(RecorderError):
     at all. A caller who must know records it again under the same id; `DuplicateEventError` says that it was.
     """
 
-    no_events_fault = True
+    affects_every_event = True
 
 
 class DatabaseBusyError(RecorderError):
     """The database stayed locked longer than the busy timeout, or the pool stayed empty."""
 
-    no_events_fault = True
+    affects_every_event = True
 
 
 class DatabaseReadOnlyError(RecorderError):
     """The database may not be written."""
 
-    no_events_fault = True
+    affects_every_event = True
 
 
 class DatabaseFullError(RecorderError):
     """The disk, or the database's own limit, is full."""
 
-    no_events_fault = True
+    affects_every_event = True
 
 
 class DuplicateEventError(RecorderError, ValueError):
@@ -58,7 +58,7 @@ class DuplicateEventError(RecorderError, ValueError):
 class SchemaVersionError(RecorderError):
     """The database's tables are missing, or of another version than this code's."""
 
-    no_events_fault = True
+    affects_every_event = True
 
 
 class UnsupportedDatabaseError(RecorderError, ValueError):

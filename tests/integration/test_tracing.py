@@ -218,7 +218,7 @@ def test_where_the_api_is_not_set_up_there_is_no_span(monkeypatch: pytest.Monkey
     monkeypatch.setattr(opentelemetry.trace, "_TRACER_PROVIDER", provider_is)
     with span("telemetry record") as current:
         assert not current.recording
-        current.tell({"telemetry.events": 1})
+        current.set_attributes({"telemetry.events": 1})
         current.fail("nothing")
     assert opentelemetry.trace.get_current_span() is opentelemetry.trace.INVALID_SPAN
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Final
 
-from recorder.gathering.together_or_alone import is_no_events_fault, write_together_or_alone
+from recorder.gathering.together_or_alone import affects_every_event, write_together_or_alone
 from telemetry.logger import get_logger
 from telemetry_runtime.forks import Forkable
 from telemetry_store.errors import DuplicateEventError
@@ -184,7 +184,7 @@ class FlushBuffer(Forkable):
     ) -> tuple[Sequence[BuiltEvent], Exception] | None:
         """Store a batch, report each event at fault; return the events that wait for the database, and why."""
         for events, error in write_together_or_alone(self._store, batch):
-            if is_no_events_fault(error):
+            if affects_every_event(error):
                 return events, error
             # A connection that broke after the commit hid it: the event is there since then.
             hidden_commit = retrying and isinstance(error, DuplicateEventError)

@@ -18,20 +18,20 @@ def write_together_or_alone(
         if it is no event's fault.
     """
     error = _attempt(write, parts)
-    if error is None or len(parts) == 1 or is_no_events_fault(error):
+    if error is None or len(parts) == 1 or affects_every_event(error):
         yield parts, error
         return
     for place, part in enumerate(parts):
         error = _attempt(write, [part])
-        if is_no_events_fault(error):
+        if affects_every_event(error):
             yield parts[place:], error
             return
         yield [part], error
 
 
-def is_no_events_fault(error: Exception | None) -> TypeGuard[TelemetryError]:
+def affects_every_event(error: Exception | None) -> TypeGuard[TelemetryError]:
     """Return whether every event would fail the same way now, so that retrying one by one is pointless."""
-    return isinstance(error, TelemetryError) and error.no_events_fault
+    return isinstance(error, TelemetryError) and error.affects_every_event
 
 
 def _attempt(write: Callable[[Sequence[Part]], None], parts: Sequence[Part]) -> Exception | None:

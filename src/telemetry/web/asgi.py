@@ -1,4 +1,4 @@
-"""Sets the context of events from a request, in ASGI applications (FastAPI, Starlette, Django's asgi, ...)."""
+"""ASGI middleware that sets the context of events from requests (FastAPI, Starlette, Django's asgi, ...)."""
 
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, TypeAlias
@@ -15,16 +15,16 @@ App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class TelemetryContextMiddleware:
-    """Gives every event that is recorded under a request the request's context.
+    """Adds the request's context to every event that is recorded during a request.
 
         app = TelemetryContextMiddleware(app, identify=lambda scope: {"user_id": scope.get("state", {}).get("user_id")})
 
-    Its place among other middleware does not matter: `identify` is asked when an event is recorded.
+    Its position among other middleware does not matter: `identify` is called when an event is recorded.
 
     Args:
         app: The application.
-        headers: Which headers are read.
-        identify: What the host knows beyond them; is given the scope, for each event that is recorded.
+        headers: The headers to read.
+        identify: Returns further attributes from the scope; called for each recorded event.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class TelemetryContextMiddleware:
         self._context = RequestContext(headers, identify)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Runs the application with the request's context."""
+        """Run the application with the request's context."""
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
@@ -44,5 +44,5 @@ class TelemetryContextMiddleware:
 
 
 def _headers(scope: Scope) -> Mapping[str, str]:
-    # The first of equal ones: proxies append, and what they were given comes first.
+    # The first of equal headers wins: proxies append their own after those that they received.
     return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in reversed(scope["headers"])}

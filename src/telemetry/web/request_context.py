@@ -1,7 +1,7 @@
-"""The context of the events that are recorded under one request.
+"""The context of the events that are recorded during a request.
 
-Headers are read once, at its edge. What the host knows is asked when an event is recorded: by then its inner
-layers have found out who is signed in, and a request that records nothing asks nothing.
+Headers are read once, at the start of the request. The host's `identify` is called when an event is recorded: by then
+the user is authenticated, and a request without events does not call it.
 """
 
 import re
@@ -16,10 +16,10 @@ from telemetry.text import text_problem
 Request = TypeVar("Request")
 
 Identify: TypeAlias = Callable[[Request], Mapping[str, Any] | None]
-"""Returns attributes of `EventContext` that the host knows of a request: user id, feature flags, and so on.
+"""Returns attributes of `EventContext` for a request: user id, feature flags, and so on.
 
-Is given the ASGI scope, the WSGI environment or Django's request, each time that an event is recorded under it, where
-it is recorded: it should return what is at hand. What it returns wins over what headers say.
+Called with the ASGI scope, the WSGI environment or Django's request whenever an event is recorded, in the thread that
+records it, so it should be fast. Its result overrides the headers.
 """
 
 _COUNTRY: Final = re.compile(r"[A-Za-z]{2}")
@@ -28,15 +28,15 @@ _log = get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestHeaders:
-    """The names of the headers that a request's context is read from; None: not read.
+    """The names of the headers to read a request's context from; None for a header that is not read.
 
-    Headers come from outside, so they never say who is signed in; that is `Identify`'s to know.
+    Headers come from outside, so they never determine the user; `Identify` does.
 
     Attributes:
-        anonymous_user_id: Stands for a person who is not signed in.
-        interaction_id: Ties together the events of one interaction.
-        client: The program in front of the user, `name` or `name/version`.
-        country: Two letters, set by a proxy that you trust. Never derived from the address.
+        anonymous_user_id: The id of a user who is not signed in.
+        interaction_id: The id shared by the events of one interaction.
+        client: The user's client program, `name` or `name/version`.
+        country: The two-letter country code, set by a proxy that you trust. Never derived from the address.
     """
 
     anonymous_user_id: str | None = "X-Sourcegraph-Actor-Anonymous-UID"
@@ -46,11 +46,11 @@ class RequestHeaders:
 
 
 class RequestContext(Generic[Request]):
-    """Makes the contexts of requests.
+    """Creates the contexts of requests.
 
     Args:
-        headers: Which headers are read.
-        identify: What the host knows beyond them.
+        headers: The headers to read.
+        identify: Returns further attributes.
     """
 
     def __init__(self, headers: RequestHeaders | None = None, identify: Identify[Request] | None = None) -> None:
@@ -58,11 +58,11 @@ class RequestContext(Generic[Request]):
         self._identify = identify
 
     def of(self, header: Callable[[str], str | None], request: Request) -> ContextSource:
-        """Returns what tells the context of a request's events. Neither raises: no request fails for its telemetry.
+        """Return the context source of a request. Neither raises: telemetry never makes a request fail.
 
         Args:
-            header: Returns a header's value by its name, None where the request has none.
-            request: What `identify` is given.
+            header: Returns a header's value by its name; None if the request does not have it.
+            request: The argument of `identify`.
         """
         names = self._headers
         found: dict[str, Any] = {
@@ -78,7 +78,7 @@ class RequestContext(Generic[Request]):
 
 
 class _Identified(Generic[Request]):
-    """Tells a request's context with what the host knows of it now; made anew only when that has changed."""
+    """Adds the host's current attributes to a request's context; rebuilds it only if they have changed."""
 
     def __init__(self, found: EventContext, identify: Identify[Request], request: Request) -> None:
         self._found = found
@@ -88,13 +88,13 @@ class _Identified(Generic[Request]):
 
     def __call__(self) -> EventContext:
         try:
-            # Copied: the host may add flags to its own mapping later on, and that would be equal to itself.
+            # Copy: the host may change its own mapping later, which would then compare equal to itself.
             known: dict[str, Any] = {
                 name: dict(value) if isinstance(value, Mapping) else value
                 for name, value in (self._identify(self._request) or {}).items()
             }
-        except Exception as error:  # noqa: BLE001 - the host's code; its text may quote anything
-            # SECURITY: the class alone: values of headers and users stay out of the log.
+        except Exception as error:  # noqa: BLE001 - the host's code; its message may quote anything
+            # SECURITY: log only the class, never values of headers and users.
             _log.warning("request not identified", error=type(error).__name__)
             return self._found
         try:
@@ -102,14 +102,14 @@ class _Identified(Generic[Request]):
             if known != before:
                 context = replace(self._found, **known)
                 self._last = (known, context)
-        except Exception as error:  # noqa: BLE001 - what the host's hook returned is no context
+        except Exception as error:  # noqa: BLE001 - the hook returned invalid attributes
             _log.warning("request context without what identify returned", error=type(error).__name__)
             return self._found
         return context
 
 
 def _short(header: Callable[[str], str | None], name: str | None) -> str | None:
-    """Returns a header's value where an event can hold it."""
+    """Return a header's value if an event can store it."""
     value = None if name is None else header(name)
     if not value or len(value) > MAX_SHORT_TEXT_LENGTH or text_problem(value):
         return None

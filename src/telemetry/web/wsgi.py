@@ -1,4 +1,4 @@
-"""Sets the context of events from a request, in WSGI applications (Flask, Django's wsgi, ...)."""
+"""WSGI middleware that sets the context of events from requests (Flask, Django's wsgi, ...)."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import Context, copy_context
@@ -14,14 +14,14 @@ App: TypeAlias = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 
 
 class TelemetryContextMiddleware:
-    """Gives every event that is recorded under a request, its streamed answer included, the request's context.
+    """Adds the request's context to every event that is recorded during a request or its streamed response.
 
         app.wsgi_app = TelemetryContextMiddleware(app.wsgi_app, identify=lambda environ: {"user_id": g.user_id})
 
     Args:
         app: The application.
-        headers: Which headers are read.
-        identify: What the host knows beyond them; is given the environment, for each event that is recorded.
+        headers: The headers to read.
+        identify: Returns further attributes from the environment; called for each recorded event.
     """
 
     def __init__(
@@ -31,20 +31,20 @@ class TelemetryContextMiddleware:
         self._context = RequestContext(headers, identify)
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
-        """Runs the application with the request's context."""
+        """Run the application with the request's context."""
 
         def header(name: str) -> str | None:
             value = environ.get(f"HTTP_{name.upper().replace('-', '_')}")
             return value if isinstance(value, str) else None
 
-        # In a context of its own: servers go on with the answer when this has returned, and reuse the thread.
+        # In a separate context: servers send the response after this has returned, and reuse the thread.
         context = copy_context()
         context.run(set_context_source, self._context.of(header, environ))
         return _Answer(context, context.run(self._app, environ, start_response))
 
 
 class _Answer:
-    """An application's answer, made in the request's context."""
+    """An application's response, generated in the request's context."""
 
     def __init__(self, context: Context, answer: Iterable[bytes]) -> None:
         self._context = context
@@ -60,6 +60,6 @@ class _Answer:
         return self._context.run(next, self._parts)
 
     def close(self) -> None:
-        """Closes the application's answer, as the server asks for it."""
+        """Close the application's response, when the server does."""
         if (close := getattr(self._answer, "close", None)) is not None:
             self._context.run(close)

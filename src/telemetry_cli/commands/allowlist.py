@@ -32,7 +32,7 @@ def check(
     """
     entries = RecorderSettings.load(allowlist_file=file).allowlist().entries
     today = datetime.now(UTC).date()
-    expired = [entry for entry in entries if not entry.holds_on(today)]
+    expired = [entry for entry in entries if not entry.is_valid_on(today)]
     if as_json:
         print_json({"hold": len(entries) - len(expired), "expired": [entry.origin for entry in expired]})
     else:
@@ -57,7 +57,7 @@ def list_(file: File = None, as_json: AsJson = False) -> None:
                 "approved_by": entry.approved_by,
                 "approved_on": entry.approved_on,
                 "expires_on": entry.expires_on,
-                "holds": entry.holds_on(today),
+                "holds": entry.is_valid_on(today),
                 "origin": entry.origin,
             }
             for entry in entries
@@ -72,7 +72,7 @@ def list_(file: File = None, as_json: AsJson = False) -> None:
                 entry.action or "all",
                 ", ".join(entry.keys),
                 entry.approved_by,
-                entry.expires_on if entry.holds_on(today) else f"expired on {entry.expires_on}",
+                entry.expires_on if entry.is_valid_on(today) else f"expired on {entry.expires_on}",
                 entry.origin,
             )
             for entry in entries

@@ -168,7 +168,7 @@ def test_the_preview_names_the_rule_that_holds_each_part(shell: Shell, allowlist
     assert recorded.code == 0, recorded.err
     allowed = shell.telemetry("export", "preview", environment=environment)
     assert '"language": "go"' in allowed.out
-    assert "held back: parameters.private_metadata: the allowlist lets out only language" in allowed.out
+    assert "held back: parameters.private_metadata: the allowlist allows only language" in allowed.out
     assert "allowlist.toml, line 1" in allowed.out
     # The list became narrower since: the queue still holds the key, and it does not leave.
     narrowed = json.loads(shell.telemetry("export", "preview", "--json").out)

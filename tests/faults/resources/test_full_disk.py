@@ -96,7 +96,7 @@ def test_a_recorder(disk: Disk, database: Database) -> None:
     disk.fill(leave=200_000)
     for _ in range(3):  # full, room, full again
         stored, error = record_until_full(recorder)
-        assert error.no_events_fault
+        assert error.affects_every_event
         assert "full" in str(error) or "reading or writing the database file failed" in str(error)
         assert BestEffortRecorder(recorder).batch_record([NewEvent("search", "submit", PRIVATE)] * 50) is None
         promised += stored

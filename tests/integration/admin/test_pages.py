@@ -219,7 +219,7 @@ def test_exported_events_are_shown_with_what_is_held_back(
 
     assert "1 part is held back by the current rules" in text
     assert 'language "&#34;go&#34;' in text or "language &#34;go&#34;" in text
-    assert "query held back the allowlist lets out only language" in text
+    assert "query held back the allowlist allows only language" in text
     assert "marketing_tracking never exported this field is sensitive" in text
     assert "durationMs 41.5" in text
     assert CANARY not in page

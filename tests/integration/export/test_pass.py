@@ -204,7 +204,7 @@ def test_acknowledgements_before_a_break_stand_and_the_rest_is_sent_again(
         (grpc.StatusCode.UNIMPLEMENTED, PassOutcome.REFUSED, 1),
     ],
 )
-def test_outages_and_refusals_are_no_events_fault(
+def test_outages_and_refusals_affect_every_event(
     database: Database, queue: ExportQueue, exporter: Exporter, gateway: ScriptedGateway, code: Any,
     outcome: PassOutcome, streams: int,
 ) -> None:  # fmt: skip
@@ -326,7 +326,7 @@ def test_no_stream_is_opened_when_the_lease_has_ended(
 
 
 @pytest.mark.parametrize("count", [3, 300])  # so few that each was tried alone; so many that not all were
-def test_a_gateway_that_breaks_every_stream_is_an_outage_and_no_events_fault(
+def test_a_gateway_that_breaks_every_stream_is_an_outage_that_affects_every_event(
     database: Database, queue: ExportQueue, exporter: Exporter, gateway: ScriptedGateway, count: int
 ) -> None:
     fill(database, count)

@@ -26,7 +26,7 @@ approved_on = 2026-01-31
 """
 
 
-def test_entries_are_read_with_their_lines() -> None:
+def test_entries_are_parsed_with_their_lines() -> None:
     first, second = parse_allowlist(GOOD, "list.toml")
     assert first == AllowlistEntry(
         "search.results",
@@ -77,7 +77,7 @@ KEYS = 'keys = { a = "r" }\n'
         ),
     ],
 )
-def test_each_fault_is_told_with_its_line(text: str, error: str) -> None:
+def test_errors_name_the_line(text: str, error: str) -> None:
     with pytest.raises(InvalidAllowlistError) as caught:
         Allowlist(parse_allowlist(text, "f"))
     assert str(caught.value).startswith(error)
@@ -106,21 +106,21 @@ def test_entries_of_the_environment() -> None:
         ("search::submit::*", "entry 1: keys must be named once each; leave them out for the whole field"),
     ],
 )
-def test_faults_of_the_environment_are_told_by_their_place(text: str, error: str) -> None:
+def test_errors_in_the_environment_name_the_entry(text: str, error: str) -> None:
     with pytest.raises(InvalidAllowlistError) as caught:
         parse_additional_event_types(text)
     expected = f"TELEMETRY_SENSITIVEMETADATA_ADDITIONAL_ALLOWED_EVENT_TYPES, {error}"
     assert str(caught.value).startswith(expected)
 
 
-def test_an_entry_that_stands_in_the_file_and_in_the_environment_is_a_duplicate() -> None:
+def test_an_entry_in_file_and_environment_is_a_duplicate() -> None:
     with pytest.raises(
         InvalidAllowlistError, match="duplicates the entry at list.toml, line 3: search.results, submit"
     ):
         Allowlist([*parse_allowlist(GOOD, "list.toml"), *parse_additional_event_types("search.results::submit::x")])
 
 
-def test_an_expired_entry_no_longer_holds_and_says_so_once() -> None:
+def test_an_expired_entry_is_invalid_and_logged_once() -> None:
     allowlist = Allowlist(parse_allowlist(GOOD, "list.toml"))
     assert allowlist.entry_for("search.results", "submit", date(2027, 1, 31)) is not None
     with capture_logs() as logs:
@@ -136,7 +136,7 @@ def test_an_expired_entry_no_longer_holds_and_says_so_once() -> None:
     ]
 
 
-def test_the_page_is_a_sorted_table_with_a_row_a_key() -> None:
+def test_the_page_is_a_sorted_table_with_a_row_per_key() -> None:
     lines = render_allowlist(Allowlist(parse_allowlist(GOOD))).splitlines()
     assert lines[-3:] == [
         "| `editor` | all | everything | everything is public | x | 2026-01-31 | never |",
@@ -145,12 +145,12 @@ def test_the_page_is_a_sorted_table_with_a_row_a_key() -> None:
     ]
 
 
-def test_the_examples_allowlist_is_good() -> None:
+def test_the_example_allowlist_is_valid() -> None:
     text = (Path(__file__).resolve().parents[3] / "examples" / "allowlist.toml").read_text()
     assert len(Allowlist(parse_allowlist(text))) == 1
 
 
-def test_the_page_holds_together_whatever_keys_and_reasons_hold() -> None:
+def test_keys_and_reasons_are_escaped_on_the_page() -> None:
     keys = {"a|b": "one\r\ntwo", "tick`s": "a | b"}
     page = render_allowlist(Allowlist([AllowlistEntry("search", None, keys, "x\ny", None)]))
     rows = [line for line in page.splitlines() if line.startswith("| `search`")]

@@ -44,7 +44,7 @@ deprecated = "Use editor.window instead."
 SECRET = "CANARY-CATALOG"
 
 
-def test_entries_are_read_with_their_lines() -> None:
+def test_entries_are_parsed_with_their_lines() -> None:
     first, second = parse_catalog(GOOD, "events.toml").entries
     assert first == CatalogEntry(
         feature="search",
@@ -76,7 +76,7 @@ def test_entries_are_read_with_their_lines() -> None:
         (HEAD.replace('"search"', "1") + TAIL, "f, line 2: feature cannot be recorded"),
         (HEAD + TAIL.replace("search team", " "), "f, line 4: owner must be text: the team or person"),
         (HEAD + TAIL.replace('"Submitted."', "3"), "f, line 5: description must be text: what the event"),
-        (HEAD + TAIL + "version = -1\n", "f, line 6: version must be a whole number that is not negative"),
+        (HEAD + TAIL + "version = -1\n", "f, line 6: version must be a non-negative integer"),
         (HEAD + TAIL + "version = true\n", "f, line 6: version must be a whole number"),
         (HEAD + TAIL + 'version = "2"\n', "f, line 6: version must be a whole number"),
         (HEAD + TAIL + "version = 2147483648\n", "f, line 6: version must be a whole number"),
@@ -102,7 +102,7 @@ def test_entries_are_read_with_their_lines() -> None:
         (HEAD + TAIL + HEAD + TAIL, "f, line 6: duplicates the entry at f, line 1: search, submit"),
     ],
 )
-def test_each_fault_is_told_with_its_line(text: str, error: str) -> None:
+def test_errors_name_the_line(text: str, error: str) -> None:
     with pytest.raises(InvalidCatalogError) as caught:
         parse_catalog(text, "f")
     assert str(caught.value).startswith(error)
@@ -112,7 +112,7 @@ def builder() -> EventBuilder:
     return EventBuilder("1", catalog=parse_catalog(GOOD, "f"))
 
 
-def test_an_event_as_the_catalogue_says_is_built() -> None:
+def test_an_event_that_matches_the_catalogue_is_built() -> None:
     parameters = EventParameters(
         metadata={"durationMs": 1.5, "results": 0, "first.time": True}, private_metadata={"query": "x"}
     )
@@ -129,7 +129,7 @@ def test_an_event_as_the_catalogue_says_is_built() -> None:
         (
             NewEvent("search", "submit", EventParameters(metadata={"durationMs": 1})),
             InvalidMetadataError,
-            "metadata: lacks 'first.time', which the catalogue requires (f, line 1)",
+            "metadata: is missing 'first.time', which the catalogue requires (f, line 1)",
         ),
         (
             NewEvent("search", "submit", EventParameters(metadata={"other": 1})),
@@ -139,12 +139,12 @@ def test_an_event_as_the_catalogue_says_is_built() -> None:
         (
             NewEvent("search", "submit", EventParameters(metadata={"results": 1.5})),
             InvalidMetadataError,
-            "metadata['results']: must be a count, says the catalogue (f, line 1)",
+            "metadata['results']: must be a count as in the catalogue (f, line 1)",
         ),
         (
             NewEvent("search", "submit", EventParameters(metadata={"first.time": 2})),
             InvalidMetadataError,
-            "metadata['first.time']: must be a flag, says the catalogue (f, line 1)",
+            "metadata['first.time']: must be a flag as in the catalogue (f, line 1)",
         ),
         (
             NewEvent(
@@ -162,7 +162,7 @@ def test_an_event_as_the_catalogue_says_is_built() -> None:
         ),
     ],
 )
-def test_what_the_catalogue_does_not_know_is_refused(
+def test_events_that_do_not_match_the_catalogue_are_rejected(
     event: NewEvent, error: type[InvalidInputError], text: str
 ) -> None:
     with pytest.raises(error) as caught:
@@ -171,18 +171,18 @@ def test_what_the_catalogue_does_not_know_is_refused(
     assert SECRET not in repr(caught.value)
 
 
-def test_without_a_catalogue_any_event_may_be_recorded() -> None:
+def test_without_a_catalogue_any_event_is_accepted() -> None:
     assert EventBuilder("1").build(NewEvent("any", "thing")).feature == "any"
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
-def test_kinds_admit_just_their_numbers(value: float) -> None:
+def test_kinds_accept_only_their_numbers(value: float) -> None:
     assert MetadataKind.NUMBER.admits(value)
     assert MetadataKind.COUNT.admits(value) == (value >= 0 and value == int(value))
     assert MetadataKind.FLAG.admits(value) == (value in (0, 1))
 
 
-def test_two_entries_for_one_event_are_refused_in_code_too() -> None:
+def test_duplicate_entries_are_rejected_in_code_too() -> None:
     entry = CatalogEntry(feature="search", action="submit", owner="o", description="d")
     with pytest.raises(InvalidCatalogError, match="duplicates the entry at catalogue: search, submit"):
         Catalog([entry, entry])

@@ -41,7 +41,7 @@ def builder() -> EventBuilder:
     return EventBuilder("1.2.3", clock=lambda: NOW, id_factory=lambda: EVENT_ID)
 
 
-def test_an_event_with_nothing_known_has_only_what_every_event_has(builder: EventBuilder) -> None:
+def test_an_event_without_context_has_only_the_basic_fields(builder: EventBuilder) -> None:
     event = builder.build(NewEvent("search.results", "submit"))
     assert [field.name for field, _ in event.ListFields()] == [
         "id", "timestamp", "feature", "action", "source", "parameters",
@@ -52,7 +52,7 @@ def test_an_event_with_nothing_known_has_only_what_every_event_has(builder: Even
     assert not event.source.HasField("client")
 
 
-def test_ids_are_made_as_uuid_version_7() -> None:
+def test_ids_are_generated_as_uuid_version_7() -> None:
     event = EventBuilder("1").build(NewEvent("search", "submit"))
     assert uuid.UUID(event.id).version == 7
 
@@ -65,30 +65,30 @@ def test_ids_are_made_as_uuid_version_7() -> None:
         "{" + EVENT_ID + "}",
         EVENT_ID + "\n",
         EVENT_ID.replace("-", ""),
-        "0190a5c0-0000-7000-c000-000000000001",  # the variant is not RFC 9562's
+        "0190a5c0-0000-7000-c000-000000000001",  # not the variant of RFC 9562
         "",
         CANARY,
     ],
 )
-def test_ids_that_are_no_canonical_uuid_version_7_are_refused(builder: EventBuilder, event_id: str) -> None:
+def test_ids_other_than_canonical_uuid_version_7_are_rejected(builder: EventBuilder, event_id: str) -> None:
     with pytest.raises(InvalidIdError) as caught:
         builder.build(NewEvent("search", "submit", id=event_id))
     assert str(caught.value) == "id: must be a UUID version 7 (RFC 9562) in canonical lower-case text"
 
 
-def test_an_upper_case_id_is_refused() -> None:
+def test_an_upper_case_id_is_rejected() -> None:
     with pytest.raises(InvalidIdError):
         check_id("0190a5c0-0000-7000-8000-00000000000A")
 
 
 @pytest.mark.parametrize("event_id", [uuid6.uuid7(), 5, EVENT_ID.encode()])
-def test_ids_that_are_no_text_are_refused_with_their_kind(builder: EventBuilder, event_id: Any) -> None:
+def test_ids_that_are_not_text_are_rejected_with_their_type(builder: EventBuilder, event_id: Any) -> None:
     with pytest.raises(InvalidIdError, match=f"id: must be text, not {type(event_id).__name__}"):
         builder.build(NewEvent("search", "submit", id=event_id))
 
 
 @given(st.datetimes(timezones=st.timezones()))
-def test_any_time_with_a_zone_in_protobufs_range_is_stored_to_the_microsecond(moment: datetime) -> None:
+def test_timestamps_are_stored_to_the_microsecond(moment: datetime) -> None:
     builder = EventBuilder("1", id_factory=lambda: EVENT_ID)
     try:
         expected = moment.astimezone(UTC)
@@ -110,13 +110,13 @@ def test_any_time_with_a_zone_in_protobufs_range_is_stored_to_the_microsecond(mo
         (1_700_000_000, "must be a datetime, not int"),
     ],
 )
-def test_other_timestamps_are_refused(builder: EventBuilder, timestamp: Any, text: str) -> None:
+def test_invalid_timestamps_are_rejected(builder: EventBuilder, timestamp: Any, text: str) -> None:
     with pytest.raises(InvalidTimestampError) as caught:
         builder.build(NewEvent("search", "submit", timestamp=timestamp))
     assert text in str(caught.value)
 
 
-def test_an_event_of_exactly_the_limit_is_taken_and_one_byte_more_refused_with_its_size() -> None:
+def test_an_event_over_the_size_limit_is_rejected_with_its_size() -> None:
     def event(builder: EventBuilder, length: int) -> pb.Event:
         return builder.build(
             NewEvent("search", "submit", EventParameters(private_metadata={"k": CANARY + "x" * length}))
@@ -133,12 +133,12 @@ def test_an_event_of_exactly_the_limit_is_taken_and_one_byte_more_refused_with_i
     assert str(caught.value) == "event: is 65537 bytes serialized, more than 65536"
 
 
-def test_the_service_version_is_checked_when_the_builder_is_made() -> None:
+def test_the_service_version_is_validated_by_the_builder() -> None:
     with pytest.raises(InvalidInputError, match="service_version: text must not contain NUL"):
         EventBuilder("1\0")
 
 
-def test_the_whole_context_is_injected(builder: EventBuilder) -> None:
+def test_the_whole_context_is_added(builder: EventBuilder) -> None:
     context = EventContext(
         user_id=7,
         anonymous_user_id="anon",
@@ -161,7 +161,7 @@ def test_the_whole_context_is_injected(builder: EventBuilder) -> None:
     assert not event.marketing_tracking.HasField("referrer")
 
 
-def test_contexts_nest_and_end(builder: EventBuilder) -> None:
+def test_contexts_can_be_nested(builder: EventBuilder) -> None:
     with event_context(user_id=1, interaction_id="outer"):
         with event_context(user_id=2):
             event = builder.build(NewEvent("search", "submit"))
@@ -170,14 +170,14 @@ def test_contexts_nest_and_end(builder: EventBuilder) -> None:
     assert current_context() == EventContext()
 
 
-def test_an_events_own_context_beats_the_current_one(builder: EventBuilder) -> None:
+def test_an_events_own_context_overrides_the_current_one(builder: EventBuilder) -> None:
     with event_context(user_id=1):
         event = builder.build(NewEvent("search", "submit", context=EventContext(anonymous_user_id="own")))
     assert not event.user.HasField("user_id")
     assert event.user.anonymous_user_id == "own"
 
 
-def test_a_thread_starts_with_nothing_known_and_a_task_inherits(builder: EventBuilder) -> None:
+def test_a_thread_starts_with_an_empty_context_and_a_task_inherits(builder: EventBuilder) -> None:
     seen: dict[str, bool] = {}
 
     def look(name: str) -> None:
@@ -197,9 +197,9 @@ def test_a_thread_starts_with_nothing_known_and_a_task_inherits(builder: EventBu
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"user_id": 2**63}, "user_id: must be an integer of 64 bits"),
-        ({"user_id": True}, "user_id: must be an integer of 64 bits"),
-        ({"user_id": "7"}, "user_id: must be an integer of 64 bits"),
+        ({"user_id": 2**63}, "user_id: must be a 64-bit integer"),
+        ({"user_id": True}, "user_id: must be a 64-bit integer"),
+        ({"user_id": "7"}, "user_id: must be a 64-bit integer"),
         ({"anonymous_user_id": f"{CANARY}\0"}, "anonymous_user_id: text must not contain NUL"),
         ({"anonymous_user_id": CANARY * 60}, "anonymous_user_id: must have at most 512 characters"),
         ({"sams_external_id": 5}, "sams_external_id: must be text, not int"),
@@ -212,7 +212,7 @@ def test_a_thread_starts_with_nothing_known_and_a_task_inherits(builder: EventBu
         ({"feature_flags": {"x": 5}}, "feature_flags, a value: must be text, not int"),
     ],
 )
-def test_bad_context_is_refused_where_it_is_set(changes: dict[str, Any], text: str) -> None:
+def test_invalid_context_is_rejected_when_it_is_set(changes: dict[str, Any], text: str) -> None:
     with pytest.raises(InvalidContextError) as caught, event_context(**changes):
         pass
     assert str(caught.value).startswith(text)
@@ -220,7 +220,7 @@ def test_bad_context_is_refused_where_it_is_set(changes: dict[str, Any], text: s
 
 
 @pytest.mark.parametrize("make", [lambda: Client(""), lambda: Client("x", "\0"), lambda: MarketingTracking(url="\0")])
-def test_bad_clients_and_marketing_are_refused_where_they_are_made(make: Any) -> None:
+def test_invalid_clients_and_marketing_are_rejected_when_created(make: Any) -> None:
     with pytest.raises(InvalidContextError):
         make()
 
@@ -250,13 +250,13 @@ def test_opentelemetry_is_not_imported_for_the_trace_id(builder: EventBuilder, m
     assert "opentelemetry.trace" not in sys.modules
 
 
-def test_errors_cross_process_borders_whole() -> None:
+def test_errors_can_be_pickled() -> None:
     error = InvalidIdError("id", "must be good")
     copied = pickle.loads(pickle.dumps(error))
     assert (type(copied), str(copied), copied.field) == (InvalidIdError, "id: must be good", "id")
 
 
-def test_names_from_outside_the_code_are_checked_all_the_same(builder: EventBuilder) -> None:
+def test_names_from_outside_the_code_are_validated(builder: EventBuilder) -> None:
     event = NewEvent.with_run_time_names("search", "submit", timestamp=NOW, id=EVENT_ID)
     assert builder.build(event).feature == "search"
     with pytest.raises(InvalidInputError, match="feature"):

@@ -32,7 +32,7 @@ def private(explanation: Explanation) -> list[HeldBack]:
     return [held for held in explanation.held_back if held.path[:2] == ("parameters", "private_metadata")]
 
 
-def test_each_part_that_redaction_takes_out_has_its_rule() -> None:
+def test_each_removed_part_has_its_rule() -> None:
     found = explain(sensitive_event(query=CANARY, language="go"), redactor())
 
     assert rules(found) == {
@@ -42,7 +42,7 @@ def test_each_part_that_redaction_takes_out_has_its_rule() -> None:
     }
 
 
-def test_the_event_that_was_given_is_not_changed() -> None:
+def test_the_event_is_not_changed() -> None:
     event = sensitive_event()
     before = event.SerializeToString(deterministic=True)
 
@@ -52,7 +52,7 @@ def test_the_event_that_was_given_is_not_changed() -> None:
     assert not found.redacted.HasField("marketing_tracking")
 
 
-def test_a_key_beside_the_listed_ones_is_told_from_a_listed_one_that_is_no_text() -> None:
+def test_unlisted_keys_differ_from_listed_keys_without_text() -> None:
     found = explain(sensitive_event(query=CANARY, language="go", count=5), redactor(entry("language", "count")))
 
     assert rules(found) == {
@@ -63,7 +63,7 @@ def test_a_key_beside_the_listed_ones_is_told_from_a_listed_one_that_is_no_text(
     assert "count, language (list.toml, line 3)" in private(found)[1].because
 
 
-def test_an_entry_that_expired_is_named_with_its_day_and_its_line() -> None:
+def test_an_expired_entry_is_named_with_its_day_and_line() -> None:
     found = explain(sensitive_event(language="go"), redactor(entry("language", expires_on=date(2026, 2, 28))))
 
     (held,) = private(found)
@@ -75,9 +75,7 @@ def test_an_entry_that_expired_is_named_with_its_day_and_its_line() -> None:
     ("entries", "rule"),
     [((), Rule.NOT_ALLOWLISTED), ((entry("language"),), Rule.KEY_NOT_ALLOWLISTED)],
 )
-def test_what_was_taken_out_before_is_told_as_what_is_not_there(
-    entries: tuple[AllowlistEntry, ...], rule: Rule
-) -> None:
+def test_parts_removed_at_recording_are_not_present(entries: tuple[AllowlistEntry, ...], rule: Rule) -> None:
     event = sensitive_event(query=CANARY)
     redactor(*entries).redact(event)
 
@@ -89,13 +87,13 @@ def test_what_was_taken_out_before_is_told_as_what_is_not_there(
     ]
 
 
-def test_where_the_whole_field_may_leave_none_of_it_is_held_back() -> None:
+def test_a_whole_field_entry_holds_nothing_back() -> None:
     found = explain(sensitive_event(query=CANARY, count=5), redactor(entry("*")))
 
     assert private(found) == []
 
 
-def test_a_whole_field_entry_that_expired_lets_nothing_out() -> None:
+def test_an_expired_whole_field_entry_allows_nothing() -> None:
     found = explain(sensitive_event(query=CANARY), redactor(entry("*", expires_on=date(2026, 2, 1))))
 
     assert [held.rule for held in private(found)] == [Rule.ENTRY_EXPIRED]
@@ -110,7 +108,7 @@ def test_a_first_party_instance_holds_nothing_back() -> None:
     assert found.redacted == event
 
 
-def test_fields_of_a_newer_schema_are_told_without_a_name() -> None:
+def test_fields_of_a_newer_schema_have_no_name() -> None:
     event = sensitive_event()
     event.MergeFromString(b"\xd2\x3e\x06secret")  # field 1002
 
@@ -121,7 +119,7 @@ def test_fields_of_a_newer_schema_are_told_without_a_name() -> None:
     ]
 
 
-def test_a_field_that_nobody_has_reviewed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreviewed_field_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     classes = {name: kind for name, kind in redaction.FIELD_CLASSES.items() if name != "EventUser.user_id"}
     monkeypatch.setattr(redaction, "FIELD_CLASSES", classes)
 
@@ -130,13 +128,13 @@ def test_a_field_that_nobody_has_reviewed_is_told(monkeypatch: pytest.MonkeyPatc
     assert rules(found) == {"user.user_id": Rule.UNREVIEWED_FIELD}
 
 
-def test_an_event_that_cannot_be_redacted_is_not_explained() -> None:
+def test_an_unredactable_event_is_not_explained() -> None:
     with pytest.raises(RedactionError):
         explain(sensitive_event(), Redactor(Allowlist([entry("x")]), today=lambda: 1 / 0))  # type: ignore[arg-type, return-value]
 
 
 @given(private_metadata, st.sets(st.sampled_from(["query", "language", "x", "*"]), max_size=2), st.booleans())
-def test_what_is_told_as_present_is_what_redaction_takes_out(
+def test_present_parts_are_those_that_redaction_removes(
     private_fields: dict[str, Any], keys: set[str], first_party: bool
 ) -> None:
     allowed = [entry("*")] if "*" in keys else [entry(*keys)] if keys else []

@@ -11,7 +11,7 @@ RULE = "must be 2 to 64 ASCII letters, dashes or dots, the first a lower-case le
 
 
 @pytest.mark.parametrize("name", ["ab", "search.results", "a-b", "aB", "a.", "a" * 64])
-def test_names_of_the_rule_are_taken(name: str) -> None:
+def test_valid_names_are_accepted(name: str) -> None:
     check_name("feature", name)
 
 
@@ -37,7 +37,7 @@ def test_names_of_the_rule_are_taken(name: str) -> None:
         "\u0430b",  # a Cyrillic letter
     ],
 )
-def test_other_names_are_refused_with_the_rule_and_never_repeated(name: str) -> None:
+def test_invalid_names_are_rejected_without_quoting_them(name: str) -> None:
     with pytest.raises(InvalidNameError) as caught:
         check_name("action", name)
     assert str(caught.value) == f"action: {RULE}"
@@ -45,12 +45,12 @@ def test_other_names_are_refused_with_the_rule_and_never_repeated(name: str) -> 
 
 
 @pytest.mark.parametrize(("name", "kind"), [(None, "NoneType"), (5, "int"), (b"search", "bytes")])
-def test_what_is_no_text_is_refused_with_its_kind(name: object, kind: str) -> None:
+def test_names_other_than_text_are_rejected_with_their_type(name: object, kind: str) -> None:
     with pytest.raises(InvalidNameError, match=rf"given: {kind}, not text"):
         check_name("feature", name)
 
 
 @given(st.text(max_size=70) | st.from_regex(r"[a-z][a-zA-Z\-.]{1,70}\n?"))
 @example("abc\n")
-def test_the_verdict_is_that_of_the_contracts_expression(name: str) -> None:
+def test_the_rule_is_the_contracts_expression(name: str) -> None:
     assert is_valid_name(name) == (re.fullmatch(r"[a-z][a-zA-Z\-\.]+", name) is not None and len(name) <= 64)

@@ -34,7 +34,7 @@ ALL = ExportMode(everything=True)
         ("search.results, editor", ["search.results", "editor.x"], ["search", "search.resultsx"]),
     ],
 )
-def test_a_mode_covers_its_prefixes_and_what_is_below_them(
+def test_a_mode_covers_its_prefixes_and_the_features_below(
     text: str, covered: list[str], not_covered: list[str]
 ) -> None:
     mode = ExportMode.parse(text)
@@ -43,7 +43,7 @@ def test_a_mode_covers_its_prefixes_and_what_is_below_them(
 
 
 @pytest.mark.parametrize("text", ["Search", "a1", "search,all", "none,search", f"{CANARY}", "search,,x"])
-def test_a_mode_that_could_cover_nothing_recorded_is_refused(text: str) -> None:
+def test_an_invalid_export_mode_is_rejected(text: str) -> None:
     with pytest.raises(InvalidPolicyError) as caught:
         ExportMode.parse(text)
     assert CANARY not in str(caught.value)
@@ -58,7 +58,7 @@ def test_a_mode_that_could_cover_nothing_recorded_is_refused(text: str) -> None:
     ],
 )
 @pytest.mark.parametrize("form", ["{}", " {} ", "{}.", "search,{}"])
-def test_a_word_for_yes_or_no_is_an_error_that_names_the_three_forms(
+def test_a_word_for_yes_or_no_is_rejected_with_the_valid_forms(
     word: str, use: str, case: Callable[[str], str], form: str
 ) -> None:
     with pytest.raises(InvalidPolicyError, match="must be none, all, or feature prefixes") as caught:
@@ -67,12 +67,12 @@ def test_a_word_for_yes_or_no_is_an_error_that_names_the_three_forms(
 
 
 @pytest.mark.parametrize("text", ["ALL,search", "search,None"])
-def test_all_and_none_stand_alone(text: str) -> None:
+def test_all_and_none_cannot_be_combined(text: str) -> None:
     with pytest.raises(InvalidPolicyError, match="cannot be combined with others"):
         ExportMode.parse(text)
 
 
-def test_by_default_nothing_leaves_and_the_policy_says_why() -> None:
+def test_by_default_nothing_is_exported_and_the_policy_says_why() -> None:
     policy = ExportPolicy()
     assert not policy.allows(event())
     assert policy.obstacle == "TELEMETRY_EXPORT_MODE is none (set it to all, or to feature prefixes)"
@@ -87,7 +87,7 @@ def test_by_default_nothing_leaves_and_the_policy_says_why() -> None:
         (ExportPolicy(export_mode=ALL, opted_out_by="DO_NOT_TRACK"), "DO_NOT_TRACK is set"),
     ],
 )
-def test_consent_beats_the_mode(policy: ExportPolicy, obstacle: str | None) -> None:
+def test_an_opt_out_overrides_the_mode(policy: ExportPolicy, obstacle: str | None) -> None:
     assert policy.obstacle == obstacle
     assert policy.allows(event()) == (obstacle is None)
 
@@ -95,11 +95,11 @@ def test_consent_beats_the_mode(policy: ExportPolicy, obstacle: str | None) -> N
 @pytest.mark.parametrize(
     ("text", "mode"), [("on", TelemetryMode.ON), (" LOCAL ", TelemetryMode.LOCAL), ("Off", TelemetryMode.OFF)]
 )
-def test_the_telemetry_mode_is_one_word(text: str, mode: TelemetryMode) -> None:
+def test_telemetry_modes_are_parsed(text: str, mode: TelemetryMode) -> None:
     assert TelemetryMode.parse(text) is mode
 
 
-def test_another_word_is_no_telemetry_mode() -> None:
+def test_an_invalid_telemetry_mode_is_rejected() -> None:
     with pytest.raises(InvalidPolicyError, match="must be one of on, local, off") as caught:
         TelemetryMode.parse(CANARY)
     assert (caught.value.__context__, CANARY in str(caught.value)) == (None, False)
@@ -116,18 +116,18 @@ def test_another_word_is_no_telemetry_mode() -> None:
         ({"DO_NOT_TRACK": ""}, None),
     ],
 )
-def test_the_opt_out_variables_are_1_or_true_in_any_case(environ: dict[str, str], name: str | None) -> None:
+def test_opt_out_values_are_1_or_true_in_any_case(environ: dict[str, str], name: str | None) -> None:
     assert export_opt_out(environ) == name
 
 
 @pytest.mark.parametrize(
     ("flag", "allowed"), [(True, True), (False, False), ("TRUE", True), ("false", False), ("variant-a", False)]
 )
-def test_a_users_flag_keeps_the_event_unless_it_is_true(flag: str | bool, allowed: bool) -> None:
+def test_a_users_flag_prevents_export_unless_it_is_true(flag: str | bool, allowed: bool) -> None:
     assert ExportPolicy(export_mode=ALL).allows(event({"telemetry-export": flag})) == allowed
 
 
-def test_the_switch_decides_from_the_event_and_is_asked_last() -> None:
+def test_the_switch_is_called_last_with_the_event() -> None:
     asked: list[int] = []
 
     def switch(given: pb.Event) -> bool:
@@ -139,7 +139,7 @@ def test_the_switch_decides_from_the_event_and_is_asked_last() -> None:
     assert asked == [7]
 
 
-def test_a_switch_that_fails_keeps_the_event_and_logs_no_text() -> None:
+def test_a_failing_switch_prevents_export_and_logs_no_message() -> None:
     def switch(given: pb.Event) -> bool:
         raise RuntimeError(CANARY)
 

@@ -40,8 +40,8 @@ def all_fields() -> dict[str, FieldDescriptor]:
     return {short_name(field): field for _, field in reachable_fields()}
 
 
-def test_every_field_that_an_event_can_hold_is_in_exactly_one_class() -> None:
-    # Fails when a field is added to the schema and nobody has said whether it may leave.
+def test_every_field_of_an_event_is_classified_once() -> None:
+    # Fails if a field is added to the schema without a class.
     assert set(all_fields()) == set(FIELD_CLASSES)
 
 
@@ -52,7 +52,7 @@ def test_only_private_metadata_and_marketing_are_sensitive() -> None:
 
 @pytest.mark.parametrize("name", sorted(FIELD_CLASSES))
 @pytest.mark.parametrize("first_party", [False, True])
-def test_a_field_that_is_in_no_class_is_stripped_everywhere(
+def test_an_unclassified_field_is_removed_on_every_instance(
     monkeypatch: pytest.MonkeyPatch, name: str, first_party: bool
 ) -> None:
     classes = {field: kind for field, kind in FIELD_CLASSES.items() if field != name}
@@ -81,7 +81,7 @@ def test_a_field_that_is_in_no_class_is_stripped_everywhere(
         assert path[-1] not in {field.name for field, _ in holder.ListFields()}
 
 
-def test_by_default_everything_sensitive_goes_and_everything_else_stays() -> None:
+def test_by_default_only_sensitive_fields_are_removed() -> None:
     event = sensitive_event()
     expected = MessageToDict(event)
     del expected["marketingTracking"]
@@ -90,34 +90,34 @@ def test_by_default_everything_sensitive_goes_and_everything_else_stays() -> Non
     assert CANARY.encode() not in event.SerializeToString()
 
 
-def test_on_the_allowlist_only_the_listed_keys_stay() -> None:
+def test_only_allowlisted_keys_are_kept() -> None:
     event = sensitive_event(language="python", query=CANARY)
     assert redacted(event, entry("submit", "language"))["parameters"]["privateMetadata"] == {"language": "python"}
     assert CANARY.encode() not in event.SerializeToString()
 
 
 @pytest.mark.parametrize("value", [5, True, None, {"deep": CANARY}, [CANARY], 1.5])
-def test_a_listed_key_whose_value_is_no_text_keeps_its_key_alone(value: Any) -> None:
+def test_a_value_other_than_text_is_replaced_by_a_marker(value: Any) -> None:
     event = sensitive_event(language=value)
     document = redacted(event, entry("submit", "language"))
     assert document["parameters"]["privateMetadata"] == {"language": NOT_A_STRING}
     assert NOT_A_STRING == "ERROR: value of allowlisted key was not a string"
 
 
-def test_where_no_listed_key_is_left_the_field_is_unset() -> None:
+def test_the_field_is_unset_if_no_listed_key_remains() -> None:
     event = sensitive_event(query=CANARY)
     redactor(entry("submit", "language")).redact(event)
     assert not event.parameters.HasField("private_metadata")
 
 
-def test_the_whole_field_stays_where_the_entry_says_so_and_marketing_goes_all_the_same() -> None:
+def test_a_whole_field_entry_keeps_the_field_but_not_marketing() -> None:
     event = sensitive_event(query=CANARY, deep={"a": [1]})
     document = redacted(event, entry("submit", "*"))
     assert document["parameters"]["privateMetadata"] == {"query": CANARY, "deep": {"a": [1.0]}}
     assert "marketingTracking" not in document
 
 
-def test_an_exact_entry_beats_one_for_all_actions_and_they_are_not_united() -> None:
+def test_an_exact_entry_replaces_the_entry_for_all_actions() -> None:
     event = sensitive_event(a="1", b="2")
     document = redacted(event, entry(None, "a"), entry("submit", "b"))
     assert document["parameters"]["privateMetadata"] == {"b": "2"}
@@ -125,25 +125,25 @@ def test_an_exact_entry_beats_one_for_all_actions_and_they_are_not_united() -> N
     assert redacted(other, entry(None, "a"), entry("submit", "b"))["parameters"]["privateMetadata"] == {"a": "1"}
 
 
-def test_an_expired_exact_entry_lets_nothing_out_that_it_did_not_before() -> None:
+def test_an_expired_exact_entry_allows_nothing() -> None:
     event = sensitive_event(a="1", b="2")
     expired = entry("submit", "a", expires_on=date(2026, 2, 28))
     assert "privateMetadata" not in redacted(event, entry(None, "*"), expired)["parameters"]
 
 
-def test_an_entry_holds_on_its_last_day_and_not_after() -> None:
+def test_an_entry_is_valid_until_its_last_day() -> None:
     event = sensitive_event(a="1")
     assert "privateMetadata" in redacted(event, entry("submit", "a", expires_on=TODAY))["parameters"]
     assert "privateMetadata" not in redacted(event, entry("submit", "a", expires_on=date(2026, 2, 28)))["parameters"]
 
 
-def test_on_a_first_party_instance_both_stay() -> None:
+def test_a_first_party_instance_keeps_both() -> None:
     event = sensitive_event(query=CANARY)
     expected = MessageToDict(event)
     assert redacted(event, first_party=True) == expected
 
 
-def test_unknown_fields_go_at_every_level_on_every_instance() -> None:
+def test_unknown_fields_are_removed_at_every_level() -> None:
     unknown = bytes([0xF2, 0x3E, 4]) + b"leak"  # field 1006, length-delimited
     for first_party in (False, True):
         event = sensitive_event()
@@ -154,7 +154,7 @@ def test_unknown_fields_go_at_every_level_on_every_instance() -> None:
         assert b"leak" not in event.SerializeToString()
 
 
-def test_an_events_type_is_said_to_export_private_metadata_only_when_it_does() -> None:
+def test_exports_private_metadata_matches_redaction() -> None:
     event = sensitive_event()
     assert not redactor().exports_private_metadata(event)
     assert redactor(entry("submit", "a")).exports_private_metadata(event)
@@ -171,7 +171,7 @@ def test_an_events_type_is_said_to_export_private_metadata_only_when_it_does() -
         )
     ),
 )
-def test_what_leaves_holds_only_listed_keys_with_text_and_redacting_again_changes_nothing(
+def test_redaction_keeps_only_listed_text_and_is_idempotent(
     feature: str, action: str, private: dict[str, Any], lists: list[tuple[str | None, set[str]]]
 ) -> None:
     by_action = dict(lists)
@@ -192,8 +192,8 @@ def test_what_leaves_holds_only_listed_keys_with_text_and_redacting_again_change
     assert event.SerializeToString(deterministic=True) == once
 
 
-def test_when_stripping_is_broken_the_check_refuses_the_event(monkeypatch: pytest.MonkeyPatch) -> None:
-    # The check must not trust the step before it.
+def test_the_final_check_rejects_an_event_that_was_not_stripped(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The final check must be independent of the step before it.
     broken = redactor()
     broken._strip = ()
     with pytest.raises(RedactionError, match="^marketing_tracking is still set after redaction$"):
@@ -208,15 +208,15 @@ def test_when_stripping_is_broken_the_check_refuses_the_event(monkeypatch: pytes
 
 
 @pytest.mark.parametrize("holder", ["", "source", "parameters", "user"])
-def test_unknown_fields_that_survive_are_refused(holder: str) -> None:
+def test_remaining_unknown_fields_are_rejected(holder: str) -> None:
     event = sensitive_event()
     redactor().redact(event)
     (getattr(event, holder) if holder else event).MergeFromString(bytes([0xF2, 0x3E, 4]) + b"leak")
-    with pytest.raises(RedactionError, match="still holds unknown fields after redaction"):
+    with pytest.raises(RedactionError, match="still has unknown fields after redaction"):
         redactor()._assert_redacted(event, None)
 
 
-def test_a_redaction_that_fails_says_only_how_and_chains_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_redaction_names_only_the_class_of_its_cause(monkeypatch: pytest.MonkeyPatch) -> None:
     def explode(parameters: Any, entry: Any) -> None:
         raise ValueError(CANARY)
 

@@ -1,4 +1,4 @@
-"""Requests set the context of what is recorded under them, and never fail for it."""
+"""Requests set the context of their events, and never fail because of it."""
 
 import asyncio
 from collections.abc import Iterator, Mapping
@@ -38,7 +38,7 @@ def under_wsgi(sent: Mapping[str, str], **options: Any) -> EventContext:
 
     def app(environ: Any, start_response: Any) -> Iterator[bytes]:
         yield b"first"
-        seen.append(current_context())  # while the answer is streamed
+        seen.append(current_context())  # while the response is streamed
 
     environ: dict[str, Any] = {f"HTTP_{k.upper().replace('-', '_')}": v for k, v in sent.items()}
     setup_testing_defaults(environ)
@@ -48,7 +48,7 @@ def under_wsgi(sent: Mapping[str, str], **options: Any) -> EventContext:
 
 @pytest.mark.parametrize("under", [under_asgi, under_wsgi])
 class TestBoth:
-    def test_headers_and_what_the_host_knows(self, under: Any) -> None:
+    def test_headers_and_identify(self, under: Any) -> None:
         context = under(
             {ANONYMOUS: "anonymous-1", INTERACTION: "interaction-1", "X-Client": "web/3.2", "X-Country": "de"},
             headers=HEADERS,
@@ -59,7 +59,7 @@ class TestBoth:
         assert context.template.feature_flags.flags["new"] == "true"
         assert current_context() == EventContext()
 
-    def test_nothing_is_read_that_was_not_named(self, under: Any) -> None:
+    def test_only_configured_headers_are_read(self, under: Any) -> None:
         context = under({"X-Client": "web", "X-Country": "DE", "CF-IPCountry": "DE", "X-Forwarded-For": "1.2.3.4"})
         assert context == EventContext()
 
@@ -70,14 +70,14 @@ class TestBoth:
             ("X-Country", "1"), ("X-Client", "/3.2"),
         ],
     )  # fmt: skip
-    def test_what_no_event_can_hold_is_left_out(self, under: Any, name: str, value: str) -> None:
+    def test_unstorable_headers_are_ignored(self, under: Any, name: str, value: str) -> None:
         assert under({name: value}, headers=HEADERS) == EventContext()
 
     def test_a_client_without_a_version(self, under: Any) -> None:
         assert under({"X-Client": "web"}, headers=HEADERS).client == Client("web")
 
     @pytest.mark.parametrize("answer", [{"user_id": CANARY}, {CANARY: 1}, 5, None])
-    def test_a_host_that_knows_nonsense_does_not_disturb_the_request(self, under: Any, answer: Any) -> None:
+    def test_an_invalid_identify_result_does_not_affect_the_request(self, under: Any, answer: Any) -> None:
         with capture_logs() as logs:
             context = under({ANONYMOUS: "a"}, identify=lambda request: answer)
         assert context.anonymous_user_id == "a"
@@ -85,7 +85,7 @@ class TestBoth:
         assert len(logs) == (answer is not None)
         assert CANARY not in str(logs)
 
-    def test_a_host_that_fails_does_not_disturb_the_request(self, under: Any) -> None:
+    def test_a_failing_identify_does_not_affect_the_request(self, under: Any) -> None:
         def fails(request: Any) -> Any:
             raise RuntimeError(CANARY)
 
@@ -94,7 +94,7 @@ class TestBoth:
         assert [(line["event"], line["error"]) for line in logs] == [("request not identified", "RuntimeError")]
 
 
-def test_the_host_is_asked_when_an_event_is_recorded() -> None:
+def test_identify_is_called_when_an_event_is_recorded() -> None:
     asked: list[Any] = []
 
     def identify(environ: Any) -> Any:
@@ -117,17 +117,17 @@ def test_the_host_is_asked_when_an_event_is_recorded() -> None:
     assert len(asked) == 4
 
 
-def test_flags_that_the_host_adds_to_one_mapping_are_seen() -> None:
+def test_flags_that_are_added_to_the_same_mapping_are_seen() -> None:
     flags = {"first": True}
     requests = RequestContext[object](identify=lambda _request: {"feature_flags": flags})
     source = requests.of(lambda _name: None, object())
     assert dict(source().template.feature_flags.flags) == {"first": "true"}
     flags["second"] = False
     assert dict(source().template.feature_flags.flags) == {"first": "true", "second": "false"}
-    assert source() is source()  # made anew only when something has changed
+    assert source() is source()  # rebuilt only after a change
 
 
-def test_asgi_leaves_what_is_no_request_alone() -> None:
+def test_asgi_ignores_other_scopes() -> None:
     seen: list[Any] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -141,7 +141,7 @@ def test_asgi_leaves_what_is_no_request_alone() -> None:
     assert seen == [scope]
 
 
-def test_asgi_believes_the_first_of_equal_headers() -> None:
+def test_asgi_uses_the_first_of_equal_headers() -> None:
     seen: list[EventContext] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -156,7 +156,7 @@ def test_asgi_believes_the_first_of_equal_headers() -> None:
     assert seen[0].interaction_id == "first"
 
 
-def test_wsgi_closes_the_applications_answer_in_its_context() -> None:
+def test_wsgi_closes_the_response_in_its_context() -> None:
     seen: list[Any] = []
 
     class Answer:
