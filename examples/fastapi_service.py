@@ -1,4 +1,4 @@
-"""A search on FastAPI: `AsyncRecorder`, who is signed in, and an answer that is streamed.
+"""A search on FastAPI: `AsyncRecorder`, the signed-in user, and a streamed response.
 
 export TELEMETRY_DATABASE_URL=sqlite:///search.db
 telemetry db upgrade
@@ -19,20 +19,20 @@ from telemetry import EventParameters
 from telemetry.web import RequestHeaders
 from telemetry.web.asgi import TelemetryContextMiddleware
 
-USERS = {"token-of-ada": 7, "token-of-ben": 8}  # stands for your sign-in
+USERS = {"token-of-ada": 7, "token-of-ben": 8}  # replace with your authentication
 BOOKS = ("Ada's Algorithm", "A Pattern Language", "The Art of Computer Programming")
 
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Makes the recorder, once for each worker process."""
+    """Create the recorder, once per worker process."""
     app.state.recorder = AsyncRecorder(Recorder.from_url(service_version="1.4.0"))
     yield
     await app.state.recorder.close()
 
 
 def recorder_of(request: Request) -> AsyncRecorder:
-    """Returns the process's recorder."""
+    """Return the process's recorder."""
     recorder: AsyncRecorder = request.app.state.recorder
     return recorder
 
@@ -40,16 +40,16 @@ def recorder_of(request: Request) -> AsyncRecorder:
 async def signed_in(
     request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(HTTPBearer(auto_error=False))]
 ) -> None:
-    """Finds out who asks. What is put into the request's state is there for `identify`."""
+    """Authenticate the user, and store the result in the request's state for `identify`."""
     if credentials is None:
-        return  # somebody who is not signed in may search, too
+        return  # searching does not require a sign-in
     if credentials.credentials not in USERS:
         raise HTTPException(401)
     request.state.user_id = USERS[credentials.credentials]
 
 
 def identify(scope: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Says who is behind an event; asked when one is recorded."""
+    """Return the user of an event; called when an event is recorded."""
     user_id = scope.get("state", {}).get("user_id")
     return {"user_id": user_id, "feature_flags": {"new-ranking": user_id == USERS["token-of-ada"]}}
 
@@ -57,14 +57,14 @@ def identify(scope: Mapping[str, Any]) -> Mapping[str, Any]:
 app = FastAPI(lifespan=lifespan, dependencies=[Depends(signed_in)])
 app.add_middleware(
     TelemetryContextMiddleware,
-    headers=RequestHeaders(client="X-Client", country="X-Country"),  # the country: set by a proxy that you trust
+    headers=RequestHeaders(client="X-Client", country="X-Country"),  # X-Country is set by a trusted proxy
     identify=identify,
 )
 
 
 @app.get("/search")
 async def search(q: str, recorder: Annotated[AsyncRecorder, Depends(recorder_of)]) -> list[str]:
-    """Searches. What was typed is private, how much was found is not."""
+    """Search. The query is private, the number of results is not."""
     found = [book for book in BOOKS if q.lower() in book.lower()]
     await recorder.record(
         "search.results",
@@ -76,7 +76,7 @@ async def search(q: str, recorder: Annotated[AsyncRecorder, Depends(recorder_of)
 
 @app.get("/books")
 async def books(recorder: Annotated[AsyncRecorder, Depends(recorder_of)]) -> StreamingResponse:
-    """Streams all books; says afterwards how many somebody took."""
+    """Stream all books, then record how many were read."""
 
     async def lines() -> AsyncIterator[str]:
         for book in BOOKS:

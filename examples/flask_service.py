@@ -1,4 +1,4 @@
-"""A shop on Flask: an event in the shop's own transaction, and one that must not disturb anybody.
+"""A shop on Flask: an event in the shop's own transaction, and one that must never fail a request.
 
 export SHOP_DATABASE_URL=sqlite:///shop.db SHOP_SECRET_KEY=a-long-random-text
 telemetry db upgrade --database-url "$SHOP_DATABASE_URL"
@@ -18,7 +18,7 @@ from telemetry import BillingMetadata, EventParameters
 from telemetry.web import RequestHeaders
 from telemetry.web.wsgi import TelemetryContextMiddleware
 
-USERS = {"ada": 7, "ben": 8}  # stands for your sign-in
+USERS = {"ada": 7, "ben": 8}  # replace with your authentication
 SOLD_OUT = {"bicycle"}
 SUGGESTIONS = ("book", "bookmark", "bicycle")
 
@@ -28,7 +28,7 @@ class Base(DeclarativeBase):
 
 
 class Order(Base):
-    """What somebody ordered."""
+    """An order."""
 
     __tablename__ = "orders"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -37,12 +37,12 @@ class Order(Base):
 
 
 def identify(_environ: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Says who is behind an event; asked when one is recorded, so Flask's session is open."""
+    """Return the user of an event; called when an event is recorded, while Flask's session is open."""
     return {"user_id": session.get("user_id")}
 
 
 def create_app() -> Flask:
-    """Makes the application. With gunicorn's `--preload` before its workers are forked: they share no connection."""
+    """Create the application. With gunicorn's `--preload` this runs before the fork; connections are not shared."""
     app = Flask(__name__)
     app.config["SESSION_COOKIE_SAMESITE"] = "Lax"
     app.config.from_prefixed_env("SHOP")
@@ -52,7 +52,7 @@ def create_app() -> Flask:
     Base.metadata.create_all(engine)
     recorder = Recorder.from_engine(engine, service_version="1.4.0")
     best_effort = BestEffortRecorder(recorder)
-    app.wsgi_app = TelemetryContextMiddleware(  # type: ignore[method-assign]  # the place that Flask has for it
+    app.wsgi_app = TelemetryContextMiddleware(  # type: ignore[method-assign]  # as Flask documents
         app.wsgi_app, headers=RequestHeaders(client="X-Client"), identify=identify
     )
 
@@ -65,7 +65,7 @@ def create_app() -> Flask:
 
     @app.post("/orders")
     def order() -> tuple[dict[str, str], int]:
-        """The order and its event: both are there, or neither is."""
+        """Record an order and its event: both are stored, or neither."""
         user_id = session.get("user_id") or abort(401)
         item = request.form["item"]
         with Session(engine) as database, database.begin():
@@ -86,7 +86,7 @@ def create_app() -> Flask:
 
     @app.get("/suggestions")
     def suggestions() -> list[str]:
-        """Suggestions come, whatever happens to their telemetry."""
+        """Return suggestions, even if their telemetry fails."""
         found = [each for each in SUGGESTIONS if each.startswith(request.args["prefix"])]
         best_effort.record("shop.suggestion", "shown", EventParameters(metadata={"count": len(found)}))
         return found

@@ -1,4 +1,4 @@
-"""The main job from end to end: a gateway, a service that records, an export, and an account of it.
+"""The whole pipeline: a gateway, a service that records, an export, and a summary of the result.
 
     make run
 
@@ -35,7 +35,7 @@ console = Console(soft_wrap=True)
 
 
 def main() -> int:
-    """Runs the pipeline and returns the exit code."""
+    """Run the pipeline and return the exit code."""
     shutil.rmtree(RUN, ignore_errors=True)
     RUN.mkdir()
     environment = {
@@ -64,13 +64,13 @@ def main() -> int:
 
 
 def run(command: Sequence[str], environment: dict[str, str]) -> None:
-    """Runs a program and shows what it prints."""
+    """Run a program and show its output."""
     subprocess.run(command, env=environment, check=True)
 
 
 @contextmanager
 def gateway(environment: dict[str, str]) -> Iterator[str]:
-    """Runs a gateway as a process of its own; yields its address."""
+    """Run a gateway in a separate process; yield its address."""
     command = [TELEMETRY, "gateway", "serve", "--listen", "127.0.0.1:0", "--sink-file", str(SINK)]
     command += ["--deduplication-file", str(RUN / "gateway.db")]
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
@@ -85,7 +85,7 @@ def gateway(environment: dict[str, str]) -> Iterator[str]:
 
 
 def queue_bytes() -> bytes:
-    """Returns every payload that waits in the queue."""
+    """Return all payloads in the queue."""
     database = Database(create_database_engine(DATABASE_URL))
     payloads = b"".join(payload for _, payload in QueueReading(database).preview(100_000))
     database.close()
@@ -93,7 +93,7 @@ def queue_bytes() -> bytes:
 
 
 def account(report: dict[str, Any], queued_bytes: bytes) -> int:
-    """Prints what was recorded, what left and what stayed; returns 1 when it is not as it must be."""
+    """Print what was recorded, exported and held back; return 1 if anything is wrong."""
     database = Database(create_database_engine(DATABASE_URL))
     with database.engine.connect() as connection:
         counted = connection.execute(text("SELECT name, count(*) FROM event_logs GROUP BY name"))
@@ -109,7 +109,7 @@ def account(report: dict[str, Any], queued_bytes: bytes) -> int:
         name = f"{event['feature']}.{event['action']}"
         by_published[name] = by_published.get(name, 0) + 1
 
-    console.rule("The account")
+    console.rule("Summary")
     events = Table("event", "in event_logs", "published by the gateway", title="Recorded and exported")
     for name in sorted(by_name):
         events.add_row(name, str(by_name[name]), str(by_published.get(name, 0)))
@@ -117,14 +117,14 @@ def account(report: dict[str, Any], queued_bytes: bytes) -> int:
     events.add_row("all", str(sum(by_name.values())), str(len(published)))
     console.print(events)
 
-    leaks = Table("secret", "in event_logs", "in the queue", "published", title="What private data stayed home")
+    leaks = Table("secret", "in event_logs", "in the queue", "published", title="Private data stays on the instance")
     for secret in SECRETS:
         in_logs, in_queue = secret in private, secret.encode() in queued_bytes
         leaks.add_row(secret, say(in_logs), say(in_queue), say(secret in "\n".join(lines)))
     console.print(leaks)
 
     chat = next(event for event in published if event["feature"] == "assistant.chat")
-    console.print("Of the one allowlisted event, this private metadata left:", chat["parameters"]["privateMetadata"])
+    console.print("Exported private metadata of the only allowlisted event:", chat["parameters"]["privateMetadata"])
     console.print(
         f"Exported {report['acked']} events, {report['bytes']} bytes, in {report['duration']:.2f} s: "
         f"{report['acked'] / report['duration']:,.0f} events a second. "
@@ -132,21 +132,21 @@ def account(report: dict[str, Any], queued_bytes: bytes) -> int:
     )
     faults = {
         "an event was lost or duplicated": by_name != by_published or counts.pending or counts.dead,
-        "a rolled back event is there": by_name.get("shop.order.submit") != 1,
-        "an invalid event is there": by_name.get("editor.suggestion.accepted") != 1,
-        "private data left": any(s in "\n".join(lines) or s.encode() in queued_bytes for s in SECRETS),
+        "a rolled back event was stored": by_name.get("shop.order.submit") != 1,
+        "an invalid event was stored": by_name.get("editor.suggestion.accepted") != 1,
+        "private data was exported": any(s in "\n".join(lines) or s.encode() in queued_bytes for s in SECRETS),
         "private data was lost": not all(secret in private for secret in SECRETS),
         "the allowlist was not followed": chat["parameters"]["privateMetadata"] != {"language": "python"},
     }
     for fault in (fault for fault, found in faults.items() if found):
         console.print(f"FAULT: {fault}", style="bold red")
     if not any(faults.values()):
-        console.print("All as it must be. The files are in run/.", style="bold green")
+        console.print("All checks passed. The files are in run/.", style="bold green")
     return int(any(faults.values()))
 
 
 def say(found: bool) -> str:  # noqa: FBT001 - a word for a yes or no
-    """Returns yes or no."""
+    """Return yes or no."""
     return "yes" if found else "no"
 
 

@@ -1,4 +1,4 @@
-"""A small shop with a search and an assistant, as a backend service would record its telemetry.
+"""A small shop with a search and an assistant: how a backend service records its telemetry.
 
     telemetry db upgrade --database-url sqlite:///shop.db
     TELEMETRY_EXPORT_MODE=all python examples/service.py --database-url sqlite:///shop.db
@@ -28,7 +28,7 @@ class PaymentError(Exception):
 
 
 def search(recorder: Recorder, query: str) -> str:
-    """A search: what was typed is private, how long it took is not."""
+    """Record a search: the query is private, the duration is not."""
     return recorder.record(
         "search.results",
         "submit",
@@ -37,7 +37,7 @@ def search(recorder: Recorder, query: str) -> str:
 
 
 def order(engine: Engine, recorder: Recorder, item: str, *, paid: bool) -> str:
-    """An order and its event: both are there, or neither is."""
+    """Record an order and its event: both are stored, or neither."""
     with engine.begin() as connection:
         connection.execute(insert(orders).values(item=item))
         event_id = recorder.record(
@@ -52,12 +52,12 @@ def order(engine: Engine, recorder: Recorder, item: str, *, paid: bool) -> str:
 
 
 def suggest(recorder: BestEffortRecorder, **metadata: Any) -> str | None:
-    """A suggestion in an editor: telemetry that fails must not disturb it."""
+    """Record a suggestion in an editor, which must work even if telemetry fails."""
     return recorder.record("editor.suggestion", "accepted", EventParameters(metadata=metadata))
 
 
 async def chat(recorder: AsyncRecorder, prompt: str) -> str:
-    """A question to the assistant, from a coroutine. The allowlist lets `language` out, not `prompt`."""
+    """Record a question to the assistant, in a coroutine. The allowlist allows `language`, not `prompt`."""
     return await recorder.record(
         "assistant.chat",
         "submit",
@@ -66,14 +66,14 @@ async def chat(recorder: AsyncRecorder, prompt: str) -> str:
 
 
 def view_pages(recorder: Recorder, count: int) -> list[str]:
-    """Many events at once: one transaction."""
+    """Record many events at once, in one transaction."""
     return recorder.batch_record(
         NewEvent("shop.page", "view", EventParameters(metadata={"position": number})) for number in range(count)
     )
 
 
 async def serve_assistant(recorder: Recorder) -> str:
-    """The part of the service that runs on asyncio."""
+    """Run the asyncio part of the service."""
     asynchronous = AsyncRecorder(recorder)
     event_id = await chat(asynchronous, "why does SECRET-PROMPT not compile?")
     await asynchronous.close()
@@ -81,7 +81,7 @@ async def serve_assistant(recorder: Recorder) -> str:
 
 
 def main() -> None:
-    """Runs the service once through everything that it does."""
+    """Run every part of the service once."""
     parser = argparse.ArgumentParser(description="Record what a small shop would record.")
     parser.add_argument("--database-url", default="sqlite:///telemetry.db")
     arguments = parser.parse_args()

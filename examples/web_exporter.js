@@ -1,4 +1,4 @@
-// What an editor or a web app gives `@sourcegraph/telemetry`, which brings no HTTP of its own:
+// The exporter that an editor or a web app passes to `@sourcegraph/telemetry`, which does not send HTTP requests itself:
 //   new TelemetryRecorderProvider({ client: 'web', clientVersion: '5.2.4' }, new ApiExporter('https://telemetry.example.com', token))
 const query = `mutation RecordTelemetryEvents($events: [TelemetryEventInput!]!) {
     telemetry { recordEvents(events: $events) { alwaysNil } }

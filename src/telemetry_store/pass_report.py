@@ -88,6 +88,8 @@ class PassReport:
     def tell(self, current: Span) -> None:
         """Write what was done to a span, except the problem, which may be in a gateway's words."""
         facts = {f"telemetry.{name}": getattr(self, name) for name in _TRACED}
-        current.tell({"telemetry.request_id": self.request_id, "telemetry.outcome": str(self.outcome), **facts})
+        current.set_attributes(
+            {"telemetry.request_id": self.request_id, "telemetry.outcome": str(self.outcome), **facts}
+        )
         if not self.is_well:
             current.fail(str(self.outcome))

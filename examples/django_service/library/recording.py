@@ -1,4 +1,4 @@
-"""The recorders of this service, and what it knows of a request."""
+"""The recorders of this service, and its `identify` function."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,5 +13,5 @@ asynchronous = AsyncRecorder(recorder)
 
 
 def identify(request: HttpRequest) -> Mapping[str, Any]:
-    """Says what Django's user does not: which flags this person has."""
+    """Return the user's feature flags. The middleware reads the user itself."""
     return {"feature_flags": {"new-ranking": request.user.is_authenticated}}

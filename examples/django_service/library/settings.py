@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-SECRET_KEY = os.environ.get("LIBRARY_SECRET_KEY", "")  # Django refuses an empty one
+SECRET_KEY = os.environ.get("LIBRARY_SECRET_KEY", "")  # Django rejects an empty key
 ALLOWED_HOSTS = ["127.0.0.1", "localhost"]
 ROOT_URLCONF = "library.urls"
 WSGI_APPLICATION = "library.wsgi.application"
@@ -23,6 +23,6 @@ MIDDLEWARE = [
 ]
 USE_TZ = True
 
-# The country: set by a proxy that you trust.
+# X-Country is set by a trusted proxy.
 TELEMETRY_REQUEST_HEADERS = {"client": "X-Client", "country": "X-Country"}
 TELEMETRY_IDENTIFY = "library.recording.identify"

@@ -1,4 +1,4 @@
-"""What the library answers to."""
+"""The library's URLs."""
 
 from django.urls import path
 

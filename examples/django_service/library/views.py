@@ -1,4 +1,4 @@
-"""What the library does."""
+"""The library's views."""
 
 import json
 from collections.abc import AsyncIterator
@@ -17,7 +17,7 @@ BOOKS = ("Ada's Algorithm", "A Pattern Language", "The Art of Computer Programmi
 
 
 def session(request: HttpRequest) -> HttpResponse:
-    """Signs a member in; a GET says who is, and sets the cookie that a POST must repeat."""
+    """Sign a member in; a GET returns the signed-in member, and sets the CSRF cookie for a POST."""
     get_token(request)
     if request.method == "POST":
         user = authenticate(request, username=request.POST["name"], password=request.POST["password"])
@@ -29,7 +29,7 @@ def session(request: HttpRequest) -> HttpResponse:
 
 
 def members(request: HttpRequest) -> HttpResponse:
-    """Takes a new member. Events cannot join a transaction of Django's own: this one follows the commit."""
+    """Create a member. Events cannot join a Django transaction, so this one is recorded after the commit."""
     with transaction.atomic():
         get_user_model().objects.create_user(request.POST["name"], password=request.POST["password"])
         transaction.on_commit(partial(best_effort.record, "account.member", "created"))
@@ -40,7 +40,7 @@ def members(request: HttpRequest) -> HttpResponse:
 
 
 def search(request: HttpRequest) -> HttpResponse:
-    """Searches. What was typed is private, how much was found is not."""
+    """Search. The query is private, the number of results is not."""
     found = [book for book in BOOKS if request.GET["q"].lower() in book.lower()]
     recorder.record(
         "search.results",
@@ -51,14 +51,14 @@ def search(request: HttpRequest) -> HttpResponse:
 
 
 async def suggestions(request: HttpRequest) -> HttpResponse:
-    """Suggests, from the event loop."""
+    """Return suggestions, in the event loop."""
     found = [book for book in BOOKS if book.startswith(request.GET["prefix"])]
     await asynchronous.record("search.suggestion", "shown", EventParameters(metadata={"count": len(found)}))
     return JsonResponse(found, safe=False)
 
 
-async def books(request: HttpRequest) -> HttpResponseBase:  # noqa: ARG001 - what Django calls it with
-    """Streams all books; says afterwards that somebody took them."""
+async def books(request: HttpRequest) -> HttpResponseBase:  # noqa: ARG001 - Django's signature
+    """Stream all books, then record that they were read."""
 
     async def lines() -> AsyncIterator[str]:
         for book in BOOKS:

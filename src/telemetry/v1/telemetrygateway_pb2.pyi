@@ -4,9 +4,9 @@ isort:skip_file
 The wire contract between telemetry exporters and a Telemetry Gateway.
 
 Names, numbers and types are fixed by deployed peers: fields may be added,
-never renumbered, renamed or retyped. A test pins every one of them, and a
-field added to Event must be classed in src/telemetry/redaction.py before it
-can leave an instance.
+but never renumbered, renamed or retyped. A test pins all of them, and a
+field added to Event must be classified in src/telemetry/redaction.py before
+it can be exported.
 """
 
 from collections import abc as _abc
@@ -28,7 +28,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Identifier(_message.Message):
-    """Says who is sending. Exactly one kind must be set."""
+    """Identifies the sender. Exactly one kind must be set."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -44,7 +44,7 @@ class Identifier(_message.Message):
         license_key: _builtins.str
         """Required."""
         instance_id: _builtins.str
-        """Chosen by the instance when it was set up."""
+        """Chosen by the instance during setup."""
         external_url: _builtins.str
         """Where users reach the instance. Not sent by exporters of the first release."""
         def __init__(
@@ -86,7 +86,7 @@ class Identifier(_message.Message):
 
     @_typing.final
     class ManagedServiceIdentifier(_message.Message):
-        """A service run by the gateway's operator. It must authenticate."""
+        """A service of the gateway's operator. It must authenticate."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
@@ -143,7 +143,7 @@ class RecordEventsRequestMetadata(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     IDENTIFIER_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """Names this stream or call in the logs of both sides."""
+    """Identifies this stream or call in the logs of both sides."""
     @_builtins.property
     def identifier(self) -> Global___Identifier: ...
     def __init__(
@@ -186,7 +186,7 @@ class RecordEventsRequest(_message.Message):
     EVENTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def metadata(self) -> Global___RecordEventsRequestMetadata:
-        """In the first message, and only there."""
+        """Only in the first message."""
 
     @_builtins.property
     def events(self) -> Global___RecordEventsRequest.EventsPayload: ...
@@ -214,14 +214,14 @@ class RecordEventsResponse(_message.Message):
     REJECTED_EVENTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def succeeded_events(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Ids that the gateway holds durably. An id that was sent and stands neither
-        here nor in rejected_events is to be sent again.
+        """Ids of events that the gateway has stored durably. An event whose id is
+        neither here nor in rejected_events must be sent again.
         """
 
     @_builtins.property
     def rejected_events(self) -> _containers.RepeatedCompositeFieldContainer[Global___RejectedEvent]:
-        """Events that can never succeed. An exporter that knows this field lets it
-        win over succeeded_events.
+        """Events that can never succeed. For exporters that support this field, it
+        takes precedence over succeeded_events.
         """
 
     def __init__(
@@ -240,8 +240,8 @@ Global___RecordEventsResponse: _TypeAlias = RecordEventsResponse  # noqa: Y015
 
 @_typing.final
 class RejectedEvent(_message.Message):
-    """An event that the gateway will never accept, and why. This project's addition
-    to the contract; older peers skip it as an unknown field.
+    """An event that the gateway will never accept, and why. An addition of this project
+    to the contract; older peers ignore it as an unknown field.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -305,7 +305,7 @@ Global___RecordEventResponse: _TypeAlias = RecordEventResponse  # noqa: Y015
 
 @_typing.final
 class Event(_message.Message):
-    """One thing that happened."""
+    """An event: something that happened."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -320,14 +320,14 @@ class Event(_message.Message):
     MARKETING_TRACKING_FIELD_NUMBER: _builtins.int
     INTERACTION_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """UUID version 7. Identifies the event to every peer, for ever."""
+    """UUID version 7. Identifies the event permanently, for all peers."""
     feature: _builtins.str
     """What the event is about, in camelCase with dots for sub-features."""
     action: _builtins.str
     """What happened to it: a short verb."""
     @_builtins.property
     def timestamp(self) -> _timestamp_pb2.Timestamp:
-        """When it happened, by the recorder's or the client's clock."""
+        """When it happened, according to the recorder's or the client's clock."""
 
     @_builtins.property
     def source(self) -> Global___EventSource: ...
@@ -335,19 +335,19 @@ class Event(_message.Message):
     def parameters(self) -> Global___EventParameters: ...
     @_builtins.property
     def user(self) -> Global___EventUser:
-        """Unset when nothing is known of a user."""
+        """Unset if the user is unknown."""
 
     @_builtins.property
     def feature_flags(self) -> Global___EventFeatureFlags:
-        """Unset when no flag was evaluated."""
+        """Unset if no flag was evaluated."""
 
     @_builtins.property
     def marketing_tracking(self) -> Global___EventMarketingTracking:
-        """SENSITIVE: leaves first-party instances only."""
+        """SENSITIVE: exported only from first-party instances."""
 
     @_builtins.property
     def interaction(self) -> Global___EventInteraction:
-        """Unset when nothing is known of the interaction."""
+        """Unset if the interaction is unknown."""
 
     def __init__(
         self,
@@ -437,7 +437,7 @@ class EventSource(_message.Message):
     def server(self) -> Global___EventSource.Server: ...
     @_builtins.property
     def client(self) -> Global___EventSource.Client:
-        """Unset for events that no client caused."""
+        """Unset for events without a client program."""
 
     def __init__(
         self,
@@ -505,16 +505,16 @@ class EventParameters(_message.Message):
     BILLING_METADATA_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
     version: _builtins.int
-    """The version of this event type's parameters, counted by its owner."""
+    """The version of this event type's parameters, maintained by its owner."""
     @_builtins.property
     def legacy_metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
-        """As exporters of the first release sent metadata. A gateway merges it into
-        metadata, where it wins over equal keys.
+        """The metadata of exporters of the first release. A gateway merges it into
+        metadata, where it overrides equal keys.
         """
 
     @_builtins.property
     def private_metadata(self) -> _struct_pb2.Struct:
-        """SENSITIVE: leaves only as far as the allowlist says."""
+        """SENSITIVE: only keys on the allowlist are exported."""
 
     @_builtins.property
     def billing_metadata(self) -> Global___EventBillingMetadata: ...
@@ -576,9 +576,9 @@ class EventUser(_message.Message):
     ANONYMOUS_USER_ID_FIELD_NUMBER: _builtins.int
     SAMS_EXTERNAL_ID_FIELD_NUMBER: _builtins.int
     user_id: _builtins.int
-    """The user's number on the instance."""
+    """The user's id on the instance."""
     anonymous_user_id: _builtins.str
-    """Stands for a person who is not signed in."""
+    """The id of a user who is not signed in."""
     sams_external_id: _builtins.str
     """The user's id at an external accounts service."""
     def __init__(
@@ -748,7 +748,7 @@ class EventInteraction(_message.Message):
     trace_id: _builtins.str
     """The OpenTelemetry trace that the event happened in, 32 hex digits."""
     interaction_id: _builtins.str
-    """Ties together the events of one interaction."""
+    """The id shared by the events of one interaction."""
     @_builtins.property
     def geolocation(self) -> Global___EventInteraction.Geolocation: ...
     def __init__(

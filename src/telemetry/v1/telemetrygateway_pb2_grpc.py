@@ -27,7 +27,7 @@ if _version_not_supported:
 
 class TelemeteryGatewayServiceStub:
     """Receives events from instances and managed services. The service's name is
-    misspelled on the wire by every deployed peer, and so must stay.
+    misspelled on the wire by every deployed peer, so it must stay.
     """
 
     def __init__(self, channel):
@@ -50,19 +50,19 @@ class TelemeteryGatewayServiceStub:
 
 class TelemeteryGatewayServiceServicer:
     """Receives events from instances and managed services. The service's name is
-    misspelled on the wire by every deployed peer, and so must stay.
+    misspelled on the wire by every deployed peer, so it must stay.
     """
 
     def RecordEvents(self, request_iterator, context):
-        """Bulk path. The first message carries metadata, every later one a batch of
-        events; each non-empty batch is answered by one response.
+        """Bulk path. The first message has metadata, every later one a batch of
+        events; each non-empty batch gets one response.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RecordEvent(self, request, context):
-        """One event, for managed services only.
+        """A single event, for managed services only.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -91,7 +91,7 @@ def add_TelemeteryGatewayServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class TelemeteryGatewayService:
     """Receives events from instances and managed services. The service's name is
-    misspelled on the wire by every deployed peer, and so must stay.
+    misspelled on the wire by every deployed peer, so it must stay.
     """
 
     @staticmethod

@@ -4,9 +4,9 @@ isort:skip_file
 The wire contract between telemetry exporters and a Telemetry Gateway.
 
 Names, numbers and types are fixed by deployed peers: fields may be added,
-never renumbered, renamed or retyped. A test pins every one of them, and a
-field added to Event must be classed in src/telemetry/redaction.py before it
-can leave an instance.
+but never renumbered, renamed or retyped. A test pins all of them, and a
+field added to Event must be classified in src/telemetry/redaction.py before
+it can be exported.
 """
 
 from collections import abc as _abc
@@ -34,7 +34,7 @@ GRPC_VERSION: str
 
 class TelemeteryGatewayServiceStub:
     """Receives events from instances and managed services. The service's name is
-    misspelled on the wire by every deployed peer, and so must stay.
+    misspelled on the wire by every deployed peer, so it must stay.
     """
 
     @_typing.overload
@@ -42,29 +42,29 @@ class TelemeteryGatewayServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> TelemeteryGatewayServiceAsyncStub: ...
     RecordEvents: _grpc.StreamStreamMultiCallable[_telemetrygateway_pb2.RecordEventsRequest, _telemetrygateway_pb2.RecordEventsResponse]
-    """Bulk path. The first message carries metadata, every later one a batch of
-    events; each non-empty batch is answered by one response.
+    """Bulk path. The first message has metadata, every later one a batch of
+    events; each non-empty batch gets one response.
     """
     RecordEvent: _grpc.UnaryUnaryMultiCallable[_telemetrygateway_pb2.RecordEventRequest, _telemetrygateway_pb2.RecordEventResponse]
-    """One event, for managed services only."""
+    """A single event, for managed services only."""
 
 @_typing.type_check_only
 class TelemeteryGatewayServiceAsyncStub(TelemeteryGatewayServiceStub):
     """Receives events from instances and managed services. The service's name is
-    misspelled on the wire by every deployed peer, and so must stay.
+    misspelled on the wire by every deployed peer, so it must stay.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     RecordEvents: _aio.StreamStreamMultiCallable[_telemetrygateway_pb2.RecordEventsRequest, _telemetrygateway_pb2.RecordEventsResponse]  # type: ignore[assignment]
-    """Bulk path. The first message carries metadata, every later one a batch of
-    events; each non-empty batch is answered by one response.
+    """Bulk path. The first message has metadata, every later one a batch of
+    events; each non-empty batch gets one response.
     """
     RecordEvent: _aio.UnaryUnaryMultiCallable[_telemetrygateway_pb2.RecordEventRequest, _telemetrygateway_pb2.RecordEventResponse]  # type: ignore[assignment]
-    """One event, for managed services only."""
+    """A single event, for managed services only."""
 
 class TelemeteryGatewayServiceServicer(metaclass=_abc_1.ABCMeta):
     """Receives events from instances and managed services. The service's name is
-    misspelled on the wire by every deployed peer, and so must stay.
+    misspelled on the wire by every deployed peer, so it must stay.
     """
 
     @_abc_1.abstractmethod
@@ -73,8 +73,8 @@ class TelemeteryGatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_telemetrygateway_pb2.RecordEventsRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_telemetrygateway_pb2.RecordEventsResponse], _abc.AsyncIterator[_telemetrygateway_pb2.RecordEventsResponse]]:
-        """Bulk path. The first message carries metadata, every later one a batch of
-        events; each non-empty batch is answered by one response.
+        """Bulk path. The first message has metadata, every later one a batch of
+        events; each non-empty batch gets one response.
         """
 
     @_abc_1.abstractmethod
@@ -83,6 +83,6 @@ class TelemeteryGatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _telemetrygateway_pb2.RecordEventRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_telemetrygateway_pb2.RecordEventResponse, _abc.Awaitable[_telemetrygateway_pb2.RecordEventResponse]]:
-        """One event, for managed services only."""
+        """A single event, for managed services only."""
 
 def add_TelemeteryGatewayServiceServicer_to_server(servicer: TelemeteryGatewayServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
