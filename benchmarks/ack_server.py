@@ -1,4 +1,4 @@
-"""A gateway that parses what it is sent and acknowledges it: the other end of the floor. Prints its address."""
+"""A gateway that only parses and acknowledges events: the receiver of the floor. Prints its address."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""Answers 204 to whatever comes, served as commands serve: the floor of what takes pings."""
+"""Responds to every request with 204, served like our commands: the floor of the ping endpoint."""
 
 from telemetry.web.asgi import Receive, Scope, Send
 from telemetry_cli.output import log_to_stderr

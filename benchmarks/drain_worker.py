@@ -1,4 +1,4 @@
-"""Drains a queue once, ours or the floor's way, and prints what it took as JSON.
+"""Drains a queue once, with our exporter or the floor, and prints the figures as JSON.
 
 python drain_worker.py ours|floor DATABASE_URL GATEWAY_ADDRESS
 """
@@ -34,7 +34,7 @@ def ours(url: str, address: str) -> tuple[Callable[[], int], Callable[[], None]]
 
 
 def floor(url: str, address: str) -> tuple[Callable[[], int], Callable[[], None]]:
-    """The raw driver, bytes as they lie in the table, one stream; marks as acknowledgements come."""
+    """Drain with the raw driver and unchanged bytes in one stream; mark events as acknowledgements arrive."""
     sqlite = make_url(url).get_backend_name() == "sqlite"
     connection: Any = sqlite_connection(url) if sqlite else postgres_connection(url)
     channel = grpc.insecure_channel(address.removeprefix("http://"))
@@ -89,7 +89,7 @@ def _field(number: int, body: bytes) -> bytes:
 
 
 def megabytes(name: str) -> float:
-    """Returns `VmRSS` (now) or `VmHWM` (the most so far); `getrusage` would count the parent's, too."""
+    """Return `VmRSS` (current) or `VmHWM` (peak); `getrusage` would include the parent's memory."""
     lines = Path("/proc/self/status").read_text().splitlines()
     (found,) = (line for line in lines if line.startswith(f"{name}:"))
     return int(found.split()[1]) / 1024

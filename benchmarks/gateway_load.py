@@ -1,4 +1,4 @@
-"""Sends streams of events to a gateway as fast as it acknowledges them, and prints what it took as JSON.
+"""Sends streams of events to a gateway as fast as it acknowledges them, and prints the figures as JSON.
 
 python gateway_load.py ADDRESS STREAMS EVENTS
 """
@@ -20,7 +20,7 @@ EVENTS_A_MESSAGE = 500
 
 
 def requests(name: str, events: int) -> list[bytes]:
-    """Returns a stream's messages, serialized: the load must not cost what is measured."""
+    """Return the serialized messages of a stream, so that generating the load is not measured."""
     builder = EventBuilder("1.4.0")
     metadata = pb.RecordEventsRequestMetadata(request_id=name)
     metadata.identifier.unlicensed_instance.instance_id = name

@@ -1,4 +1,4 @@
-"""Sends pings to an HTTP server, as fast as it answers or at a rate, and prints what it took as JSON.
+"""Sends pings to an HTTP server, as fast as it responds or at a fixed rate, and prints the figures as JSON.
 
 python http_load.py HOST:PORT CONNECTIONS REQUESTS [REQUESTS_A_SECOND]
 
@@ -34,7 +34,7 @@ class Load:
 
 
 class Connection(asyncio.Protocol):
-    """Sends one request after the other."""
+    """Send requests one after the other."""
 
     def __init__(self, load: Load, next_request: Callable[["Connection"], None]) -> None:
         self._load = load
@@ -55,7 +55,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._answer += data
-        # Every answer that is measured here has no body.
+        # All measured responses have an empty body.
         if self._answer.endswith(b"\r\n\r\n"):
             self._load.answered(int(self._answer[9:12]), time.perf_counter() - self._sent_at)
             self._answer = b""
@@ -100,7 +100,7 @@ async def main(address: str, connections: int, requests: int, rate: float | None
 
 
 async def send_at(load: Load, rate: float) -> int:
-    """Sends at a rate, whatever the answers do; returns how many had to wait for a connection."""
+    """Send at a fixed rate, independently of the responses; return how many requests waited for a connection."""
     started, sent, missed = time.perf_counter(), 0, 0
     while load.waiting:
         due = min(int((time.perf_counter() - started) * rate) - sent, len(load.waiting))

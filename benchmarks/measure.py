@@ -1,4 +1,4 @@
-"""Interleaved rounds and their medians: what is compared is measured in the same minutes of the same machine."""
+"""Interleaved rounds and their medians: compared cases are measured at the same time on the same machine."""
 
 import gc
 import statistics
@@ -39,7 +39,7 @@ class Comparison:
 
 
 def interleave(cases: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, float]:
-    """Runs every case once a round, in turns of order, and returns the median of each case's figures."""
+    """Run every case once per round, in alternating order, and return the median of each case's figures."""
     names = list(cases)
     figures: dict[str, list[float]] = {name: [] for name in names}
     for name in names:
@@ -53,7 +53,7 @@ def interleave(cases: Mapping[str, Callable[[], float]], rounds: int) -> dict[st
 
 
 def seconds_per_call(call: Callable[[], object], calls: int) -> Callable[[], float]:
-    """Returns a case that makes calls and returns the seconds that one took on average."""
+    """Return a case that makes calls and returns their average duration in seconds."""
 
     def case() -> float:
         started = time.perf_counter()
@@ -65,7 +65,7 @@ def seconds_per_call(call: Callable[[], object], calls: int) -> Callable[[], flo
 
 
 def seconds(call: Callable[[], object]) -> float:
-    """Returns the seconds that a call took."""
+    """Return the duration of a call in seconds."""
     started = time.perf_counter()
     call()
     return time.perf_counter() - started

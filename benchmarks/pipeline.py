@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("--full", action="store_true", help="more rounds, and 1,000,000 events where it matters")
     parser.add_argument("--only", action="append", choices=PATHS, help="one path; may be repeated")
     parser.add_argument("--save", type=Path, help="write the figures to this file, as JSON")
-    parser.add_argument("--compare", type=Path, help="show the ratios of an earlier run beside these")
+    parser.add_argument("--compare", type=Path, help="also show the ratios of an earlier run")
     parser.add_argument("--report", type=Path, help="write the figures into this Markdown page, with plots")
     options = parser.parse_args()
     warnings.simplefilter("ignore", DeprecationWarning)

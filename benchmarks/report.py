@@ -10,7 +10,7 @@ BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 
 
 def write_report(page: Path, found: Sequence[Comparison], machine: str, command: str) -> None:
-    """Puts the table between the page's two marks, and draws the plots."""
+    """Insert the table between the two markers of the page, and draw the plots."""
     text = page.read_text(encoding="utf-8")
     head, _, rest = text.partition(BEGIN)
     _, _, tail = rest.partition(END)
@@ -39,7 +39,7 @@ def markdown(found: Sequence[Comparison]) -> str:
 
 
 def by_path(found: Sequence[Comparison]) -> dict[str, list[Comparison]]:
-    """Groups what is one path on several databases."""
+    """Group the comparisons of a path on several databases."""
     grouped: dict[str, list[Comparison]] = {}
     for each in found:
         grouped.setdefault(re.sub(r", (sqlite|postgresql)\b", "", each.path), []).append(each)
@@ -51,7 +51,7 @@ def draw(picture: Path, path: str, comparisons: Sequence[Comparison]) -> None:
 
     mpl.use("svg")
     mpl.rcParams["svg.hashsalt"] = "telemetry"  # the same figures make the same file
-    from matplotlib import pyplot as plt  # noqa: PLC0415 - after the choice of what it draws with
+    from matplotlib import pyplot as plt  # noqa: PLC0415 - after selecting the backend
 
     bars = [(f"{name}{database(each)}", value) for each in comparisons for name, value in each.figures.items()]
     figure, axes = plt.subplots(figsize=(7, 0.4 * len(bars) + 1), layout="constrained")

@@ -1,4 +1,4 @@
-/* A disk that takes 1 ms a sync: preloaded, it delays fsync and fdatasync. */
+/* Simulates a disk with 1 ms per sync: preload it to delay fsync and fdatasync. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <time.h>

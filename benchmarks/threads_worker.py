@@ -28,7 +28,7 @@ def ours(url: str) -> Callable[[], Callable[[], None]]:
 
 
 def floor(url: str) -> Callable[[], Callable[[], None]]:
-    """SQLite: the raw driver, a connection a thread. PostgreSQL: SQLAlchemy Core on its pool."""
+    """SQLite: the raw driver with a connection per thread. PostgreSQL: SQLAlchemy Core with its pool."""
     rows = Rows(url)
     if make_url(url).get_backend_name() == "sqlite":
         ready = deque(rows.make(ROWS_READY))

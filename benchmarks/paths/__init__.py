@@ -1,1 +1,1 @@
-"""What is measured: a file a path."""
+"""The measured paths, one file each."""

@@ -1,4 +1,4 @@
-"""Leasing and marking with a long queue: against the same with a short one."""
+"""Leasing and marking with a long queue, compared with a short one."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta

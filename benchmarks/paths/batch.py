@@ -1,4 +1,4 @@
-"""`batch_record` of 10,000 events: against executemany or COPY of ready rows, plus building the events."""
+"""`batch_record` of 10,000 events, compared with executemany or COPY of prepared rows, plus building the events."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -41,7 +41,7 @@ def measure(stores: Stores, *, full: bool) -> Iterator[Comparison]:
 
 
 def raw_batch(kind: str, url: str) -> Callable[[list[Any]], None]:
-    """Returns the floor: ready rows of both tables in one transaction."""
+    """Return the floor: prepared rows of both tables in one transaction."""
     if kind == "sqlite":
         connection = sqlite_connection(url)
         inserts = EventInserts(dialect_of_url(make_url(url)))

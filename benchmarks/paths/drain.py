@@ -1,4 +1,4 @@
-"""Draining a backlog: against the raw driver, pre-redacted bytes and gRPC."""
+"""Draining a backlog, compared with the raw driver, redacted bytes and gRPC."""
 
 import json
 import subprocess
@@ -53,7 +53,7 @@ def measure(stores: Stores, *, full: bool) -> Iterator[Comparison]:
 
 
 class ack_server:  # noqa: N801 - used as a context manager
-    """A gateway in a process of its own that parses and acknowledges."""
+    """A gateway in a separate process that parses and acknowledges."""
 
     def __enter__(self) -> str:
         self._process = subprocess.Popen(
@@ -68,7 +68,7 @@ class ack_server:  # noqa: N801 - used as a context manager
 
 
 def worker(how: str, url: str, address: str) -> dict[str, Any]:
-    """Drains in a process of its own, so that its memory can be told."""
+    """Drain in a separate process, so that its memory can be measured."""
     done = subprocess.run(
         [sys.executable, str(HERE / "drain_worker.py"), how, url, address], stdout=subprocess.PIPE, check=True
     )
@@ -77,7 +77,7 @@ def worker(how: str, url: str, address: str) -> dict[str, Any]:
 
 
 def fill(kind: str, url: str, size: int, *, keep_exported: bool = False) -> None:
-    """Queues events that were redacted already, by the fastest way there is."""
+    """Queue redacted events in the fastest way."""
     rows = Rows(url)
     step = 10_000
     for _ in range(0, size, step):
@@ -101,7 +101,7 @@ def fill(kind: str, url: str, size: int, *, keep_exported: bool = False) -> None
 
 
 def undo(kind: str, url: str) -> None:
-    """Makes every event unexported again, and the tables as after long use."""
+    """Mark every event as not exported, and leave the tables as after long use."""
     database = Database(create_database_engine(url))
     database.write(
         lambda connection: connection.exec_driver_sql(

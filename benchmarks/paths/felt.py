@@ -1,4 +1,4 @@
-"""`record` as the caller feels it, buffered: against the calls of other recorders whose senders are idle."""
+"""Buffered `record` as seen by the caller, compared with the calls of other recorders with idle senders."""
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta

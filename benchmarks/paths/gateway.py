@@ -1,4 +1,4 @@
-"""The gateway, acks durable in a `jsonl` sink: against a server that only parses and acks, and against raw writes."""
+"""The gateway with a durable `jsonl` sink, compared with a server that only parses and acks, and with raw writes."""
 
 import json
 import os
@@ -33,7 +33,7 @@ def measure(stores: Stores, *, full: bool) -> Iterator[Comparison]:
             }
             figures = interleave(cases, rounds)
             notes = [f"memory {memory(process):.0f} MB"]
-            # The smaller of both is the floor.
+            # The smaller of the two is the floor.
             if figures["raw, fsynced"] < figures["floor"]:
                 figures["floor"], figures["parse and ack"] = figures.pop("raw, fsynced"), figures["floor"]
             yield Comparison(
@@ -48,7 +48,7 @@ def _rate(streams: int, events: int) -> Any:
 
 
 def hour(address: str, process: Any) -> Iterator[Comparison]:
-    """An hour's worth of events: 3,600,000, a thousand a second."""
+    """Return the events of an hour: 3,600,000, a thousand per second."""
     after: list[float] = []
     for _ in range(36):
         load(address, 8, 100_000)
@@ -69,7 +69,7 @@ def load(address: str, streams: int, events: int) -> dict[str, float]:
 
 
 def raw(file: Path, size: float, events: int) -> float:
-    """Writes the same bytes, as many at a time as a message has, each synced."""
+    """Write the same bytes in blocks of the size of a message, with a sync after each."""
     writes = max(1, events // 500)
     chunk = os.urandom(int(size) // writes)
 
@@ -106,7 +106,7 @@ def gateway(folder: Path) -> Iterator[tuple[str, Any]]:
 
 
 def memory(process: Any) -> float:
-    """Returns the megabytes that a process holds now."""
+    """Return the current memory of a process in megabytes."""
     lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
     (found,) = (line for line in lines if line.startswith("VmRSS:"))
     return int(found.split()[1]) / 1024

@@ -1,4 +1,4 @@
-"""Importing `recorder` in a service: against grpc, SQLAlchemy and protobuf imported alone."""
+"""Importing `recorder` in a service, compared with importing only grpc, SQLAlchemy and protobuf."""
 
 import subprocess
 import sys

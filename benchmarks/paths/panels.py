@@ -1,4 +1,4 @@
-"""The admin page's panels over 90 days of events: against the second that each may take, and against a bare count."""
+"""The admin page's panels over 90 days of events, compared with the limit of a second and with a bare count."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""Pings over HTTP, each answered when it is in the database: against what is wanted, and what only answers."""
+"""Durable pings over HTTP, compared with the required rate and with a server that only responds."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from paths.drain import HERE
 from telemetry_store.database import Database
 from telemetry_store.engine import create_database_engine
 
-RATE = 2_000  # so many a second are wanted
+RATE = 2_000  # required pings per second
 CONNECTIONS = 64
 PACKAGES = """
 [[package]]
@@ -79,7 +79,7 @@ def load(address: str, requests: int, rate: int | None = None) -> dict[str, Any]
 
 
 def rows(url: str) -> int:
-    """Returns how many pings are stored, whole: in both tables."""
+    """Return the number of pings that are stored in both tables."""
     database = Database(create_database_engine(url))
     with database.engine.connect() as connection:
         counted = [

@@ -1,4 +1,4 @@
-"""`record`, one caller: against the raw driver, and against SQLAlchemy Core as it is commonly written."""
+"""`record` with one caller, compared with the raw driver and with common SQLAlchemy Core code."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -44,7 +44,7 @@ def measure(stores: Stores, *, full: bool) -> Iterator[Comparison]:
 
 
 def raw_writer(kind: str, url: str) -> Callable[[Any], None]:
-    """Returns the floor: both rows through the raw driver on a held connection, one commit."""
+    """Return the floor: both rows through the raw driver on an open connection, one commit."""
     inserts = EventInserts(dialect_of_url(make_url(url)))
     if kind == "sqlite":
         connection = sqlite_connection(url)
@@ -66,7 +66,7 @@ def raw_writer(kind: str, url: str) -> Callable[[Any], None]:
 
 
 def core_writer(engine: Engine) -> Callable[[Any], None]:
-    """Returns the peer: two `insert()` statements in a transaction, on a connection from the pool."""
+    """Return the peer: two `insert()` statements in a transaction, on a connection from the pool."""
 
     def write(row: Any) -> None:
         in_queue, in_logs = row

@@ -1,4 +1,4 @@
-"""`record` from 16 and 64 threads: against one commit per event, a connection a thread (SQLite) or from a pool."""
+"""`record` from 16 and 64 threads, compared with a commit per event and a connection per thread (or from a pool)."""
 
 import json
 import os
@@ -60,7 +60,7 @@ def worker(how: str, url: str, threads: int, seconds: float, preload: Path | Non
 
 
 def slow_disk(stores: Stores) -> Path | None:
-    """Returns a library that makes each sync take 1 ms longer; None where there is no C compiler."""
+    """Return a library that delays each sync by 1 ms; None without a C compiler."""
     compiler = shutil.which("cc")
     if compiler is None:
         return None
