@@ -137,7 +137,7 @@ TORN = [
     ({"parameters": parameters(interactionID=SECRET * 60)}, "parameters.interactionID: must have at most 512"),
     ({"parameters": parameters(privateMetadata=SECRET * 9000)}, "event: is more than 65536 bytes serialized"),
     ({"marketingTracking": {"sessionFirstURL": f"{SECRET}\0"}}, "marketingTracking.sessionFirstURL: text must not"),
-    ({"timestamp": "0001-01-01T00:00:00+14:00"}, "timestamp: must lie in the years 1 to 9999"),
+    ({"timestamp": "0001-01-01T00:00:00+14:00"}, "timestamp: must be in the years 1 to 9999"),
 ]
 
 

@@ -36,5 +36,5 @@ def test_the_page_contains_the_whole_catalogue() -> None:
         "**Deprecated.** Use web.shown.\n\n"
         "| parameter | kind | meaning |\n| --- | --- | --- |\n"
         "| `n` | count, optional | How many. |\n| `ms` | number | Time. |\n"
-        "| `` `q` `` | private | Typed. |\n| anything else | private | The rest. |\n"
+        "| `` `q` `` | private | Typed. |\n| any other key | private | The rest. |\n"
     )

@@ -104,8 +104,8 @@ def test_timestamps_are_stored_to_the_microsecond(moment: datetime) -> None:
     ("timestamp", "text"),
     [
         (datetime(2026, 1, 1), "must have a time zone, for example datetime.now(UTC)"),  # noqa: DTZ001
-        (datetime.min.replace(tzinfo=timezone(timedelta(hours=1))), "must lie in the years 1 to 9999 in UTC"),
-        (datetime.max.replace(tzinfo=timezone(timedelta(hours=-1))), "must lie in the years 1 to 9999 in UTC"),
+        (datetime.min.replace(tzinfo=timezone(timedelta(hours=1))), "must be in the years 1 to 9999 in UTC"),
+        (datetime.max.replace(tzinfo=timezone(timedelta(hours=-1))), "must be in the years 1 to 9999 in UTC"),
         ("2026-01-01T00:00:00Z", "must be a datetime, not str"),
         (1_700_000_000, "must be a datetime, not int"),
     ],

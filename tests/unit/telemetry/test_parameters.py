@@ -87,7 +87,7 @@ def test_other_values_of_metadata_are_refused_with_the_key(value: object, proble
     [
         ("", "must have 1 to 128 characters, has 0"),
         ("k" * 129, "must have 1 to 128 characters, has 129"),
-        ("a\0b", "text must not contain NUL (U+0000), which PostgreSQL cannot hold"),
+        ("a\0b", "text must not contain NUL (U+0000), which PostgreSQL cannot store"),
         ("a\ud800", "text must not contain lone surrogates, which UTF-8 cannot encode"),
         (5, "must be text, not int; convert it with str(key)"),
     ],
