@@ -141,7 +141,7 @@ def test_a_unary_call_is_answered_by_its_status(gateway: ScriptedGateway, send_o
 
 
 def test_invalid_scripts_are_rejected() -> None:
-    with pytest.raises(ValueError, match="in_turn needs a script"):
+    with pytest.raises(ValueError, match="in_turn requires at least one script"):
         in_turn()
     with pytest.raises(KeyError):
         refuse("RESOURCE_EXAUSTED")
