@@ -7,6 +7,7 @@ from typing import Final
 import orjson
 from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -16,6 +17,9 @@ out = Console()
 err = Console(stderr=True)
 """Standard error: everything else."""
 
+
+_INDENT: Final = 2
+_BORDERS: Final = 7  # of a table with two columns
 
 _READABLE_WIDTH: Final = 16
 """A column is folded to this, not further: below it, a table is harder to read than lines."""
@@ -34,12 +38,19 @@ def print_json_lines(values: Iterable[object]) -> None:
 
 
 def print_facts(title: str, facts: Mapping[str, object]) -> None:
-    """Prints names and values as a table of two columns."""
+    """Prints names and values as a table of two columns; in a narrow terminal, as lines."""
+    cells = [[Text(name), _cell(value)] for name, value in facts.items()]
+    # A word, such as an id or a URL, is copied, so it stays whole.
+    longest_word = max((cell_len(word) for _, value in cells for word in value.plain.split()), default=0)
+    names = max((cell_len(name.plain) for name, _ in cells), default=0)
+    if max(_table_width(("", ""), cells), names + longest_word + _BORDERS) > out.width:
+        out.print(Group(Text(title, style="table.title"), *_lines(cells)), crop=False)
+        return
     table = Table(title=title, title_justify="left", show_header=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    for name, value in facts.items():
-        table.add_row(name, _cell(value))
+    for row in cells:
+        table.add_row(*row)
     out.print(table)
 
 
@@ -54,7 +65,10 @@ def print_rows(title: str, columns: Sequence[str], rows: Iterable[Sequence[objec
         table.add_column(column, no_wrap=position == 0, overflow="fold")
     for row in cells:
         table.add_row(*row)
-    out.print(table if _table_width(columns, cells) <= out.width else _blocks(title, columns, cells))
+    if _table_width(columns, cells) <= out.width:
+        out.print(table)
+    else:
+        out.print(_blocks(title, columns, cells), crop=False)  # what is to be copied may be longer than a line
 
 
 def _cell(value: object) -> Text:
@@ -72,16 +86,43 @@ def _table_width(columns: Sequence[str], cells: Sequence[Sequence[Text]]) -> int
 def _blocks(title: str, columns: Sequence[str], cells: Sequence[Sequence[Text]]) -> RenderableType:
     parts: list[RenderableType] = [Text(title, style="table.title")]
     for row in cells:
-        block = Table.grid(padding=(0, 2))
-        block.add_column(style="dim")
-        block.add_column(overflow="fold")
-        for name, cell in zip(columns[1:], row[1:], strict=True):
-            block.add_row(f"  {name}", cell)
         head = row[0].copy()
         head.stylize("bold")
         head.no_wrap, head.overflow = True, "ignore"
-        parts += [head, block]
+        facts = [[Text(name), cell] for name, cell in zip(columns[1:], row[1:], strict=True)]
+        parts += [head, *_beside(facts)]
     return Group(*parts)
+
+
+def _beside(facts: Sequence[Sequence[Text]]) -> Iterable[RenderableType]:
+    """Returns names and values beside each other; in a terminal too narrow for it, line by line."""
+    names = max((cell_len(name.plain) for name, _ in facts), default=0)
+    values = max((cell_len(value.plain) for _, value in facts), default=0)
+    if names + 2 * _INDENT + min(values, _READABLE_WIDTH) > out.width:
+        yield from _lines(facts)
+        return
+    block = Table.grid(padding=(0, _INDENT, 0, 0))
+    block.add_column(style="dim", no_wrap=True)
+    block.add_column(overflow="fold")
+    for name, value in facts:
+        block.add_row(" " * _INDENT + name.plain, value)
+    yield block
+
+
+def _lines(facts: Sequence[Sequence[Text]]) -> Iterable[RenderableType]:
+    """Returns each name with its value behind it where that fits whole, else below it and folded."""
+    for name, value in facts:
+        label, shown = name.copy(), value.copy()
+        label.stylize("dim")
+        if cell_len(name.plain) + cell_len(value.plain) + 2 * _INDENT <= out.width:
+            yield Padding(label.append("  ").append_text(shown), (0, 0, 0, _INDENT), expand=False)
+            continue
+        yield Padding(label, (0, 0, 0, _INDENT), expand=False)
+        if " " in value.plain:
+            shown.overflow = "fold"
+            yield Padding(shown, (0, 0, 0, 2 * _INDENT), expand=False)
+        else:  # an id or a URL is copied, so it stays whole
+            yield Text(" " * 2 * _INDENT, no_wrap=True, overflow="ignore").append_text(shown)
 
 
 def print_text(text: str) -> None:
