@@ -15,7 +15,7 @@ from telemetry.scopes import EVENTS_WRITE_SCOPE
 from telemetry.v1 import telemetrygateway_pb2 as pb
 from telemetry_runtime.certificates import authorities_problem, pair_problem
 from telemetry_runtime.listening import ListenAddress
-from telemetry_runtime.settings import Duration, PositiveDuration
+from telemetry_runtime.settings import Duration, PositiveDuration, variables_named
 from telemetry_store.settings import DatabaseSettings
 
 _PREFIX = "TELEMETRY_GATEWAY_EXPORTER_"
@@ -49,47 +49,41 @@ def _check_token_url(value: str) -> str:
 class ExporterSettings(DatabaseSettings):
     """Everything that the export job can be told. Which events may leave is `PrivacySettings`."""
 
+    model_config = variables_named(_PREFIX)
+
     database_timeout: PositiveDuration = Field(
         default=timedelta(minutes=5),
-        validation_alias=f"{_PREFIX}DATABASE_TIMEOUT",
         description="How long an answer of PostgreSQL is waited for before the pass ends; the next one tries again.",
     )
     export_addr: Annotated[str, AfterValidator(_check_address)] | None = Field(
         default=None,
-        validation_alias=f"{_PREFIX}EXPORT_ADDR",
         description="The gateway, `https://host:port`. `http://` is for loopback, or with the insecure switch. "
         "None: nothing is exported.",
     )
     export_interval: Annotated[PositiveDuration, Le(timedelta(hours=1))] = Field(
         default=timedelta(minutes=5),
-        validation_alias=f"{_PREFIX}EXPORT_INTERVAL",
         description="Time between two passes; a tenth of it is varied at random.",
     )
     export_batch_size: int = Field(
         default=10_000,
         ge=100,
         le=100_000,
-        validation_alias=f"{_PREFIX}EXPORT_BATCH_SIZE",
         description="How many events are leased at a time.",
     )
     exported_events_retention: Annotated[Duration, Ge(_NOTHING)] = Field(
         default=timedelta(hours=24),
-        validation_alias=f"{_PREFIX}EXPORTED_EVENTS_RETENTION",
         description="How long exported events are kept in the queue; `0`: until the next cleanup.",
     )
     queue_cleanup_interval: PositiveDuration = Field(
         default=timedelta(minutes=30),
-        validation_alias=f"{_PREFIX}QUEUE_CLEANUP_INTERVAL",
         description="Time between two cleanups.",
     )
     metrics_interval: PositiveDuration = Field(
         default=timedelta(minutes=1),
-        validation_alias=f"{_PREFIX}METRICS_INTERVAL",
         description="Time between two measurements of the queue.",
     )
     metrics_addr: ListenAddress | None = Field(
         default=None,
-        validation_alias=f"{_PREFIX}METRICS_ADDR",
         description="Where `telemetry export run` serves Prometheus metrics over plain HTTP, `host:port`, such as "
         "`127.0.0.1:9464`; none: nowhere.",
     )
@@ -100,42 +94,32 @@ class ExporterSettings(DatabaseSettings):
     )
     rpc_deadline: PositiveDuration = Field(
         default=timedelta(minutes=1),
-        validation_alias=f"{_PREFIX}RPC_DEADLINE",
         description="The longest that one stream may take; shorter than the lease.",
     )
     lease: PositiveDuration = Field(
         default=timedelta(minutes=5),
-        validation_alias=f"{_PREFIX}LEASE",
         description="After this time the events of an exporter that died are due again.",
     )
     chunk_bytes: int = Field(
         default=1024 * 1024,
         ge=64 * 1024,
         le=_MAX_CHUNK_BYTES,
-        validation_alias=f"{_PREFIX}CHUNK_BYTES",
         description="The size of one message to the gateway, serialized.",
     )
     shutdown_timeout: Annotated[Duration, Ge(_NOTHING)] = Field(
         default=timedelta(seconds=10),
-        validation_alias=f"{_PREFIX}SHUTDOWN_TIMEOUT",
         description="How long SIGTERM waits for what is on its way.",
     )
     insecure: bool = Field(
         default=False,
-        validation_alias=f"{_PREFIX}INSECURE",
         description="Allows `http://` to a gateway on another machine. Credentials are refused even then.",
     )
     tls_ca_file: Path | None = Field(
         default=None,
-        validation_alias=f"{_PREFIX}TLS_CA_FILE",
         description="PEM file of the authorities to trust, for the gateway and the token URL; none: the system's.",
     )
-    tls_cert_file: Path | None = Field(
-        default=None, validation_alias=f"{_PREFIX}TLS_CERT_FILE", description="PEM file of the client certificate."
-    )
-    tls_key_file: Path | None = Field(
-        default=None, validation_alias=f"{_PREFIX}TLS_KEY_FILE", description="PEM file of the client certificate's key."
-    )
+    tls_cert_file: Path | None = Field(default=None, description="PEM file of the client certificate.")
+    tls_key_file: Path | None = Field(default=None, description="PEM file of the client certificate's key.")
     license_key: SecretStr | None = Field(
         default=None, validation_alias="TELEMETRY_LICENSE_KEY", description="Makes this a licensed instance."
     )
@@ -156,22 +140,15 @@ class ExporterSettings(DatabaseSettings):
         default=None, validation_alias="TELEMETRY_SERVICE_ENVIRONMENT", description="The managed service's environment."
     )
     bearer_token: Annotated[SecretStr, AfterValidator(_check_secret_token)] | None = Field(
-        default=None, validation_alias=f"{_PREFIX}BEARER_TOKEN", description="A static token for the gateway."
+        default=None, description="A static token for the gateway."
     )
     oauth_token_url: Annotated[str, AfterValidator(_check_token_url)] | None = Field(
         default=None,
-        validation_alias=f"{_PREFIX}OAUTH_TOKEN_URL",
         description="Where OAuth 2.0 client credentials are exchanged for a token; `https://`.",
     )
-    oauth_client_id: str | None = Field(
-        default=None, validation_alias=f"{_PREFIX}OAUTH_CLIENT_ID", description="The OAuth 2.0 client id."
-    )
-    oauth_client_secret: SecretStr | None = Field(
-        default=None, validation_alias=f"{_PREFIX}OAUTH_CLIENT_SECRET", description="The OAuth 2.0 client secret."
-    )
-    oauth_scope: str = Field(
-        default=EVENTS_WRITE_SCOPE, validation_alias=f"{_PREFIX}OAUTH_SCOPE", description="The scope to ask for."
-    )
+    oauth_client_id: str | None = Field(default=None, description="The OAuth 2.0 client id.")
+    oauth_client_secret: SecretStr | None = Field(default=None, description="The OAuth 2.0 client secret.")
+    oauth_scope: str = Field(default=EVENTS_WRITE_SCOPE, description="The scope to ask for.")
 
     def _faults_together(self) -> Iterator[tuple[str, str]]:
         if self.rpc_deadline + self.shutdown_timeout >= self.lease:

@@ -17,7 +17,7 @@ from telemetry_runtime.listening import (
     split_listen_address,
 )
 from telemetry_runtime.loopback import is_loopback
-from telemetry_runtime.settings import Duration
+from telemetry_runtime.settings import Duration, variables_named
 from telemetry_store.settings import DatabaseSettings
 
 _PREFIX = "TELEMETRY_ADMIN_"
@@ -27,52 +27,44 @@ MIN_TOKEN_LENGTH = 16
 class AdminSettings(DatabaseSettings):
     """Settings of the admin page. What may leave the instance is in `PrivacySettings`."""
 
+    model_config = variables_named(_PREFIX)
+
     listen_addr: ListenAddress = Field(
         default="127.0.0.1:10090",
-        validation_alias=f"{_PREFIX}LISTEN_ADDR",
         description="Address to listen on, `host:port`. Addresses other than loopback require a token, and TLS or "
         "the insecure switch.",
     )
     token: SecretStr | None = Field(
         default=None,
-        validation_alias=f"{_PREFIX}TOKEN",
         description=f"Token that grants access to the page and its buttons; at least {MIN_TOKEN_LENGTH} characters. "
         "None: every user of this machine has access.",
     )
     token_file: Path | None = Field(
         default=None,
-        validation_alias=f"{_PREFIX}TOKEN_FILE",
         description="File that contains the token, instead of the variable.",
     )
     allowed_hosts: str = Field(
         default="",
-        validation_alias=f"{_PREFIX}ALLOWED_HOSTS",
         description="Host names that browsers may use for the page, separated by commas, without ports; "
         "`localhost` and the listen address are always allowed. `*` allows any, with a token.",
     )
     session: Annotated[Duration, Ge(timedelta(minutes=1)), Le(timedelta(days=30))] = Field(
         default=timedelta(hours=12),
-        validation_alias=f"{_PREFIX}SESSION",
         description="How long a browser stays logged in.",
     )
     insecure: bool = Field(
         default=False,
-        validation_alias=f"{_PREFIX}INSECURE",
         description="Allow plain text on addresses other than loopback, behind a proxy that terminates TLS.",
     )
     trusted_proxies: ProxyAddresses = Field(
         default="",
-        validation_alias=f"{_PREFIX}TRUSTED_PROXIES",
         description="Proxies whose `X-Forwarded-Proto` is trusted: addresses or networks, separated by commas.",
     )
     tls_cert_file: Path | None = Field(
         default=None,
-        validation_alias=f"{_PREFIX}TLS_CERT_FILE",
         description="PEM file of the server's certificate chain.",
     )
-    tls_key_file: Path | None = Field(
-        default=None, validation_alias=f"{_PREFIX}TLS_KEY_FILE", description="PEM file of the certificate's key."
-    )
+    tls_key_file: Path | None = Field(default=None, description="PEM file of the certificate's key.")
 
     def _faults_together(self) -> Iterator[tuple[str, str]]:
         on_loopback = is_loopback(self.listen_host)

@@ -15,7 +15,7 @@ from telemetry_gateway.identity.service_tokens import read_service_tokens
 from telemetry_runtime.certificates import authorities_problem
 from telemetry_runtime.listening import ListenAddress, listening_faults
 from telemetry_runtime.loopback import is_loopback
-from telemetry_runtime.settings import Duration, EnvironmentSettings
+from telemetry_runtime.settings import Duration, EnvironmentSettings, variables_named
 
 _PREFIX = "TELEMETRY_GATEWAY_"
 
@@ -43,213 +43,165 @@ AuthorityUrl = Annotated[str, AfterValidator(_check_authority_url)]
 class GatewaySettings(EnvironmentSettings):
     """Everything that a gateway can be told."""
 
+    model_config = variables_named(_PREFIX)
+
     listen_addr: ListenAddress = Field(
         "127.0.0.1:10080",
-        validation_alias=f"{_PREFIX}LISTEN_ADDR",
         description="Where to listen, `host:port`. Without TLS only on loopback, or with the insecure switch.",
     )
     insecure: bool = Field(
         False,  # noqa: FBT003 - the default of a field
-        validation_alias=f"{_PREFIX}INSECURE",
         description="Allows plain text on other addresses than loopback, for a proxy in front that speaks TLS.",
     )
-    tls_cert_file: Path | None = Field(
-        None, validation_alias=f"{_PREFIX}TLS_CERT_FILE", description="PEM file of the server's certificate chain."
-    )
-    tls_key_file: Path | None = Field(
-        None, validation_alias=f"{_PREFIX}TLS_KEY_FILE", description="PEM file of the certificate's key."
-    )
+    tls_cert_file: Path | None = Field(None, description="PEM file of the server's certificate chain.")
+    tls_key_file: Path | None = Field(None, description="PEM file of the certificate's key.")
     tls_client_ca_file: Path | None = Field(
         None,
-        validation_alias=f"{_PREFIX}TLS_CLIENT_CA_FILE",
         description="PEM file of authorities; with it every client must show a certificate of theirs.",
     )
     sink: SinkKind = Field(
         SinkKind.JSONL,
-        validation_alias=f"{_PREFIX}SINK",
         description="Where to publish: `jsonl`, `stdout`, `nats` (JetStream), or `plugin` (another package's).",
     )
     sink_file: Path = Field(
         Path("telemetry-events.jsonl"),
-        validation_alias=f"{_PREFIX}SINK_FILE",
         description="The file of the sink `jsonl`.",
     )
     sink_max_message_bytes: int = Field(
         1024 * 1024,
         ge=1024,
-        validation_alias=f"{_PREFIX}SINK_MAX_MESSAGE_BYTES",
         description="The largest message that the sink takes; a larger event is rejected with its size.",
     )
     sink_rotate_bytes: Annotated[int, Gt(0)] | None = Field(
         None,
-        validation_alias=f"{_PREFIX}SINK_ROTATE_BYTES",
         description="The sink `jsonl` begins a new file before one grows larger than this; none: never for its size.",
     )
     sink_rotate_interval: Annotated[Duration, Ge(timedelta(seconds=1))] | None = Field(
         None,
-        validation_alias=f"{_PREFIX}SINK_ROTATE_INTERVAL",
         description="The sink `jsonl` begins a new file when a new interval of UTC has begun, `24h` for one a day.",
     )
     sink_compress: bool = Field(
         False,  # noqa: FBT003 - the default of a field
-        validation_alias=f"{_PREFIX}SINK_COMPRESS",
         description="Whether files that the sink `jsonl` has closed are compressed (gzip).",
     )
     sink_plugin: str | None = Field(
         None,
-        validation_alias=f"{_PREFIX}SINK_PLUGIN",
         description="The entry point of the sink `plugin`, in the group `telemetry.gateway.sinks`.",
     )
     nats_url: str = Field(
         "nats://127.0.0.1:4222",
-        validation_alias=f"{_PREFIX}NATS_URL",
         description="Servers of the sink `nats`, comma separated; `tls://` for TLS.",
     )
     nats_stream: str = Field(
         "TELEMETRY_EVENTS",
         pattern=r"^[A-Za-z0-9_-]+$",
-        validation_alias=f"{_PREFIX}NATS_STREAM",
         description="The JetStream stream; made when there is none, refused when it would lose acknowledged events.",
     )
     nats_subject: str = Field(
         "telemetry.events",
         pattern=r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$",
-        validation_alias=f"{_PREFIX}NATS_SUBJECT",
         description="The subject of every message.",
     )
-    nats_credentials_file: Path | None = Field(
-        None, validation_alias=f"{_PREFIX}NATS_CREDENTIALS_FILE", description="The NATS user's credentials file."
-    )
+    nats_credentials_file: Path | None = Field(None, description="The NATS user's credentials file.")
     nats_replicas: int = Field(
         1,
         ge=1,
         le=5,
-        validation_alias=f"{_PREFIX}NATS_REPLICAS",
         description="How many servers hold a stream that the gateway makes.",
     )
     nats_min_age: Annotated[Duration, Ge(timedelta())] = Field(
         timedelta(hours=24),
-        validation_alias=f"{_PREFIX}NATS_MIN_AGE",
         description="A stream that drops messages sooner than this is refused.",
     )
     nats_timeout: Annotated[Duration, Gt(timedelta())] = Field(
         timedelta(seconds=5),
-        validation_alias=f"{_PREFIX}NATS_TIMEOUT",
         description="How long to wait for NATS to acknowledge a message.",
     )
     deduplication_file: Path = Field(
         Path("telemetry-gateway.db"),
-        validation_alias=f"{_PREFIX}DEDUPLICATION_FILE",
         description="SQLite file of the ids published within the window.",
     )
     deduplication_window: Annotated[Duration, Gt(timedelta())] = Field(
         timedelta(hours=24),
-        validation_alias=f"{_PREFIX}DEDUPLICATION_WINDOW",
         description="How long an id is recognized as a duplicate.",
     )
     rejects_file: Path = Field(
         Path("telemetry-rejects.jsonl"),
-        validation_alias=f"{_PREFIX}REJECTS_FILE",
         description="Where events that can never succeed are kept, with the reason.",
     )
     rejects_max_bytes: int = Field(
         256 * 1024 * 1024,
         ge=1024,
-        validation_alias=f"{_PREFIX}REJECTS_MAX_BYTES",
         description="Past this size the file of rejects is put aside as `<name>.1`, in place of the former one.",
     )
     service_tokens_file: Path | None = Field(
         None,
-        validation_alias=f"{_PREFIX}SERVICE_TOKENS_FILE",
         description='TOML file of managed services\' tokens, a line each: `my-service = "token"`; '
         "read again when it changes. None: managed services are refused.",
     )
     jwt_jwks_url: AuthorityUrl | None = Field(
         None,
-        validation_alias=f"{_PREFIX}JWT_JWKS_URL",
         description="Where the issuer of managed services' JWTs publishes its keys (JWKS).",
     )
-    jwt_issuer: str | None = Field(
-        None, validation_alias=f"{_PREFIX}JWT_ISSUER", description="What a JWT's `iss` must be."
-    )
-    jwt_audience: str | None = Field(
-        None, validation_alias=f"{_PREFIX}JWT_AUDIENCE", description="What a JWT's `aud` must hold."
-    )
+    jwt_issuer: str | None = Field(None, description="What a JWT's `iss` must be.")
+    jwt_audience: str | None = Field(None, description="What a JWT's `aud` must hold.")
     introspection_url: AuthorityUrl | None = Field(
         None,
-        validation_alias=f"{_PREFIX}INTROSPECTION_URL",
         description="Where managed services' tokens are introspected (RFC 7662).",
     )
     introspection_client_id: str | None = Field(
         None,
-        validation_alias=f"{_PREFIX}INTROSPECTION_CLIENT_ID",
         description="The gateway's own client id at the introspection URL.",
     )
-    introspection_client_secret: SecretStr | None = Field(
-        None, validation_alias=f"{_PREFIX}INTROSPECTION_CLIENT_SECRET", description="The client's secret."
-    )
+    introspection_client_secret: SecretStr | None = Field(None, description="The client's secret.")
     introspection_cache: Annotated[Duration, Ge(timedelta()), Le(timedelta(minutes=10))] = Field(
         timedelta(seconds=30),
-        validation_alias=f"{_PREFIX}INTROSPECTION_CACHE",
         description="How long an answer holds, a bad one too; so long a revoked token may still pass.",
     )
     authority_ca_file: Path | None = Field(
         None,
-        validation_alias=f"{_PREFIX}AUTHORITY_CA_FILE",
         description="PEM file of the authorities to trust at the JWKS and introspection URLs; none: the system's.",
     )
     token_service_claim: str | None = Field(
         None,
-        validation_alias=f"{_PREFIX}TOKEN_SERVICE_CLAIM",
         description="The claim of a JWT or introspected token that must be the service's id, such as `client_id`; "
         "none: a token with the scope may publish as any managed service.",
     )
-    max_streams: int = Field(
-        100, ge=1, validation_alias=f"{_PREFIX}MAX_STREAMS", description="How many streams are served at a time."
-    )
+    max_streams: int = Field(100, ge=1, description="How many streams are served at a time.")
     events_per_second: Annotated[float, Gt(0)] | None = Field(
         None,
-        validation_alias=f"{_PREFIX}EVENTS_PER_SECOND",
         description="How many events one publisher may send a second; none: any number.",
     )
     bytes_per_second: Annotated[float, Gt(0)] | None = Field(
         None,
-        validation_alias=f"{_PREFIX}BYTES_PER_SECOND",
         description="How many bytes one publisher may send a second; none: any number.",
     )
     burst: Annotated[Duration, Gt(timedelta())] = Field(
         timedelta(seconds=10),
-        validation_alias=f"{_PREFIX}BURST",
         description="How much of its limits a publisher that was silent may use at once.",
     )
     connection_idle: Annotated[Duration, Gt(timedelta())] = Field(
         timedelta(minutes=10),
-        validation_alias=f"{_PREFIX}CONNECTION_IDLE",
         description="A connection without streams is closed after this time.",
     )
     connection_age: Annotated[Duration, Gt(timedelta())] = Field(
         timedelta(hours=1),
-        validation_alias=f"{_PREFIX}CONNECTION_AGE",
         description="A connection takes no new streams after this time, so that load spreads over replicas.",
     )
     connection_age_grace: Annotated[Duration, Gt(timedelta())] = Field(
         timedelta(minutes=5),
-        validation_alias=f"{_PREFIX}CONNECTION_AGE_GRACE",
         description="How long the streams of an aged connection may go on.",
     )
     metrics_addr: ListenAddress | None = Field(
         None,
-        validation_alias=f"{_PREFIX}METRICS_ADDR",
         description="Where Prometheus metrics are served over plain HTTP, `host:port`; none: nowhere.",
     )
     stream_silence: Annotated[Duration, Gt(timedelta())] = Field(
         timedelta(minutes=2),
-        validation_alias=f"{_PREFIX}STREAM_SILENCE",
         description="How long a stream may send nothing before it is ended.",
     )
     drain_timeout: Annotated[Duration, Ge(timedelta())] = Field(
         timedelta(seconds=10),
-        validation_alias=f"{_PREFIX}DRAIN_TIMEOUT",
         description="How long SIGTERM waits for streams to end.",
     )
 

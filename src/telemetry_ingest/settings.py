@@ -19,7 +19,7 @@ from telemetry_runtime.listening import (
     listening_faults,
     split_list,
 )
-from telemetry_runtime.settings import Duration
+from telemetry_runtime.settings import Duration, variables_named
 
 _PREFIX = "TELEMETRY_INGEST_"
 _NOTHING = timedelta()
@@ -48,46 +48,37 @@ def _check_packages(value: Path) -> Path:
 class IngestSettings(RecorderSettings):
     """Settings of the ingest service. What may be exported is in `RecorderSettings`."""
 
+    model_config = variables_named(_PREFIX)
+
     listen_addr: ListenAddress = Field(
         "127.0.0.1:10081",
-        validation_alias=f"{_PREFIX}LISTEN_ADDR",
         description="Address to listen on, `host:port`. Without TLS only loopback is allowed, or the insecure switch.",
     )
     insecure: bool = Field(
         False,  # noqa: FBT003 - the default of a field
-        validation_alias=f"{_PREFIX}INSECURE",
         description="Allow plain text on addresses other than loopback, behind a proxy that terminates TLS.",
     )
-    tls_cert_file: Path | None = Field(
-        None, validation_alias=f"{_PREFIX}TLS_CERT_FILE", description="PEM file of the server's certificate chain."
-    )
-    tls_key_file: Path | None = Field(
-        None, validation_alias=f"{_PREFIX}TLS_KEY_FILE", description="PEM file of the certificate's key."
-    )
+    tls_cert_file: Path | None = Field(None, description="PEM file of the server's certificate chain.")
+    tls_key_file: Path | None = Field(None, description="PEM file of the certificate's key.")
     trusted_proxies: ProxyAddresses = Field(
         "",
-        validation_alias=f"{_PREFIX}TRUSTED_PROXIES",
         description="Proxies whose `X-Forwarded-For` is trusted: addresses or networks, separated by commas.",
     )
     tokens_file: Annotated[Path, AfterValidator(_check_tokens)] | None = Field(
         None,
-        validation_alias=f"{_PREFIX}TOKENS_FILE",
         description="TOML file with the hashes of the tokens that are accepted; see `telemetry ingest token`. "
         "Reloaded when it changes.",
     )
     anonymous: bool = Field(
         False,  # noqa: FBT003 - the default of a field
-        validation_alias=f"{_PREFIX}ANONYMOUS",
         description="Allow callers without a token to record.",
     )
     collection_file: Annotated[Path, AfterValidator(_check_packages)] | None = Field(
         None,
-        validation_alias=f"{_PREFIX}COLLECTION_FILE",
         description="Reviewed TOML file of event collection packages (public ping URLs). None: no pings are accepted.",
     )
     cors_origins: Annotated[str, AfterValidator(_check_origins)] = Field(
         "",
-        validation_alias=f"{_PREFIX}CORS_ORIGINS",
         description="Origins whose pages may record from browsers (CORS), separated by commas; `*` for any; "
         "empty for its own origin only.",
     )
@@ -95,45 +86,37 @@ class IngestSettings(RecorderSettings):
         1024 * 1024,
         ge=1024,
         le=64 * 1024 * 1024,
-        validation_alias=f"{_PREFIX}MAX_BODY_BYTES",
         description="Maximum size of the body of a GraphQL request, in bytes.",
     )
     max_events: int = Field(
         1000,
         ge=1,
         le=100_000,
-        validation_alias=f"{_PREFIX}MAX_EVENTS",
         description="Maximum number of events in a GraphQL request.",
     )
     body_timeout: Annotated[Duration, Gt(_NOTHING)] = Field(
         timedelta(seconds=10),
-        validation_alias=f"{_PREFIX}BODY_TIMEOUT",
         description="Timeout for reading the body of a request.",
     )
     requests_per_second: Annotated[float, Ge(0)] = Field(
         50,
-        validation_alias=f"{_PREFIX}REQUESTS_PER_SECOND",
         description="Requests per second allowed for one address; 0 for no limit. Addresses are not stored.",
     )
     burst: Annotated[Duration, Gt(_NOTHING)] = Field(
         timedelta(seconds=10),
-        validation_alias=f"{_PREFIX}BURST",
         description="An address that was idle may send the requests of this time at once.",
     )
     max_connections: int = Field(
         1000,
         ge=1,
-        validation_alias=f"{_PREFIX}MAX_CONNECTIONS",
         description="Maximum number of connections; further ones get status 503.",
     )
     metrics_addr: ListenAddress | None = Field(
         None,
-        validation_alias=f"{_PREFIX}METRICS_ADDR",
         description="Address to serve Prometheus metrics on, over plain HTTP, `host:port`. None: not served.",
     )
     drain_timeout: Annotated[Duration, Ge(_NOTHING)] = Field(
         timedelta(seconds=10),
-        validation_alias=f"{_PREFIX}DRAIN_TIMEOUT",
         description="How long to wait for running requests after SIGTERM.",
     )
 

@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Annotated, Any, Final, Self
 
 from annotated_types import Gt
-from pydantic import BeforeValidator, ValidationError, model_validator
+from pydantic import AliasGenerator, BeforeValidator, ValidationError, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings.sources.utils import parse_env_vars
 
@@ -115,6 +115,15 @@ def _file_source(settings: type[BaseSettings]) -> _FileSource:
     except SettingsFileError as error:
         fault = (error.field, error.problem)
     raise InvalidSettingsError([fault])
+
+
+def variables_named(prefix: str) -> SettingsConfigDict:
+    """Return the configuration of settings whose variables are the prefix and the field's name, in capitals.
+
+    Not pydantic's `env_prefix`: it would rename the variables of inherited fields, too. A field that names its variable
+    keeps it.
+    """
+    return SettingsConfigDict(alias_generator=AliasGenerator(validation_alias=lambda field: prefix + field.upper()))
 
 
 class EnvironmentSettings(BaseSettings):
