@@ -1,13 +1,13 @@
-"""Sets the context of events from a request, in Django, behind WSGI and ASGI, for views of both kinds.
+"""Django middleware that sets the context of events from the request, under WSGI and ASGI, for sync and async views.
 
 MIDDLEWARE = ["telemetry_django.TelemetryContextMiddleware", ...]
 
-Settings, all optional, read once, when Django makes the middleware:
+Optional Django settings, read once when Django creates the middleware:
 
     TELEMETRY_REQUEST_HEADERS = {"client": "X-Client", "country": "CF-IPCountry"}  # fields of RequestHeaders
-    TELEMETRY_IDENTIFY = "shop.telemetry.identify"  # what else is known of a request
+    TELEMETRY_IDENTIFY = "shop.telemetry.identify"  # function that returns more context of a request
 
-Importing `telemetry` does not import this module, nor Django.
+Importing `telemetry` imports neither this module nor Django.
 """
 
 from telemetry_django.middleware import TelemetryContextMiddleware

@@ -1,4 +1,4 @@
-"""What the host sets in Django's settings."""
+"""The settings of the middleware, from the host's Django settings."""
 
 from collections.abc import Mapping
 from typing import Final, cast
@@ -16,10 +16,10 @@ IDENTIFY_SETTING: Final = "TELEMETRY_IDENTIFY"
 
 
 def request_headers() -> RequestHeaders:
-    """Return the headers that the host names.
+    """Return the names of the headers to read.
 
     Raises:
-        ImproperlyConfigured: They break the rule.
+        ImproperlyConfigured: The setting is invalid.
     """
     given = getattr(settings, HEADERS_SETTING, {})
     names = list(RequestHeaders.__dataclass_fields__)
@@ -27,14 +27,14 @@ def request_headers() -> RequestHeaders:
         field in names and isinstance(header, str | None) for field, header in given.items()
     ):
         raise ImproperlyConfigured(
-            f"{HEADERS_SETTING} must be a dict of header names, or None for a header that is not read; "
-            f"its keys may be {', '.join(names)}"
+            f"{HEADERS_SETTING} must be a dict of header names, with None for a header to ignore; "
+            f"valid keys are {', '.join(names)}"
         )
     return RequestHeaders(**given)
 
 
 def host_identify() -> Identify[HttpRequest] | None:
-    """Return the host's own function that identifies requests; None without one.
+    """Return the host's function that identifies requests, or None if it is not set.
 
     Raises:
         ImproperlyConfigured: It is not a function, or cannot be imported.
@@ -47,6 +47,7 @@ def host_identify() -> Identify[HttpRequest] | None:
             raise ImproperlyConfigured(f"{IDENTIFY_SETTING} cannot be imported: {error}") from error
     if given is not None and (not callable(given) or iscoroutinefunction(given)):
         raise ImproperlyConfigured(
-            f"{IDENTIFY_SETTING} must be a function that is given the request, or the dotted path to one; no coroutine"
+            f"{IDENTIFY_SETTING} must be a function that accepts the request, or the dotted path of one; "
+            "it must not be a coroutine function"
         )
     return cast("Identify[HttpRequest] | None", given)

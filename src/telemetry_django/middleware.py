@@ -1,4 +1,4 @@
-"""The middleware: every event that is recorded under a request has the request's context."""
+"""The middleware that gives each event the context of the request that it is recorded in."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeAlias, cast
@@ -15,23 +15,23 @@ from telemetry_django.responses import in_context
 from telemetry_django.users import identify_with, user_id
 
 GetResponse: TypeAlias = Callable[[HttpRequest], Any]
-"""The rest of Django: returns the response, or what can be awaited for it."""
+"""The next middleware or view: returns the response, or an awaitable of it."""
 
 _log = get_logger(__name__)
 
 
 class TelemetryContextMiddleware:
-    """Gives every event that is recorded under a request, its streamed answer included, the request's context.
+    """Give every event recorded during a request, including its streamed response, the context of the request.
 
-    The user is Django's own, where its primary key is an integer. It is looked up when an event is recorded, so
-    requests that record nothing cost no query, and the place among other middleware does not matter. Only before an
-    async view it is looked up in any case: inside, Django forbids the query.
+    The user is `request.user`, if its primary key is an integer. It is looked up when an event is recorded, so requests
+    that record nothing cost no query, and the order of the middleware does not matter. Before an async view it is
+    always looked up, because Django forbids the query inside.
 
     Args:
-        get_response: The rest of Django, sync or async.
+        get_response: The next middleware or view, sync or async.
 
     Raises:
-        ImproperlyConfigured: A setting breaks its rule; says which.
+        ImproperlyConfigured: A setting is invalid. The message names it.
     """
 
     sync_capable = True
@@ -40,15 +40,15 @@ class TelemetryContextMiddleware:
     def __init__(self, get_response: GetResponse) -> None:
         self._get_response = get_response
         self._contexts = RequestContext(request_headers(), identify_with(host_identify()))
-        # Django asks each hook by itself whether it is a coroutine function.
+        # Django checks for each hook whether it is a coroutine function.
         self._is_async = iscoroutinefunction(get_response)
         self.process_view = self._before_view_async if self._is_async else self._before_view
         if self._is_async:
             markcoroutinefunction(self)
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
-        """Answers the request, in its context."""
-        headers = cast("Mapping[str, str]", request.headers)  # a property of Django's own kind
+        """Return the response to the request; set the context of events until it is complete."""
+        headers = cast("Mapping[str, str]", request.headers)  # the stubs do not type Django's cached_property
         source = self._contexts.of(headers.get, request)
         return self._answer_async(request, source) if self._is_async else self._answer(request, source)
 
@@ -75,6 +75,6 @@ class TelemetryContextMiddleware:
 
 def _look_up_user(request: HttpRequest) -> None:
     try:
-        user_id(request)  # Django remembers who it is
-    except Exception as error:  # noqa: BLE001 - no request fails for its telemetry's sake
+        user_id(request)  # Django caches the user
+    except Exception as error:  # noqa: BLE001 - a request must not fail because of telemetry
         _log.warning("user not looked up", error=type(error).__name__)

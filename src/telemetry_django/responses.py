@@ -9,12 +9,12 @@ from telemetry.context import ContextSource, context_source
 
 
 def in_context(response: Any, source: ContextSource) -> HttpResponseBase:
-    """Returns the response, whose later parts and whose end are in the request's context, too.
+    """Return the response, changed so that streaming and closing it also run in the context of the request.
 
-    Not by a copied `contextvars` context, as in WSGI: languages and time zones that inner layers activate must
-    stay visible to the outer ones.
+    Does not copy the `contextvars` context, as the WSGI middleware does: a language or time zone that an inner layer
+    activates must stay visible to outer layers.
     """
-    # A file records nothing, and wrapped it could not be sent by the server itself.
+    # A file response records nothing, and the server could not send a wrapped one with sendfile.
     if response.streaming and getattr(response, "file_to_stream", None) is None:
         parts = response.streaming_content
         response.streaming_content = _stream_async(parts, source) if response.is_async else _Parts(parts, source)
@@ -29,7 +29,7 @@ def in_context(response: Any, source: ContextSource) -> HttpResponseBase:
 
 
 class _Parts:
-    """The parts of a streamed answer, each made in the request's context."""
+    """The parts of a streamed response, each generated in the context of the request."""
 
     def __init__(self, parts: Iterator[bytes], source: ContextSource) -> None:
         self._parts = parts
@@ -44,7 +44,7 @@ class _Parts:
 
 
 async def _stream_async(parts: AsyncIterator[bytes], source: ContextSource) -> AsyncIterator[bytes]:
-    # Not one `with` around it all: between the parts, the context is the server's.
+    # The `with` is inside the loop, because the server runs between the parts and has its own context.
     while True:
         with context_source(source):
             try:

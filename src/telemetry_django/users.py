@@ -9,15 +9,15 @@ from telemetry.web.request_context import Identify
 
 
 def user_id(request: HttpRequest) -> int | None:
-    """Returns the signed-in user's id; None where there is none, or where it is no integer."""
-    user = getattr(request, "user", None)  # not there without Django's AuthenticationMiddleware
+    """Return the id of the signed-in user, or None if there is no user or the id is not an integer."""
+    user = getattr(request, "user", None)  # missing without Django's AuthenticationMiddleware
     if user is None or not user.is_authenticated:
         return None
     return user.pk if isinstance(user.pk, int) else None
 
 
 def identify_with(host: Identify[HttpRequest] | None) -> Identify[HttpRequest]:
-    """Returns what is known of a request: its user, and what the host says, which wins."""
+    """Return a function for the context of a request: its user, overridden by what the host's function returns."""
 
     def identify(request: HttpRequest) -> Mapping[str, Any]:
         return {"user_id": user_id(request), **((host and host(request)) or {})}

@@ -72,7 +72,7 @@ def recovered_queue(settings: GatewaySettings, sink: Sink, metrics: GatewayMetri
 
 
 def make_authenticator(settings: GatewaySettings) -> Authenticator | None:
-    """Returns what tells managed services; None when nothing is set up."""
+    """Return what tells managed services; None when nothing is set up."""
     authenticators: list[Authenticator] = []
     if settings.service_tokens_file is not None:
         authenticators.append(ServiceTokensFile(settings.service_tokens_file))

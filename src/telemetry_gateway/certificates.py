@@ -9,7 +9,7 @@ from telemetry_runtime.watched_files import WatchedFiles
 
 
 def renewed_credentials(certificate: Path, key: Path, client_ca: Path | None) -> grpc.ServerCredentials:
-    """Returns credentials that follow their files: each new connection is served with what stands in them then.
+    """Return credentials that follow their files: each new connection is served with what stands in them then.
 
     A pair that does not fit, as while one of the files is replaced and the other not yet, leaves the former in use.
 

@@ -43,7 +43,7 @@ class _Problem(Exception):  # noqa: N818 - never leaves this module
 
 
 def check_gateway(settings: GatewaySettings) -> Iterator[GatewayCheck]:
-    """Yields one check after the other.
+    """Yield one check after the other.
 
     The sink is opened as at start, so JetStream's stream is made where there is none.
 

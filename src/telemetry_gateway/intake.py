@@ -27,7 +27,7 @@ class BatchResult:
     rejected: Sequence[tuple[str, str]]
 
     def response(self, publisher: Publisher) -> pb.RecordEventsResponse:
-        """Returns the answer to the publisher."""
+        """Return the answer to the publisher."""
         response = pb.RecordEventsResponse(succeeded_events=self.succeeded)
         for event_id, reason in self.rejected:
             response.rejected_events.add(event_id=event_id, reason=reason)

@@ -120,7 +120,7 @@ class TelemetryGatewayService:
         self._streams = 0
 
     def handler(self) -> grpc.GenericRpcHandler:
-        """Returns what a gRPC server calls."""
+        """Return what a gRPC server calls."""
         # Not the generated registration: there, a request that cannot be parsed ends in INTERNAL.
         handlers = {
             "RecordEvents": grpc.stream_stream_rpc_method_handler(

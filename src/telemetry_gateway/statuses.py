@@ -33,7 +33,7 @@ _CODES: Final[tuple[tuple[type[TelemetryError], grpc.StatusCode], ...]] = (
 
 
 def status_of(error: TelemetryError) -> tuple[grpc.StatusCode, str]:
-    """Returns code and details for a peer. What is wrong inside the gateway stays in its log."""
+    """Return code and details for a peer. What is wrong inside the gateway stays in its log."""
     for kind, code in _CODES:
         if isinstance(error, kind):
             return code, str(error)
@@ -41,7 +41,7 @@ def status_of(error: TelemetryError) -> tuple[grpc.StatusCode, str]:
 
 
 def retry_info(error: OverLimitError, details: str) -> bytes:
-    """Returns the `google.rpc.Status` that tells a peer when to come back."""
+    """Return the `google.rpc.Status` that tells a peer when to come back."""
     nanos = int(error.retry_after * 1e9)
     info = RetryInfo(retry_delay=Duration(seconds=nanos // 1_000_000_000, nanos=nanos % 1_000_000_000))
     detail = Any()

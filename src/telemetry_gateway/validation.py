@@ -11,7 +11,7 @@ _MAX_ID_LENGTH = 256
 
 
 def rejection_of(event: pb.Event) -> str | None:  # noqa: PLR0911 - one return a rule
-    """Returns why an event can never be accepted; None when it can. Holds no parameter's value."""
+    """Return why an event can never be accepted; None when it can. Holds no parameter's value."""
     if not event.id:
         return "id is missing"
     if len(event.id) > _MAX_ID_LENGTH:

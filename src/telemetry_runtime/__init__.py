@@ -1,6 +1,6 @@
 """The edge of a process: settings, listening addresses, certificates, watched files, forks, bounded HTTP serving.
 
-A name is imported when it is first used.
+Each public name is imported when it is first used.
 """
 
 from typing import TYPE_CHECKING

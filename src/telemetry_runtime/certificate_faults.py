@@ -1,7 +1,7 @@
 """Explain why TLS rejected a server's certificate.
 
-Python 3.13 and later check certificates by RFC 5280 to the letter, so certificates of a private authority can be
-rejected after an upgrade of Python. gRPC brings its own TLS, which does not check that.
+Python 3.13 and later check certificates strictly by RFC 5280, so certificates of a private authority can be
+rejected after an upgrade of Python. gRPC has its own TLS implementation, which is not as strict.
 """
 
 import ssl
@@ -14,7 +14,7 @@ _REISSUE: Final = (
     "basic constraints and key usage; see docs/how-to/issue-certificates.md"
 )
 _OTHER_NAME: Final = ("it is issued for another name", "use a name that the certificate holds in the URL")
-# Numbers of OpenSSL's x509_vfy.h, which the module ssl does not name.
+# Error numbers from OpenSSL's x509_vfy.h; the ssl module has no names for them.
 _FAULTS: Final[Mapping[int, tuple[str, str]]] = {
     9: ("it is not valid yet", "compare the clocks of both machines"),
     10: ("it has expired, or its authority's has", "renew it"),
@@ -24,7 +24,7 @@ _FAULTS: Final[Mapping[int, tuple[str, str]]] = {
     86: ("its authority's certificate lacks a key identifier, which Python 3.13 and later require", _REISSUE),
 }
 _UNTRUSTED: Final = frozenset({2, 18, 19, 20, 21, 27})
-# What only VERIFY_X509_STRICT looks for: Python's default from 3.13 on.
+# Errors that only VERIFY_X509_STRICT reports, which is Python's default since 3.13.
 _STRICT: Final = range(79, 95)
 
 
@@ -48,10 +48,10 @@ class CertificateFault:
 def certificate_fault(
     error: BaseException, *, ca_file_setting: str = "the CA file of the settings"
 ) -> CertificateFault | None:
-    """Return what is wrong with a server's certificate, or None for an error about anything else.
+    """Return what is wrong with a server's certificate, or None if the error has another cause.
 
     Args:
-        error: An error of `ssl`, or one that a library raised because of it.
+        error: An error from `ssl`, or an error that a library raised because of one.
         ca_file_setting: The setting that names the authorities to trust.
     """
     for cause in _causes(error):
@@ -64,7 +64,7 @@ def explain_rejection(error: ssl.SSLCertVerificationError, ca_file_setting: str)
     """Return what is wrong with the certificate that `ssl` rejected.
 
     Args:
-        error: Why it was rejected.
+        error: The error that `ssl` raised.
         ca_file_setting: The setting that names the authorities to trust.
     """
     code = error.verify_code
@@ -73,7 +73,7 @@ def explain_rejection(error: ssl.SSLCertVerificationError, ca_file_setting: str)
     if code in _UNTRUSTED:
         advice = f"add its authority to {ca_file_setting}, and send intermediate certificates from the server"
         return CertificateFault("its authority is not trusted", advice)
-    # SECURITY: OpenSSL's fixed texts alone are repeated; those that hold a host's name are replaced above.
+    # SECURITY: only OpenSSL's fixed texts are repeated; texts that contain a host name are replaced above.
     if code in _STRICT:
         return CertificateFault(f"{error.verify_message}, which Python 3.13 and later reject", _REISSUE)
     return CertificateFault(error.verify_message, "replace it")

@@ -1,56 +1,56 @@
-"""What keeps certificates, keys and authorities in PEM files from being used."""
+"""Check whether certificates, keys and authorities in PEM files can be used."""
 
 import ssl
 from pathlib import Path
 
 
 def certificate_problem(certificate: Path, key: Path) -> str | None:
-    """Returns what is wrong with these PEM files, of a certificate's chain and its key; None: nothing."""
+    """Return what is wrong with these PEM files of a certificate chain and its key, or None if they can be used."""
     for file in (certificate, key):
         if not file.is_file():
             return f"there is no file {file}"
     try:
-        # No passphrase: a key that needs one cannot be used here, and nobody is there to be asked.
+        # The empty password keeps OpenSSL from prompting for a passphrase: a service has no terminal.
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
     except (OSError, ValueError):
-        return "holds no PEM certificate, or none that the key (without passphrase) fits"
+        return "does not contain a PEM certificate that matches the key; the key must not have a passphrase"
     return None
 
 
 def pair_problem(certificate: Path | None, key: Path | None, key_variable: str) -> str | None:
-    """Return what is wrong with a certificate and its key, which are optional, but not one without the other.
+    """Return what is wrong with an optional certificate and its key, or None. Either both are set, or neither.
 
     Args:
-        certificate: PEM file of the certificate's chain.
+        certificate: PEM file of the certificate chain.
         key: PEM file of its key.
-        key_variable: The environment variable that names the key's file.
+        key_variable: The environment variable that sets the key file.
     """
     if certificate is not None and key is not None:
         return certificate_problem(certificate, key)
-    return None if certificate is None and key is None else f"needs {key_variable}, and the other way round"
+    return None if certificate is None and key is None else f"set both this and {key_variable}, or neither"
 
 
 def authorities_problem(file: Path) -> str | None:
-    """Returns what is wrong with this PEM file of authorities to trust; None: nothing."""
+    """Return what is wrong with this PEM file of trusted authorities, or None if it can be used."""
     if not file.is_file():
         return f"there is no file {file}"
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=file)
-    except OSError:  # ssl.SSLError is one
-        return "holds no PEM certificate"
+    except OSError:  # includes ssl.SSLError
+        return "does not contain a PEM certificate"
     return None
 
 
 def check_files(*, authorities: Path | None, certificate: Path | None, key: Path | None) -> None:
-    """Checks the files of one side of TLS, before they are used once more.
+    """Check the files of one side of a TLS connection before they are loaded again.
 
     Args:
-        authorities: Whom to trust; None: not of this file's.
-        certificate: Its chain; None: there is none.
-        key: Its key; None: there is none.
+        authorities: The trusted authorities, or None if no file is set.
+        certificate: The certificate chain, or None.
+        key: The key, or None.
 
     Raises:
-        ValueError: One of them cannot be used; says which, and nothing that stands there.
+        ValueError: A file cannot be used. The message names the file and shows none of its content.
     """
     if authorities is not None and (problem := authorities_problem(authorities)):
         raise ValueError(f"{authorities}: {problem}")

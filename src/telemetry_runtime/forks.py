@@ -1,4 +1,4 @@
-"""What belongs to one process is made anew in its children."""
+"""Hooks around `os.fork`, for objects that must be created again in a child process."""
 
 import os
 import weakref
@@ -6,19 +6,19 @@ from typing import Final
 
 
 class Forkable:
-    """Something that a forked child cannot share with its parent. It is told of every fork, as long as it lives."""
+    """An object that a forked child cannot share with its parent. Its hooks run at every fork while it exists."""
 
     def __init__(self) -> None:
         _WATCHED.add(self)
 
     def before_fork(self) -> None:
-        """Comes to rest. Runs in the parent, in the thread that forks."""
+        """Pause. Runs in the parent, in the thread that forks."""
 
     def after_fork_in_parent(self) -> None:
-        """Goes on."""
+        """Resume."""
 
     def after_fork_in_child(self) -> None:
-        """Lets go of what is the parent's. Runs before anything else does in the child."""
+        """Drop what belongs to the parent. Runs in the child before any other code."""
 
 
 _WATCHED: Final[weakref.WeakSet[Forkable]] = weakref.WeakSet()

@@ -1,4 +1,4 @@
-"""Prometheus instruments that can be asked for any number of times in a process."""
+"""Prometheus metrics that can be requested any number of times in a process."""
 
 import contextlib
 import threading
@@ -23,18 +23,18 @@ def instrument(
     registry: CollectorRegistry,
     **options: Any,
 ) -> Instrument:
-    """Return the registry's instrument of this name, made on the first call.
+    """Return the registry's metric of this name; create it on the first call.
 
-    A registry refuses a second instrument of one name. A host makes its exporter or its application again for each
-    lifespan and each test client, in one process; the counts then go on.
+    A registry rejects a second metric with the same name. A host may create its exporter or its application again for
+    each lifespan and each test client in one process; counters then keep their values.
 
     Args:
         kind: `Counter`, `Gauge` or `Histogram`.
-        name: The instrument's name; always given with the same kind, labels and options.
+        name: The metric's name. Each call with this name must pass the same kind, labels and options.
         documentation: The help text.
-        labels: The labels' names.
-        registry: Where it is registered.
-        options: More arguments of the kind, such as `buckets`.
+        labels: The label names.
+        registry: The registry that holds the metric.
+        options: Further arguments of the class, such as `buckets`.
     """
     with _LOCK:
         made = _MADE.setdefault(registry, {})
@@ -42,7 +42,7 @@ def instrument(
         if known is None:
             known = made[name] = kind(name, documentation, labels, registry=registry, **options)
         else:
-            # A host's tests may have emptied the registry in between. Usually it is there, which is the ValueError.
+            # A host's tests may have emptied the registry. ValueError: the metric is still registered, as usual.
             with contextlib.suppress(ValueError):
                 registry.register(known)
         return known

@@ -1,6 +1,6 @@
-"""Names of a package's face that are imported when they are first used.
+"""Import the public names of a package when they are first used.
 
-A package with a lazy face costs nothing beyond what is used of it: a process that only records never loads migrations.
+A process then loads only what it uses: a process that only records never loads migrations.
 """
 
 import sys
@@ -13,7 +13,7 @@ def load_lazily(package: str, modules: Mapping[str, str]) -> Callable[[str], obj
 
     Args:
         package: The package's `__name__`.
-        modules: The module of the package that each public name is in.
+        modules: The submodule that defines each public name.
     """
 
     def load(name: str) -> object:
@@ -21,7 +21,7 @@ def load_lazily(package: str, modules: Mapping[str, str]) -> Callable[[str], obj
         if name not in modules:
             raise AttributeError(f"module {package!r} has no attribute {name!r}", name=name, obj=face)
         value: object = getattr(import_module(f"{package}.{modules[name]}"), name)
-        setattr(face, name, value)  # the next use costs nothing
+        setattr(face, name, value)  # so __getattr__ is not called again
         return value
 
     return load

@@ -1,6 +1,6 @@
-"""Addresses that services listen at, as operators write them: `host:port`.
+"""Addresses that services listen on, in the form `host:port`.
 
-`ListenAddress` and `ProxyAddresses` are for settings; import this only where a process starts.
+`ListenAddress` and `ProxyAddresses` are types of settings. Import this module only where a process starts.
 """
 
 import ipaddress
@@ -17,29 +17,29 @@ _HIGHEST_PORT = 65_535
 
 
 def split_list(value: str) -> list[str]:
-    """Returns what stands between a setting's commas."""
+    """Return the items of a comma-separated setting."""
     return [word.strip() for word in value.split(",") if word.strip()]
 
 
 def split_listen_address(value: str) -> tuple[str, int]:
-    """Returns host and port of `host:port`; an IPv6 address stands in brackets.
+    """Return host and port of `host:port`; an IPv6 address is written in brackets.
 
     Raises:
-        ValueError: It is not of that form.
+        ValueError: The text does not have this form.
     """
     host, separator, port = value.rpartition(":")
     if not separator or not host or not port.isdecimal() or int(port) > _HIGHEST_PORT:
-        raise ValueError("must be host:port, such as 127.0.0.1:10080; port 0 takes any free one")
+        raise ValueError("must be host:port, such as 127.0.0.1:10080; port 0 selects any free port")
     return host.strip("[]"), int(port)
 
 
 def join_listen_address(host: str, port: int) -> str:
-    """Returns `host:port`, with brackets around an IPv6 address."""
+    """Return `host:port`, with brackets around an IPv6 address."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 class ListeningSettings(Protocol):
-    """Where a service listens, and how what is sent to it travels."""
+    """The address that a service listens on, and whether connections to it are encrypted."""
 
     listen_addr: str
     insecure: bool
@@ -47,26 +47,26 @@ class ListeningSettings(Protocol):
     tls_key_file: Path | None
 
     def variable_of(self, field: str) -> str:
-        """Returns the name of the environment variable that sets a field."""
+        """Return the environment variable that sets a field."""
         ...
 
 
 def certificate_pair(settings: ListeningSettings) -> tuple[Path, Path] | None:
-    """Return the files of the certificate and its key; None for plain text."""
+    """Return the files of the certificate and its key, or None for plain text."""
     if settings.tls_cert_file is None or settings.tls_key_file is None:
         return None
     return settings.tls_cert_file, settings.tls_key_file
 
 
 def listening_faults(settings: ListeningSettings) -> Iterator[tuple[str, str]]:
-    """Yields what does not go together in these settings: the field, and what is wrong."""
+    """Yield the settings that contradict each other: the field, and what is wrong."""
     certificate = settings.tls_cert_file
     if problem := pair_problem(certificate, settings.tls_key_file, settings.variable_of("tls_key_file")):
         yield "tls_cert_file", problem
-    # SECURITY: what a service is sent travels between machines in plain text only where an operator said so.
+    # SECURITY: a service accepts plain text from other machines only if an operator has allowed it.
     if certificate is None and not settings.insecure and not is_loopback(split_listen_address(settings.listen_addr)[0]):
         insecure = settings.variable_of("insecure")
-        yield "listen_addr", f"plain text only on loopback; set TLS files, or {insecure}=true behind a proxy"
+        yield "listen_addr", f"plain text is allowed only on loopback; set TLS files, or {insecure}=true behind a proxy"
 
 
 def _check_proxies(value: str) -> str:
@@ -87,4 +87,4 @@ ListenAddress = Annotated[str, AfterValidator(_check_listen_address)]
 """A setting of the form `host:port`."""
 
 ProxyAddresses = Annotated[str, AfterValidator(_check_proxies)]
-"""A setting that names the proxies that are believed, see `split_list`."""
+"""A setting with the addresses of trusted proxies, separated by commas."""

@@ -1,10 +1,10 @@
-"""Hosts that are this machine."""
+"""Recognise loopback hosts."""
 
 import ipaddress
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether what is sent to this host cannot leave the machine."""
+    """Return whether data sent to this host stays on this machine."""
     if host == "localhost":
         return True
     try:

@@ -1,6 +1,6 @@
-"""Serves Prometheus metrics over plain HTTP, for `telemetry export run` and the gateway alike.
+"""Serve Prometheus metrics over plain HTTP, for `telemetry export run` and the gateway.
 
-It opens a port: import it only where a process starts.
+This module opens a port: import it only where a process starts.
 """
 
 from collections.abc import Callable
@@ -13,16 +13,16 @@ from telemetry_runtime.listening import join_listen_address, split_listen_addres
 
 
 class MetricsPortError(TelemetryError):
-    """Metrics could not be served at their address."""
+    """The metrics port cannot be opened."""
 
 
 @dataclass(frozen=True, slots=True)
 class MetricsPort:
-    """A port that answers scrapes.
+    """An open metrics port.
 
     Attributes:
         address: `host:port`; the metrics are at `http://<address>/metrics`.
-        stop: Closes the port, once what is being answered is answered.
+        stop: Closes the port after the current requests are answered.
     """
 
     address: str
@@ -30,21 +30,22 @@ class MetricsPort:
 
 
 def serve_metrics(registry: CollectorRegistry, listen_addr: str) -> MetricsPort:
-    """Serves a registry's metrics in a thread of its own.
+    """Serve a registry's metrics in a separate thread.
 
     Args:
-        registry: What is served.
-        listen_addr: `host:port`; port 0 takes any free one.
+        registry: The registry to serve.
+        listen_addr: `host:port`; port 0 selects any free port.
 
     Raises:
-        MetricsPortError: The address is taken or not this machine's.
+        MetricsPortError: The address is in use, or does not belong to this machine.
     """
     host, port = split_listen_address(listen_addr)
     try:
         server, thread = start_http_server(port, host, registry)
     except OSError as error:
         raise MetricsPortError(
-            f"cannot serve metrics at {listen_addr}: {error.strerror}; name another port, or stop what has it"
+            f"cannot serve metrics at {listen_addr}: {error.strerror}; "
+            "set another port, or stop the process that uses it"
         ) from None
 
     def stop() -> None:

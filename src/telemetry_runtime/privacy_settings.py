@@ -1,4 +1,4 @@
-"""The settings that decide what may leave, from the environment."""
+"""The settings that decide which events, and which of their fields, may leave the instance."""
 
 from pathlib import Path
 from typing import Annotated
@@ -34,7 +34,7 @@ def _check_additional(value: str) -> str:
 
 
 class ConsentSettings(EnvironmentSettings):
-    """Whether anything may leave at all. It needs no file, so that a broken one keeps nobody from saying no."""
+    """Whether events may leave the instance at all. Reads no allowlist file: a broken one must not block opt-out."""
 
     export_mode: Annotated[str, AfterValidator(_check_export_mode)] = Field(
         default="none",
@@ -47,16 +47,16 @@ class ConsentSettings(EnvironmentSettings):
         description="`on`; `local`: record, never export; `off`: record nothing.",
     )
     do_not_track: str = Field(
-        default="", validation_alias="DO_NOT_TRACK", description="`1` or `true` switches export off for this process."
+        default="", validation_alias="DO_NOT_TRACK", description="`1` or `true` turns export off for this process."
     )
     scarf_no_analytics: str = Field(
         default="",
         validation_alias="SCARF_NO_ANALYTICS",
-        description="As `DO_NOT_TRACK`; Scarf's name for it.",
+        description="Same as `DO_NOT_TRACK`, under Scarf's name.",
     )
 
     def export_policy(self, switch: ExportSwitch | None = None) -> ExportPolicy:
-        """Returns what decides whether an event may leave at all."""
+        """Return the policy that decides whether an event may leave at all."""
         return ExportPolicy(
             export_mode=ExportMode.parse(self.export_mode),
             telemetry_mode=self.telemetry_mode,
@@ -68,12 +68,12 @@ class ConsentSettings(EnvironmentSettings):
 
 
 class PrivacySettings(ConsentSettings):
-    """What decides about leaving the instance; read alike by recorders and exporters."""
+    """The settings that decide what may leave the instance. Recorders and exporters read the same ones."""
 
     allowlist_file: Path | None = Field(
         default=None,
         validation_alias="TELEMETRY_ALLOWLIST_FILE",
-        description="The reviewed TOML file of private metadata that may leave; none: nothing may.",
+        description="Reviewed TOML file that lists the private metadata that may leave. If unset, none may.",
     )
     additional_event_types: Annotated[str, AfterValidator(_check_additional)] = Field(
         default="",
@@ -83,7 +83,7 @@ class PrivacySettings(ConsentSettings):
     first_party_instance: bool = Field(
         default=False,
         validation_alias="TELEMETRY_FIRST_PARTY_INSTANCE",
-        description="Whether the sensitive fields of all events may leave: for the gateway operator's own instances.",
+        description="Export the sensitive fields of all events. Only for instances of the gateway's operator.",
     )
 
     @field_validator("allowlist_file")
@@ -94,16 +94,16 @@ class PrivacySettings(ConsentSettings):
         return value
 
     def allowlist(self) -> Allowlist:
-        """Returns the reviewed allowlist, the environment's entries included.
+        """Return the reviewed allowlist, including the entries from the environment.
 
         Raises:
-            InvalidAllowlistError: The file breaks its format, or an entry stands in both.
+            InvalidAllowlistError: The file is invalid, or an entry is in both.
         """
         entries = [] if self.allowlist_file is None else _read_allowlist(self.allowlist_file)
         return Allowlist([*entries, *parse_additional_event_types(self.additional_event_types)])
 
     def redactor(self) -> Redactor:
-        """Returns what removes from events all that must not leave."""
+        """Return the redactor that removes from events what must not leave."""
         return Redactor(self.allowlist(), first_party=self.first_party_instance)
 
 
@@ -115,7 +115,7 @@ def read_reviewed_file(path: Path, what: str) -> str:
     """Return the text of a reviewed file.
 
     Raises:
-        ValueError: It cannot be read; says why.
+        ValueError: The file cannot be read. The message says why.
     """
     try:
         return path.read_text(encoding="utf-8")

@@ -1,6 +1,6 @@
-"""Settings from the environment and the settings file: frozen values, made once at the edge, every fault told at once.
+"""Settings from the environment and the settings file: frozen values, created once; all faults are reported together.
 
-Import this only where a process starts: nothing below the edge reads the environment.
+Import this module only where a process starts: other code receives settings as arguments.
 """
 
 import enum
@@ -27,10 +27,10 @@ _ALL: Final = "settings"
 
 
 class InvalidSettingsError(InvalidInputError):
-    """Settings break their rules; the text has a line for each fault, and no value.
+    """Settings are invalid. The message has a line for each fault, and shows no value.
 
     Attributes:
-        faults: For each fault, the variable's name and what is wrong.
+        faults: The name of the variable and what is wrong, for each fault.
     """
 
     def __init__(self, faults: Sequence[tuple[str, str]]) -> None:
@@ -40,15 +40,15 @@ class InvalidSettingsError(InvalidInputError):
         super().__init__(_ALL, lines[0] if len(lines) == 1 else f"{len(lines)} faults\n  " + "\n  ".join(lines))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Lets the error cross process borders whole."""
+        """Support pickling."""
         return type(self), (self.faults,)
 
 
 def parse_duration(value: object) -> object:
-    """Reads a duration in Go's style: `300ms`, `5m`, `1h30m`, `0`. Anything but text passes as it is.
+    """Parse a duration in Go's format: `300ms`, `5m`, `1h30m`, `0`. Return a value that is not a string unchanged.
 
     Raises:
-        ValueError: The text is none.
+        ValueError: The text is not a valid duration.
     """
     if not isinstance(value, str):
         return value
@@ -60,11 +60,11 @@ def parse_duration(value: object) -> object:
     try:
         return timedelta(seconds=sum(float(number) * _UNIT_SECONDS[unit] for number, unit in re.findall(_PART, text)))
     except OverflowError:
-        raise ValueError("is longer than any duration can be") from None
+        raise ValueError("is longer than the longest possible duration") from None
 
 
 def format_duration(value: timedelta) -> str:
-    """Returns a duration in Go's style, for people: `1h30m`, `5m`, `0.5s`."""
+    """Format a duration in Go's format: `1h30m`, `5m`, `0.5s`."""
     seconds = value.total_seconds()
     if seconds == 0:
         return "0"
@@ -79,14 +79,14 @@ def format_duration(value: timedelta) -> str:
 
 
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
-"""A duration; in the environment in Go's style."""
+"""A duration; written in Go's format in the environment."""
 
 PositiveDuration = Annotated[Duration, Gt(timedelta())]
-"""One above 0."""
+"""A duration greater than 0."""
 
 
 class Origin(enum.Enum):
-    """Where a setting's value came from, the strongest first."""
+    """Where the value of a setting came from, by descending precedence."""
 
     ARGUMENT = "argument"
     ENVIRONMENT = "environment"
@@ -95,10 +95,10 @@ class Origin(enum.Enum):
 
 
 class _FileSource(EnvSettingsSource):
-    """What the settings file sets. Names of other programs' settings are passed over.
+    """The values from the settings file. Ignores variables of other programs.
 
-    SECURITY: it is read once. pydantic's own source takes a file that is gone, by the time it looks, for one that sets
-    nothing; it may have said `off`.
+    SECURITY: the file is read once. pydantic's own source treats a file that was deleted in the meantime as empty,
+    although it may have turned telemetry off.
     """
 
     def __init__(self, settings: type[BaseSettings], values: Mapping[str, str]) -> None:
@@ -127,9 +127,9 @@ def variables_named(prefix: str) -> SettingsConfigDict:
 
 
 class EnvironmentSettings(BaseSettings):
-    """Base of the settings of one program.
+    """Base class for the settings of a program.
 
-    Arguments win over the environment, the environment over the settings file; empty means not set.
+    Arguments override the environment, which overrides the settings file. An empty variable counts as not set.
     """
 
     model_config = SettingsConfigDict(
@@ -147,15 +147,15 @@ class EnvironmentSettings(BaseSettings):
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - it reads the current folder's .env
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - nothing is kept in a folder of secrets
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - reads .env in the current folder
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - folders of secrets are not supported
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Returns where values come from, the strongest first."""
+        """Return the sources of values, by descending precedence."""
         return init_settings, env_settings, _file_source(settings_cls)
 
     @classmethod
     def origins(cls, **arguments: Any) -> dict[str, Origin]:
-        """Returns for each field where `load` would take its value from, now.
+        """Return, for each field, where `load` would take its value from now.
 
         Raises:
             InvalidSettingsError: The settings file cannot be read.
@@ -174,10 +174,10 @@ class EnvironmentSettings(BaseSettings):
 
     @classmethod
     def load(cls, **arguments: Any) -> Self:
-        """Reads the environment and the settings file once, under the arguments that are not None.
+        """Read the environment and the settings file once. Arguments that are not None override both.
 
         Raises:
-            InvalidSettingsError: One or more settings break their rules; names every one of them.
+            InvalidSettingsError: One or more settings are invalid. The message names each of them.
         """
         given = {name: value for name, value in arguments.items() if value is not None}
         try:
@@ -206,18 +206,18 @@ class EnvironmentSettings(BaseSettings):
         return self
 
     def _faults_together(self) -> Iterable[tuple[str, str]]:
-        """Returns the faults of settings that do not go together, each with its field."""
+        """Return the faults of settings that contradict each other, each with its field."""
         return ()
 
     @classmethod
     def variable_of(cls, field: str) -> str:
-        """Returns the environment variable behind a field."""
+        """Return the environment variable that sets a field."""
         return str(cls.model_fields[field].validation_alias or field)
 
     @classmethod
     def _name(cls, fault: Any) -> Sequence[tuple[str, str]]:
         cause = fault.get("ctx", {}).get("error")
-        if isinstance(cause, InvalidSettingsError):  # settings that do not go together
+        if isinstance(cause, InvalidSettingsError):  # from _check_together
             return cause.faults
         name = str(fault["loc"][0]) if fault["loc"] else _ALL
         message = str(fault["msg"]).removeprefix("Value error, ")

@@ -1,7 +1,7 @@
-"""The settings file: what an operator wrote down, in dotenv form, under the environment.
+"""The settings file: settings in dotenv format, which environment variables override.
 
-It is read only where `TELEMETRY_SETTINGS_FILE` names it. A file that happens to lie in the current
-folder must not decide what leaves.
+The file is read only if `TELEMETRY_SETTINGS_FILE` names it. A file that happens to be in the current folder must not
+decide what leaves the instance.
 """
 
 import os
@@ -20,40 +20,40 @@ SETTINGS_FILE_VARIABLE: Final = "TELEMETRY_SETTINGS_FILE"
 
 
 class SettingsFileError(InvalidInputError):
-    """The settings file cannot be read or written, or a line of it sets nothing; the text never holds a value."""
+    """The settings file cannot be read or written, or has an invalid line. The message never contains a value."""
 
     def __init__(self, problem: str) -> None:
         super().__init__(SETTINGS_FILE_VARIABLE, problem)
 
     def __reduce__(self) -> tuple[type["SettingsFileError"], tuple[str]]:  # type: ignore[override]
-        """Lets the error cross process borders whole."""
+        """Support pickling."""
         return type(self), (self.problem,)
 
 
 def settings_file(environ: Mapping[str, str]) -> Path | None:
-    """Returns the file that the environment names; None where it names none."""
+    """Return the path that the environment sets, or None if it sets none."""
     named = environ.get(SETTINGS_FILE_VARIABLE, "").strip()
     return Path(named).expanduser() if named else None
 
 
 def file_settings(environ: Mapping[str, str]) -> dict[str, str]:
-    """Returns what the file that the environment names sets, by name; nothing where it names none.
+    """Return the values in the file that the environment names, by variable; empty if it names no file.
 
     Raises:
-        SettingsFileError: It cannot be read, or holds a line that sets nothing.
+        SettingsFileError: The file cannot be read, or has an invalid line.
     """
     path = settings_file(environ)
     return {} if path is None else read_settings_file(path)
 
 
 def read_settings_file(path: Path) -> dict[str, str]:
-    """Returns what the file sets, by name.
+    """Return the values in the file, by variable.
 
     Raises:
-        SettingsFileError: It cannot be read, or holds a line that sets nothing.
+        SettingsFileError: The file cannot be read, or has an invalid line.
     """
     text = _read_text(path)
-    # SECURITY: a line that is skipped in silence could be the one that says `off`.
+    # SECURITY: an invalid line is an error, because the line may be the one that turns telemetry off.
     for binding in parse_stream(StringIO(text)):
         if binding.error or (binding.key is not None and binding.value is None):
             raise SettingsFileError(f"{path}, line {binding.original.line}: must be of the form NAME=VALUE")
@@ -61,18 +61,18 @@ def read_settings_file(path: Path) -> dict[str, str]:
 
 
 def write_setting(path: Path, name: str, value: str) -> None:
-    """Sets one name in the file, which is made where there is none, and leaves the rest as it is.
+    """Set one variable in the file and keep the other lines. Create the file if it does not exist.
 
-    The file is replaced whole, with its owner and its permissions: who reads it meanwhile, or after a power cut,
-    finds the old one or the new one. A new one is for its owner alone, because secrets may be kept in it.
+    The file is replaced atomically and keeps its owner and permissions: during the change and after a power cut, a
+    reader sees the old file or the new one. A new file is readable by its owner only, because it may contain secrets.
 
     Args:
         path: The file.
-        name: The setting's variable.
+        name: The variable to set.
         value: A word that needs no quotes.
 
     Raises:
-        SettingsFileError: It cannot be read or written.
+        SettingsFileError: The file cannot be read or written.
     """
     real = Path(os.path.realpath(path))
     try:
@@ -97,7 +97,7 @@ def write_setting(path: Path, name: str, value: str) -> None:
     else:
         return
     raise SettingsFileError(
-        f"the settings file {path} cannot be written: {problem} (it is replaced whole, so its folder must be writable)"
+        f"the settings file {path} cannot be written: {problem} (its folder must be writable, as the file is replaced)"
     )
 
 
@@ -110,15 +110,15 @@ def _other_lines(text: str, name: str) -> list[str]:
 
 def _read_text(path: Path) -> str:
     try:
-        # SECURITY: a file that is named and missing is an error. It may say that nothing leaves.
+        # SECURITY: a configured file that is missing is an error, because it may have turned export off.
         if not path.exists():
-            problem = "there is no such file; make it with: telemetry mode on"
+            problem = "the file does not exist; create it with: telemetry mode on"
         elif not path.is_file():
-            problem = "is no regular file"
+            problem = "it is not a regular file"
         else:
             return path.read_text(encoding="utf-8")
     except OSError as error:
         problem = error.strerror or type(error).__name__
     except UnicodeDecodeError:
-        problem = "is not UTF-8"
+        problem = "it is not UTF-8"
     raise SettingsFileError(f"the settings file {path} cannot be read: {problem}")

@@ -1,4 +1,4 @@
-"""Token buckets by key: how much each of many callers may take."""
+"""Token buckets by key: rate limits for many callers."""
 
 from collections import OrderedDict
 from collections.abc import Hashable, KeysView
@@ -13,8 +13,8 @@ class TokenBucket:
     """One caller's bucket.
 
     Attributes:
-        level: What is in it; what is taken is subtracted here, below 0 where the caller owes it.
-        at: When it was refilled, in seconds.
+        level: The number of tokens in it. Callers subtract what they take; a level below 0 is a debt.
+        at: The time of the last refill, in seconds.
     """
 
     level: float
@@ -25,23 +25,23 @@ class TokenBuckets(Generic[Key]):
     """A bucket for each key, in memory, for this process.
 
     Args:
-        rate: How much flows into each bucket a second.
-        size: How much a bucket holds; a new one is full.
-        most: How many buckets are kept.
+        rate: The number of tokens added to each bucket per second.
+        size: The number of tokens in a full bucket; a new bucket is full.
+        most: The largest number of buckets to keep.
     """
 
     def __init__(self, rate: float, *, size: float, most: int) -> None:
         self.rate = rate
         self._size = size
         self._most = most
-        # The key that was silent for longest goes first; its bucket is the likeliest to be full.
+        # The least recently used key is evicted first, because its bucket is the most likely to be full.
         self._buckets: OrderedDict[Key, TokenBucket] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._buckets)
 
     def refilled(self, key: Key, now: float) -> TokenBucket:
-        """Return a key's bucket with all that has flowed in by now, in seconds from some point on."""
+        """Return a key's bucket, refilled up to the time `now`, in seconds of a monotonic clock."""
         bucket = self._buckets.get(key)
         if bucket is None:
             bucket = self._buckets[key] = TokenBucket(self._size, now)
@@ -54,9 +54,9 @@ class TokenBuckets(Generic[Key]):
         return bucket
 
     def keys(self) -> KeysView[Key]:
-        """Return the keys whose buckets are kept."""
+        """Return the keys that have a bucket."""
         return self._buckets.keys()
 
     def clear(self) -> None:
-        """Forget all keys."""
+        """Remove all buckets."""
         self._buckets.clear()

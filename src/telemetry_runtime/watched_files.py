@@ -1,4 +1,4 @@
-"""Files that a running service reads again when somebody has changed them."""
+"""Files that a running service reads again after they have changed."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,18 +12,18 @@ _log: Final = get_logger(__name__)
 
 
 class WatchedFiles(Generic[T]):
-    """What stands in files that belong together, as of their last version that could be read.
+    """The content of files that belong together, in the last version that could be read.
 
-    A look at the files' times, sizes and inodes tells whether one changed; nothing runs in the background. A version
-    that breaks a rule, or a file that is gone, is said once in the log, and what stood there before holds: files that
-    are just being replaced must not shut everybody out. Threads may share one, and so may forked processes.
+    Each access compares the files' modification times, sizes and inodes; nothing runs in the background. An invalid
+    or missing file is logged once, and the previous content stays in use: clients must not be locked out while files
+    are replaced. Threads and forked processes can share an instance.
 
     Args:
         paths: The files.
-        read: Reads them. What it raises of `ValueError` and `OSError` must show nothing secret of them: it is logged.
+        read: Reads the files. The text of each `ValueError` and `OSError` is logged, so it must not contain secrets.
 
     Raises:
-        ValueError, OSError: What `read` raises at the start.
+        ValueError, OSError: Raised by `read` at the start.
     """
 
     def __init__(self, paths: Sequence[Path], read: Callable[[], T]) -> None:
@@ -32,22 +32,22 @@ class WatchedFiles(Generic[T]):
         self._held = (self._version(), read())
 
     def content(self) -> T:
-        """Returns what stands in the files now, or stood in their last version that could be read."""
+        """Return the current content of the files, or the last content that could be read."""
         seen, content = self._held
-        # Looked at before the files are read: a change during the reading is seen at the next call. Version and content
-        # are set as one, without a lock: of two threads that read at once, either may be the last.
+        # The version is taken before reading, so that the next call sees a change that happens during the reading.
+        # Version and content are set together, without a lock: if two threads read at the same time, either may win.
         if (version := self._version()) != seen:
             content = self._read_again(content)
             self._held = (version, content)
         return content
 
-    def _read_again(self, former: T) -> T:
+    def _read_again(self, previous: T) -> T:
         files = ", ".join(map(str, self._paths))
         try:
             content = self._read()
         except (OSError, ValueError) as error:
-            _log.error("changed file cannot be used, its former version holds", files=files, problem=str(error))
-            return former
+            _log.error("changed file rejected, previous content stays in use", files=files, problem=str(error))
+            return previous
         _log.info("changed file read again", files=files)
         return content
 

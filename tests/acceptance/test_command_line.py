@@ -226,7 +226,7 @@ def test_upgrading_makes_the_tables_and_twice_changes_nothing(fresh_shell: Shell
         (("export", "preview", "--export-mode", "Search"), 2, "TELEMETRY_EXPORT_MODE: export mode: must be"),
         (("export", "preview", "--limit", "0"), 2, "Invalid value for '--limit'"),
         (("allowlist", "check", "--file", "missing.toml"), 2, "file missing.toml cannot be read: No such"),
-        (("gateway", "serve", "--listen", "0.0.0.0:0"), 2, "GATEWAY_LISTEN_ADDR: plain text only on loop"),
+        (("gateway", "serve", "--listen", "0.0.0.0:0"), 2, "GATEWAY_LISTEN_ADDR: plain text is allowed only on loop"),
         (("gateway", "serve", "--listen", "nowhere"), 2, "TELEMETRY_GATEWAY_LISTEN_ADDR: must be host:port"),
         (("gateway", "serve", "--listen", "127.0.0.1:0", "--sink-file", "no/such/x"), 1, "cannot be opened"),
         (("no-such-verb",), 2, "No such command"),

@@ -219,5 +219,5 @@ def test_a_metrics_port_that_is_taken_ends_the_program_with_one_clear_line(
         more = (address,) if arguments[-1] == "--metrics-addr" else ()
         done = shell.telemetry(*arguments, *more)
     assert done.code == 1
-    assert f"error: cannot serve metrics at {address}: Address already in use; name another port" in done.err
+    assert f"error: cannot serve metrics at {address}: Address already in use; set another port" in done.err
     assert "Traceback" not in done.err

@@ -24,19 +24,19 @@ class Canaries:
         self.made = 0
 
     def __call__(self, place: str) -> str:
-        """Returns a new one for a place, named by small letters."""
+        """Return a new one for a place, named by small letters."""
         self.made += 1
         return f"{PREFIX}{place}-{self.made:06d}"
 
 
 def found(data: bytes | str) -> Counter[str]:
-    """Returns how many there are in bytes or a text, by the place where they were put."""
+    """Return how many there are in bytes or a text, by the place where they were put."""
     raw = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
     return Counter(place.decode() for place in _CANARY.findall(raw))
 
 
 def found_in_files(files: Iterable[Path]) -> dict[str, Counter[str]]:
-    """Returns what is in files, as bytes, by their names; files without any are left out."""
+    """Return what is in files, as bytes, by their names; files without any are left out."""
     sought = {file.name: found(gzip.decompress(data) if file.suffix == ".gz" else data) for file, data in _read(files)}
     return {name: canaries for name, canaries in sought.items() if canaries}
 
@@ -46,7 +46,7 @@ def _read(files: Iterable[Path]) -> list[tuple[Path, bytes]]:
 
 
 def decoded_rejects(file: Path) -> tuple[bytes, bytes]:
-    """Returns what a gateway's rejects file says of events and of streams, decoded from its base64."""
+    """Return what a gateway's rejects file says of events and of streams, decoded from its base64."""
     lines = [json.loads(line) for line in file.read_bytes().splitlines()]
     events = [base64.b64decode(line["event"]) for line in lines]
     streams = [base64.b64decode(line["metadata"]) for line in lines]

@@ -64,7 +64,7 @@ def good(feature: str = "search.results", **parameters: Any) -> NewEvent:
 
 
 def bad() -> Iterator[Any]:
-    """Yields events that are refused, each for another reason, with a canary in what is wrong or beside it."""
+    """Yield events that are refused, each for another reason, with a canary in what is wrong or beside it."""
     yield NewEvent.with_run_time_names(canary("name"), "submit", EventParameters(private_metadata=private()))
     yield NewEvent.with_run_time_names("search", f"x {canary('name')}")
     broken: tuple[Any, ...] = (

@@ -33,7 +33,7 @@ class ManualClock:
 
 
 def postgresql_target(url: URL) -> tuple[str, int] | str:
-    """Returns where a server listens: a server from a wheel, on a socket file alone."""
+    """Return where a server listens: a server from a wheel, on a socket file alone."""
     folder = url.query.get("host")
     port = url.port or 5432
     return f"{folder}/.s.PGSQL.{port}" if isinstance(folder, str) else (url.host or "127.0.0.1", port)
@@ -41,7 +41,7 @@ def postgresql_target(url: URL) -> tuple[str, int] | str:
 
 @contextmanager
 def postgres_server() -> Generator[str]:
-    """Yields the URL of a PostgreSQL server: the one that is named, or one started from a wheel."""
+    """Yield the URL of a PostgreSQL server: the one that is named, or one started from a wheel."""
     if named := os.environ.get(POSTGRES_VARIABLE):
         yield named
         return

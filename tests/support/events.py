@@ -13,7 +13,7 @@ CANARY = "CANARY-4be1"
 
 
 def sensitive_event(feature: str = "search.results", action: str = "submit", **private: Any) -> pb.Event:
-    """Returns an event with the canary in each sensitive place."""
+    """Return an event with the canary in each sensitive place."""
     return EventBuilder("1.0").build(
         NewEvent.with_run_time_names(
             feature,

@@ -46,7 +46,7 @@ class TestAuthority:
         self.key = ECKey.generate_key("P-256", {"kid": "second"})
 
     def sign(self, key: Any = None, header: dict[str, Any] | None = None, **claims: Any) -> str:
-        """Returns a JWT that is good but for what the arguments say; a claim that is None is left out."""
+        """Return a JWT that is good but for what the arguments say; a claim that is None is left out."""
         payload: dict[str, Any] = {
             "iss": ISSUER,
             "aud": AUDIENCE,

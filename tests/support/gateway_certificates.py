@@ -29,7 +29,7 @@ class CertificateAuthority:
         self.file.write_bytes(_pem(self._sign(self._name, self._key.public_key(), is_authority=True)))
 
     def issue(self, name: str) -> tuple[Path, Path]:
-        """Returns the files of a certificate for 127.0.0.1 and localhost, and of its key."""
+        """Return the files of a certificate for 127.0.0.1 and localhost, and of its key."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         certificate_file, key_file = self._directory / f"{name}.pem", self._directory / f"{name}.key"
@@ -59,7 +59,7 @@ class CertificateAuthority:
     def _extensions(
         self, key: ec.EllipticCurvePublicKey, *, is_authority: bool
     ) -> Iterator[tuple[x509.ExtensionType, bool]]:
-        """Yields what RFC 5280 asks for, and whether it is critical."""
+        """Yield what RFC 5280 asks for, and whether it is critical."""
         yield x509.BasicConstraints(ca=is_authority, path_length=None), True
         yield _key_usage(is_authority=is_authority), True
         if not is_authority:

@@ -53,7 +53,7 @@ class Answer:
 
 
 def event(event_id: str | None = None, feature: str = "search.results", action: str = "view") -> pb.Event:
-    """Returns a good event."""
+    """Return a good event."""
     made = pb.Event(id=event_id or new_event_id(), feature=feature, action=action)
     made.timestamp.seconds = 1_760_000_000
     made.source.server.version = "1.2.3"
@@ -62,12 +62,12 @@ def event(event_id: str | None = None, feature: str = "search.results", action: 
 
 
 def metadata(identifier: pb.Identifier = INSTANCE, request_id: str = "request-1") -> pb.RecordEventsRequest:
-    """Returns a stream's first message."""
+    """Return a stream's first message."""
     return pb.RecordEventsRequest(metadata=pb.RecordEventsRequestMetadata(request_id=request_id, identifier=identifier))
 
 
 def batch(*events: pb.Event) -> pb.RecordEventsRequest:
-    """Returns a message with events."""
+    """Return a message with events."""
     return pb.RecordEventsRequest(events=pb.RecordEventsRequest.EventsPayload(events=events))
 
 
@@ -109,7 +109,7 @@ def send_one(
 
 
 def bearer(token: str | None) -> tuple[tuple[str, str], ...]:
-    """Returns the headers that carry a token."""
+    """Return the headers that carry a token."""
     return () if token is None else (("authorization", f"Bearer {token}"),)
 
 

@@ -34,15 +34,15 @@ class RunningGateway:
         self._loop = loop
 
     def published(self) -> list[dict[str, Any]]:
-        """Returns the lines of the sink's file: `{"attributes": ..., "message": ...}` each."""
+        """Return the lines of the sink's file: `{"attributes": ..., "message": ...}` each."""
         return [json.loads(line) for line in self.sink_file.read_bytes().splitlines()]
 
     def published_ids(self) -> list[str]:
-        """Returns the ids of what was published, in order."""
+        """Return the ids of what was published, in order."""
         return [line["message"]["event"]["id"] for line in self.published()]
 
     def channel(self) -> grpc.Channel:
-        """Returns a plain-text channel to it."""
+        """Return a plain-text channel to it."""
         return grpc.insecure_channel(self.address)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:

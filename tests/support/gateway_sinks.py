@@ -48,10 +48,10 @@ class MemorySink:
         self.closed = True
 
     def ids(self) -> list[str]:
-        """Returns the ids of what was published."""
+        """Return the ids of what was published."""
         return [message.event_id for message in self.published]
 
 
 def out_of_order() -> SinkError:
-    """Returns a sink's failure."""
+    """Return a sink's failure."""
     return SinkError("out of order")

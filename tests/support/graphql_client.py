@@ -23,7 +23,7 @@ RECORDED = {"data": {"telemetry": {"recordEvents": {"alwaysNil": None}}}}
 
 
 def client_event(**changes: Any) -> dict[str, Any]:
-    """Returns an event as clients send it."""
+    """Return an event as clients send it."""
     return {
         "feature": "search.results",
         "action": "submit",
@@ -123,5 +123,5 @@ def ingest_client(
 
 
 def messages(answer: httpx2.Response) -> list[str]:
-    """Returns the texts of an answer's errors."""
+    """Return the texts of an answer's errors."""
     return [error["message"] for error in answer.json()["errors"]]

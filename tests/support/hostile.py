@@ -110,7 +110,7 @@ class HostileCalls:
         self._former: str | None = None
 
     def __call__(self) -> NewEvent:
-        """Returns an event to be recorded.
+        """Return an event to be recorded.
 
         Raises:
             InvalidInputError: Its context, which is checked when it is made, breaks a rule.

@@ -54,7 +54,7 @@ class KillablePostgres:
             shutil.rmtree(folder, ignore_errors=True)
 
     def migrated_url(self) -> str:
-        """Returns its database's URL, with our tables in it."""
+        """Return its database's URL, with our tables in it."""
         engine = create_database_engine(self.url)
         upgrade_database(engine)
         engine.dispose()

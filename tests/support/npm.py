@@ -14,7 +14,7 @@ _CACHE = Path(sys.prefix) / "npm-for-tests"  # goes with the virtual environment
 
 
 def npm_packages(name: str) -> Path:
-    """Returns the folder `node_modules` of what `tests/npm/NAME` locks; skips where it cannot be installed.
+    """Return the folder `node_modules` of what `tests/npm/NAME` locks; skips where it cannot be installed.
 
     Install scripts are not run. Treat it as read-only: all tests share it.
     """
@@ -27,7 +27,7 @@ def npm_packages(name: str) -> Path:
 
 
 def node() -> str:
-    """Returns the program; skips where there is none."""
+    """Return the program; skips where there is none."""
     program = shutil.which("node")
     if program is None:
         pytest.skip("no node: install Node.js")
@@ -35,7 +35,7 @@ def node() -> str:
 
 
 def npm() -> str:
-    """Returns the program; skips where there is none."""
+    """Return the program; skips where there is none."""
     program = shutil.which("npm")
     if program is None:
         pytest.skip("no npm: install Node.js")

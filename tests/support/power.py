@@ -21,7 +21,7 @@ _SHIM = Path(__file__).resolve().parents[1] / "faults" / "power" / "record_calls
 
 
 def build_shim(folder: Path) -> Path:
-    """Returns the library that records calls; skips the test where there is no C compiler."""
+    """Return the library that records calls; skips the test where there is no C compiler."""
     compiler = shutil.which("cc")
     if compiler is None:
         pytest.skip("no C compiler to build the recorder of system calls")
@@ -39,7 +39,7 @@ class Call:
 
 
 def read_calls(log: Path) -> Iterator[Call]:
-    """Yields what was recorded, in order."""
+    """Yield what was recorded, in order."""
     whole = log.read_bytes()
     at = 0
     while at < len(whole):

@@ -78,7 +78,7 @@ class Shell:
 
 
 def wait_for_line(process: "subprocess.Popen[str]", pattern: str) -> str:
-    """Returns the first group of the first line of standard error that matches."""
+    """Return the first group of the first line of standard error that matches."""
     assert process.stderr is not None
     seen = []
     deadline = time.monotonic() + 30

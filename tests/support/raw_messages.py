@@ -19,7 +19,7 @@ def varint(number: int) -> bytes:
 
 
 def field(number: int, value: bytes) -> bytes:
-    """Returns a field of a length and bytes."""
+    """Return a field of a length and bytes."""
     return varint(number << 3 | 2) + varint(len(value)) + value
 
 
@@ -34,7 +34,7 @@ class RawMessages:
         self._chance = Random(seed)
 
     def message(self) -> bytes:
-        """Returns a message of a stream that is to hold one to three events."""
+        """Return a message of a stream that is to hold one to three events."""
         chance = self._chance
         body = b"".join(field(1, self.event(new_event_id())) for _ in range(chance.choice((0, 1, 1, 1, 2, 3))))
         made = field(2, body)
@@ -52,7 +52,7 @@ class RawMessages:
         return made
 
     def event(self, event_id: str) -> bytes:
-        """Returns the bytes of an event, which may be none any more."""
+        """Return the bytes of an event, which may be none any more."""
         made = self._good(event_id).SerializeToString()
         chance = self._chance
         kind = chance.random()

@@ -22,25 +22,25 @@ def make_recorder(
 
 
 def logged(database: Database) -> list[dict[str, Any]]:
-    """Returns the rows of `event_logs`, in the order they were made."""
+    """Return the rows of `event_logs`, in the order they were made."""
     with database.engine.connect() as connection:
         rows = connection.execute(select(event_logs).order_by(event_logs.c.id)).mappings().all()
     return [dict(row) for row in rows]
 
 
 def queued(database: Database) -> dict[str, pb.Event]:
-    """Returns the queue's events by id."""
+    """Return the queue's events by id."""
     with database.engine.connect() as connection:
         rows = connection.execute(select(export_queue.c.id, export_queue.c.payload_pb)).all()
     return {str(row.id): pb.Event.FromString(row.payload_pb) for row in rows}
 
 
 def stored_names(database: Database) -> tuple[list[str], list[str]]:
-    """Returns the names in `event_logs` and in the queue, sorted."""
+    """Return the names in `event_logs` and in the queue, sorted."""
     in_queue = [f"{event.feature}.{event.action}" for event in queued(database).values()]
     return sorted(row["name"] for row in logged(database)), sorted(in_queue)
 
 
 def everything_but_event_logs(database: Database) -> str:
-    """Returns the queue as text, to search it for what must not be there."""
+    """Return the queue as text, to search it for what must not be there."""
     return json.dumps([payload.hex() for payload in (event.SerializeToString() for event in queued(database).values())])

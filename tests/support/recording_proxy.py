@@ -23,7 +23,7 @@ class RecordingProxy:
         self._thread.start()
 
     def kept(self) -> bytes:
-        """Returns what clients have sent so far, of all connections."""
+        """Return what clients have sent so far, of all connections."""
         with self._lock:
             return bytes(self._kept)
 

@@ -18,7 +18,7 @@ SEQUENCES = int(os.environ.get("TELEMETRY_TEST_SEQUENCES", "30"))
 
 
 def sequences(*, steps: int) -> settings:
-    """Returns how a machine is run."""
+    """Return how a machine is run."""
     return settings(max_examples=SEQUENCES, stateful_step_count=steps)
 
 

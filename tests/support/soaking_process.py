@@ -24,7 +24,7 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def sample(database: Path | None) -> dict[str, int]:
-    """Returns what this process holds: bytes of memory, descriptors, threads, bytes of SQLite's log."""
+    """Return what this process holds: bytes of memory, descriptors, threads, bytes of SQLite's log."""
     wal = 0 if database is None else database.with_name(database.name + "-wal").stat().st_size
     return {
         "memory": int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE,

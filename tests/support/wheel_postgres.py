@@ -13,7 +13,7 @@ _LOCK = Path(sys.prefix) / "postgres-for-tests.lock"  # goes with the virtual en
 
 
 def server_from_wheel(data: Path, **options: Any) -> Any:
-    """Returns a server whose files are in `data`; skips where the wheel is not installed."""
+    """Return a server whose files are in `data`; skips where the wheel is not installed."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it misses XDG_RUNTIME_DIR, harmlessly

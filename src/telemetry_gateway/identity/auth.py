@@ -11,7 +11,7 @@ class Authenticator(Protocol):
     """Tells managed services by their tokens."""
 
     async def authenticate(self, token: str, service_id: str) -> None:
-        """Returns when the token lets its bearer publish as this service.
+        """Return when the token lets its bearer publish as this service.
 
         Raises:
             PermissionDeniedError: It does not.
@@ -31,7 +31,7 @@ class StaticTokens:
         self._tokens = {service_id: token.encode() for service_id, token in tokens.items()}
 
     async def authenticate(self, token: str, service_id: str) -> None:
-        """Returns when the token is this service's: see `Authenticator`."""
+        """Return when the token is this service's: see `Authenticator`."""
         known = self._tokens.get(service_id)
         # SECURITY: compared in constant time, and as long for a service that has no token.
         matches = hmac.compare_digest(token.encode() if known is None else known, token.encode())
@@ -50,7 +50,7 @@ class AnyOf:
         self._authenticators = tuple(authenticators)
 
     async def authenticate(self, token: str, service_id: str) -> None:
-        """Returns when one of them does: see `Authenticator`."""
+        """Return when one of them does: see `Authenticator`."""
         denied: PermissionDeniedError | None = None
         unavailable: AuthenticatorUnavailableError | None = None
         for authenticator in self._authenticators:
@@ -69,7 +69,7 @@ class AnyOf:
 
 
 def bearer_token(call_metadata: Sequence[tuple[str, str | bytes]]) -> str:
-    """Returns the token of the `authorization: Bearer` header.
+    """Return the token of the `authorization: Bearer` header.
 
     Raises:
         UnauthenticatedError: There is no such header, more than one, or it cannot be read.

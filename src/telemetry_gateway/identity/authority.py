@@ -27,7 +27,7 @@ class Authority:
     async def ask(
         self, url: str, *, form: Mapping[str, str] | None = None, client: tuple[str, str] | None = None
     ) -> Mapping[str, Any]:
-        """Returns the JSON object that the authority answers with.
+        """Return the JSON object that the authority answers with.
 
         Args:
             url: Where to ask.

@@ -8,7 +8,7 @@ from telemetry_gateway.errors import PermissionDeniedError
 
 
 def check_scope(claims: Mapping[str, Any]) -> None:
-    """Returns when `scope` (text, RFC 8693) or `scp` (a list) holds the scope.
+    """Return when `scope` (text, RFC 8693) or `scp` (a list) holds the scope.
 
     Raises:
         PermissionDeniedError: It does not.
@@ -26,7 +26,7 @@ def check_scope(claims: Mapping[str, Any]) -> None:
 
 
 def check_service(claims: Mapping[str, Any], claim: str | None, service_id: str) -> None:
-    """Returns when the token's claim names the service, or when no claim has to.
+    """Return when the token's claim names the service, or when no claim has to.
 
     Raises:
         PermissionDeniedError: It names another one, or none.

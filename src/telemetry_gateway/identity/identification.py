@@ -13,7 +13,7 @@ class LicenseCheck(Protocol):
     """Tells whether a license key is good; an operator's hook."""
 
     async def is_valid(self, license_key: str, instance_id: str) -> bool:
-        """Returns whether this instance may send under this key.
+        """Return whether this instance may send under this key.
 
         Raises:
             AuthenticatorUnavailableError: That cannot be found out now.
@@ -34,7 +34,7 @@ class Identification:
         self._license_check = license_check
 
     async def identify(self, identifier: pb.Identifier, call_metadata: Sequence[tuple[str, str | bytes]]) -> Publisher:
-        """Returns who is sending.
+        """Return who is sending.
 
         Args:
             identifier: What the stream's metadata says.

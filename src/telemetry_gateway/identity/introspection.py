@@ -46,7 +46,7 @@ class Introspection:
         self._cache: OrderedDict[bytes, tuple[float, Mapping[str, Any]]] = OrderedDict()
 
     async def authenticate(self, token: str, service_id: str) -> None:
-        """Returns when the token is active and has the scope: see `Authenticator`."""
+        """Return when the token is active and has the scope: see `Authenticator`."""
         claims = await self._claims(token)
         expires = claims.get("exp")
         expired = isinstance(expires, int | float) and expires <= self._clock()

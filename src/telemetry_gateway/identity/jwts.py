@@ -64,7 +64,7 @@ class Jwts:
         )
 
     async def authenticate(self, token: str, service_id: str) -> None:
-        """Returns when the token passes: see `Authenticator`."""
+        """Return when the token passes: see `Authenticator`."""
         key_id = _key_id(token)
         claims = self._claims(token, await self._keys_with(key_id))
         check_scope(claims)

@@ -10,7 +10,7 @@ from telemetry_runtime.watched_files import WatchedFiles
 
 
 def read_service_tokens(path: Path) -> Mapping[str, str]:
-    """Returns the tokens of a file, by service id.
+    """Return the tokens of a file, by service id.
 
     Raises:
         InvalidServiceTokensError: It cannot be read, or breaks its format.
@@ -39,5 +39,5 @@ class ServiceTokensFile:
         self._tokens = WatchedFiles([path], lambda: StaticTokens(read_service_tokens(path)))
 
     async def authenticate(self, token: str, service_id: str) -> None:
-        """Returns when the token is this service's: see `Authenticator`."""
+        """Return when the token is this service's: see `Authenticator`."""
         await self._tokens.content().authenticate(token, service_id)

@@ -69,7 +69,7 @@ class DeduplicationWindow:
         self._connection = self._run(self._open)
 
     def position(self) -> str:
-        """Returns how far the sink had been written when keys were remembered last; empty if never."""
+        """Return how far the sink had been written when keys were remembered last; empty if never."""
         row = self._run(lambda: self._connection.execute("SELECT position FROM sink_position").fetchone())
         return str(row[0]) if row else ""
 
@@ -79,7 +79,7 @@ class DeduplicationWindow:
         return self._clock() - self._window
 
     def known(self, keys: Iterable[Key]) -> set[Key]:
-        """Returns those of the keys that were published within the window."""
+        """Return those of the keys that were published within the window."""
         begin = self.begin
         ids: dict[str, list[str]] = {}
         for publisher, event_id in keys:

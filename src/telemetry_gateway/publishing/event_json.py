@@ -68,7 +68,7 @@ _WELL_KNOWN: Final[Mapping[str, Convert]] = {
 
 
 def compile_encoder(descriptor: Descriptor) -> Convert:
-    """Returns what turns messages of a type into values that JSON holds.
+    """Return what turns messages of a type into values that JSON holds.
 
     The messages must have passed the gateway's checks: it refuses neither a number that is not
     finite (but in a `Struct`, with ValueError) nor a timestamp out of range.
@@ -99,7 +99,7 @@ _Encoders: TypeAlias = list[tuple[str, str, Convert | None]]
 
 
 def _encoders(descriptor: Descriptor) -> tuple[_Encoders, _Encoders]:
-    """Returns name, JSON name and encoder of the fields without and with presence."""
+    """Return name, JSON name and encoder of the fields without and with presence."""
     both: tuple[_Encoders, _Encoders] = ([], [])
     for field in descriptor.fields:
         both[field.has_presence].append((field.name, field.json_name, _field_encoder(field)))

@@ -49,7 +49,7 @@ class MessageMaker:
         self._start = b'{"metadata":' + orjson.dumps(MessageToDict(metadata)) + b',"event":'
 
     def make(self, event: pb.Event) -> Message | str:
-        """Returns an event's message, or why the event can never be accepted."""
+        """Return an event's message, or why the event can never be accepted."""
         if reason := rejection_of(event):
             return reason
         merge_legacy_metadata(event)

@@ -25,7 +25,7 @@ class Patience:
         self._waiting: set[asyncio.Timeout] = set()
 
     async def next_message(self, messages: AsyncIterator[T]) -> T | None:
-        """Returns a stream's next message; None when its sender has ended it.
+        """Return a stream's next message; None when its sender has ended it.
 
         Raises:
             SilentStreamError: None came in time.

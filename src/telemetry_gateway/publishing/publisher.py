@@ -39,7 +39,7 @@ class Publisher:
 
 
 def read_publisher(identifier: pb.Identifier) -> Publisher:
-    """Returns who an identifier says is sending.
+    """Return who an identifier says is sending.
 
     Raises:
         InvalidStreamError: It is missing, or lacks what its kind needs.
@@ -64,7 +64,7 @@ def read_publisher(identifier: pb.Identifier) -> Publisher:
 
 
 def name_in_json(identifier: Mapping[str, Any]) -> str:
-    """Returns the name that `read_publisher` gives, from an identifier in protobuf's JSON.
+    """Return the name that `read_publisher` gives, from an identifier in protobuf's JSON.
 
     Raises:
         KeyError: It is no identifier.

@@ -65,7 +65,7 @@ class PublishingQueue:
         return count
 
     async def publish(self, messages: Sequence[Message]) -> None:
-        """Returns when each message is durable in the sink, now or since an earlier time.
+        """Return when each message is durable in the sink, now or since an earlier time.
 
         Raises:
             GatewayServiceError: The sink or the window failed; the messages are to come again.

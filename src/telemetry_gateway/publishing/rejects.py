@@ -66,7 +66,7 @@ class RejectsFile:
 
 
 def put_aside(path: Path) -> Iterator[Path]:
-    """Yields what a `RejectsFile` keeps, file by file, the oldest first, each under a name of its own.
+    """Yield what a `RejectsFile` keeps, file by file, the oldest first, each under a name of its own.
 
     Whoever takes a file over deletes it when it is done with. What an earlier call put aside comes first.
 
@@ -117,7 +117,7 @@ def _open_locked(path: Path) -> int:
 
 
 def read_rejects(path: Path) -> Iterator[Reject]:
-    """Yields what a `RejectsFile` keeps, the oldest first, without the lines that cannot be read.
+    """Yield what a `RejectsFile` keeps, the oldest first, without the lines that cannot be read.
 
     Raises:
         RejectsError: The file cannot be read.
@@ -126,7 +126,7 @@ def read_rejects(path: Path) -> Iterator[Reject]:
 
 
 def read_lines(path: Path) -> Iterator[Reject | bytes]:
-    """Yields the lines of a `RejectsFile`, the oldest first; one that cannot be read as it is.
+    """Yield the lines of a `RejectsFile`, the oldest first; one that cannot be read as it is.
 
     A crash may tear one, before its event is acknowledged, which so comes again. Any other is a person's to judge.
 
@@ -174,7 +174,7 @@ def _append(path: Path, data: bytes, max_bytes: int | None = None) -> None:
 
 
 def _blocks(rejects: Iterable[Reject]) -> Iterator[bytes]:
-    """Yields their lines in blocks.
+    """Yield their lines in blocks.
 
     Each repeats its stream's metadata: all at once may be a thousand times as large as the message that they came in.
     """

@@ -94,7 +94,7 @@ async def _replay(settings: GatewaySettings, queue: PublishingQueue) -> ReplayRe
 
 
 def _make(reject: Reject, settings: GatewaySettings) -> Message | str:
-    """Returns the event as a message, or why it can still not be one."""
+    """Return the event as a message, or why it can still not be one."""
     # Its stream was let in when the event came, so nobody is asked for a token again.
     publisher = read_publisher(reject.metadata.identifier)
     maker = MessageMaker(reject.metadata, publisher, max_message_bytes=settings.sink_max_message_bytes)

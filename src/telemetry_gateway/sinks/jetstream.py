@@ -88,7 +88,7 @@ class JetStreamSink:
         self._run(self._publish(messages))
 
     def published_since(self, position: str, not_before: float) -> Iterable[tuple[str, str]]:  # noqa: ARG002 - the protocol's
-        """Returns nothing: the stream recognizes ids by itself."""
+        """Return nothing: the stream recognizes ids by itself."""
         return ()
 
     @property
@@ -167,7 +167,7 @@ class JetStreamSink:
 
 
 def headers_of(message: Message) -> dict[str, str]:
-    """Returns a message's headers: its attributes, percent-encoded but for plain ASCII, and its id.
+    """Return a message's headers: its attributes, percent-encoded but for plain ASCII, and its id.
 
     The id is the event's, then a dot and a hash of who sent it: the stream must not take the
     event of one publisher for the duplicate of another's.

@@ -102,7 +102,7 @@ class JsonlSink:
         raise failure(f"{self._path} cannot be {doing}: {problem}")
 
     def published_since(self, position: str, not_before: float) -> Iterable[tuple[str, str]]:
-        """Yields the keys of the lines that begin at or after `position`.
+        """Yield the keys of the lines that begin at or after `position`.
 
         Raises:
             SinkError: A file cannot be read.

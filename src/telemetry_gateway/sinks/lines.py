@@ -9,13 +9,13 @@ from telemetry_gateway.sinks.sink import Message
 
 
 def encode_line(message: Message) -> bytes:
-    """Returns a message's line, with its line feed. JSON text holds no other."""
+    """Return a message's line, with its line feed. JSON text holds no other."""
     attributes = orjson.dumps(dict(message.attributes))
     return b'{"attributes":' + attributes + b',"message":' + message.body + b"}\n"
 
 
 def decode_key(line: bytes) -> tuple[str, str]:
-    """Returns the key of the message on a line.
+    """Return the key of the message on a line.
 
     Raises:
         ValueError: The line is none that `encode_line` wrote.

@@ -31,7 +31,7 @@ class Rotation:
     compress: bool = False
 
     def is_due(self, size: int, growth: int, written_at: float, now: float) -> bool:
-        """Returns whether a file of `size` bytes, last written at `written_at`, is to be closed."""
+        """Return whether a file of `size` bytes, last written at `written_at`, is to be closed."""
         if size == 0:
             return False
         if self.max_bytes is not None and size + growth > self.max_bytes:
@@ -41,7 +41,7 @@ class Rotation:
 
 
 def closed_name(path: Path, now: float) -> Path:
-    """Returns what the file `path` is called when it is closed; names sort by time."""
+    """Return what the file `path` is called when it is closed; names sort by time."""
     at = datetime.fromtimestamp(now, UTC)
     while True:
         closed = path.with_name(f"{path.stem}-{at:%Y%m%dT%H%M%S.%fZ}{path.suffix}")
@@ -51,7 +51,7 @@ def closed_name(path: Path, now: float) -> Path:
 
 
 def closed_files(path: Path) -> list[Path]:
-    """Returns the closed files of `path`, the oldest first, compressed or not."""
+    """Return the closed files of `path`, the oldest first, compressed or not."""
     found = {file for suffix in ("", _COMPRESSED) for file in path.parent.glob(f"{_glob(path)}{suffix}")}
     # Where a crash came between the two names, the compressed one is whole and the other its copy.
     return sorted(file for file in found if _compressed(file) not in found)
@@ -74,7 +74,7 @@ def compress(closed: Path) -> Path:
 
 
 def uncompressed_files(path: Path) -> Iterator[Path]:
-    """Yields the closed files that are still to be compressed, without what a crash left half done."""
+    """Yield the closed files that are still to be compressed, without what a crash left half done."""
     for part in path.parent.glob(f"{_glob(path)}{_COMPRESSED}{_PART}"):
         part.unlink()
     for closed in path.parent.glob(_glob(path)):

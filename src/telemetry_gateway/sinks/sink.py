@@ -42,7 +42,7 @@ class Sink(Protocol):
         ...
 
     def published_since(self, position: str, not_before: float) -> Iterable[tuple[str, str]]:
-        """Returns the keys of messages published after `position`; nothing where a sink cannot tell.
+        """Return the keys of messages published after `position`; nothing where a sink cannot tell.
 
         With it a gateway that died between publishing and remembering repeats nothing.
 

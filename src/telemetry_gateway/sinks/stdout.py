@@ -33,7 +33,7 @@ class StdoutSink:
         raise SinkError(f"standard output cannot be written ({problem})")
 
     def published_since(self, position: str, not_before: float) -> Iterable[tuple[str, str]]:  # noqa: ARG002 - the protocol's
-        """Returns nothing: what was written cannot be read again."""
+        """Return nothing: what was written cannot be read again."""
         return ()
 
     @property

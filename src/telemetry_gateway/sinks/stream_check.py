@@ -7,7 +7,7 @@ from nats.js import api
 
 
 def problems_of(config: api.StreamConfig, subject: str, min_age: timedelta) -> Sequence[str]:
-    """Returns why a stream would lose acknowledged messages, each with what to change; nothing when it would not.
+    """Return why a stream would lose acknowledged messages, each with what to change; nothing when it would not.
 
     A full stream that turns new messages away loses nothing: they are not acknowledged.
 

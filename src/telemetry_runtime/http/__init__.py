@@ -1,1 +1,1 @@
-"""Serves ASGI applications over HTTP with bounds on time, size and connections."""
+"""Changes to uvicorn's HTTP protocols: limits on time, size and connections."""

@@ -1,6 +1,6 @@
-"""How uvicorn's own refusals look: without a word, and not in place of a request before them.
+"""Answer invalid HTTP with an empty body, and not before the request ahead of it is answered.
 
-Clients that are shell scripts print what they are answered, so no body tells them of our troubles.
+Shell scripts print the body of a response, so error responses have none.
 """
 
 import asyncio
@@ -10,19 +10,19 @@ from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 
 def forgiving_protocol(protocol: type[asyncio.Protocol] = AutoHTTPProtocol) -> type[asyncio.Protocol]:
-    """Returns one of uvicorn's protocols, changed in what it does about garbage.
+    """Return a subclass of a uvicorn protocol that handles invalid HTTP differently.
 
-    A client that counts characters where HTTP counts bytes leaves the end of its body behind its request. That request
-    is whole for the server, and is answered before the connection is closed. Whatever else is no HTTP is answered 400,
-    without a body.
+    A client that sets Content-Length to the number of characters instead of bytes leaves the end of its body behind its
+    request. For the server that request is complete, so it is answered before the connection is closed. Other invalid
+    HTTP is answered with status 400 and an empty body.
     """
-    refuse: Any = vars(protocol)["send_400_response"]
+    send_400: Any = vars(protocol)["send_400_response"]
 
     def send_400_response(self: Any, _message: str) -> None:
         cycle = self.cycle
         if cycle is not None and not cycle.more_body and not cycle.response_complete:
-            cycle.keep_alive = False  # closed once it is answered
+            cycle.keep_alive = False  # close the connection after the response
         else:
-            refuse(self, "")
+            send_400(self, "")
 
     return type("ForgivingProtocol", (protocol,), {"send_400_response": send_400_response})

@@ -1,4 +1,4 @@
-"""How many connections are served at a time: those past the number are answered 503, and closed."""
+"""Limit the number of open connections: further ones are answered with status 503 and closed."""
 
 import asyncio
 from http import HTTPStatus
@@ -8,13 +8,13 @@ from telemetry.web.asgi import App, Receive, Scope, Send
 
 
 def limited_protocol(protocol: type[asyncio.Protocol], max_connections: int | None) -> type[asyncio.Protocol]:
-    """Returns one of uvicorn's protocols with a bound for its connections; those before it are served on.
+    """Return a subclass of a uvicorn protocol that limits the number of connections.
 
-    uvicorn's own bound also refuses the requests of connections that it took before, and with a text.
+    uvicorn's own limit also rejects requests of connections that it has already accepted, and sends a body.
 
     Args:
-        protocol: uvicorn's.
-        max_connections: How many are served; None: any number.
+        protocol: A uvicorn protocol.
+        max_connections: The largest number of open connections; None for no limit.
     """
     if max_connections is None:
         return protocol
@@ -22,10 +22,10 @@ def limited_protocol(protocol: type[asyncio.Protocol], max_connections: int | No
 
 
 class _Limited(asyncio.Protocol):
-    """What is laid over uvicorn's protocol."""
+    """The methods that override those of uvicorn's protocol."""
 
     max_connections: int
-    # These are uvicorn's.
+    # Attributes of uvicorn's protocol.
     app: App
     connections: set[Any]
     logger: Any
@@ -33,11 +33,11 @@ class _Limited(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         if len(self.connections) > self.max_connections:  # this one is among them
-            self.logger.warning("a connection is answered 503: %d are open", self.max_connections)
-            self.app = _refuse
+            self.logger.warning("connection rejected with status 503: %d are open", self.max_connections)
+            self.app = _reject
 
 
-async def _refuse(_scope: Scope, _receive: Receive, send: Send) -> None:
+async def _reject(_scope: Scope, _receive: Receive, send: Send) -> None:
     headers = [(b"content-length", b"0"), (b"connection", b"close")]
     await send({"type": "http.response.start", "status": HTTPStatus.SERVICE_UNAVAILABLE, "headers": headers})
     await send({"type": "http.response.body", "body": b""})

@@ -1,4 +1,4 @@
-"""Ends connections whose next request's head does not come, or does not end: uvicorn would wait for ever."""
+"""Close connections whose next request line and headers do not arrive in time: uvicorn would wait forever."""
 
 import asyncio
 from datetime import timedelta
@@ -8,22 +8,22 @@ MAX_HEAD_BYTES: Final = 64 * 1024
 
 
 def timed_protocol(protocol: type[asyncio.Protocol], head_timeout: timedelta) -> type[asyncio.Protocol]:
-    """Returns one of uvicorn's protocols with bounds for the head of each request, its line and headers.
+    """Return a subclass of a uvicorn protocol that limits the head of each request (the request line and headers).
 
-    Between two requests uvicorn's own, shorter, time for connections that are kept alive holds.
+    Between two requests, uvicorn's own shorter keep-alive timeout applies.
 
     Args:
-        protocol: uvicorn's.
-        head_timeout: How long a head may take.
+        protocol: A uvicorn protocol.
+        head_timeout: The longest time that a head may take.
     """
     return type("TimedProtocol", (_HeadBounds, protocol), {"head_seconds": head_timeout.total_seconds()})
 
 
 class _HeadBounds(asyncio.Protocol):
-    """What is laid over uvicorn's protocol."""
+    """The methods that override those of uvicorn's protocol."""
 
     head_seconds: float
-    # These are uvicorn's; `cycle` is the request that was begun last, and its answer.
+    # Attributes of uvicorn's protocol; `cycle` is the most recent request and its response.
     cycle: Any
     loop: asyncio.AbstractEventLoop
     transport: asyncio.Transport
@@ -39,7 +39,7 @@ class _HeadBounds(asyncio.Protocol):
         before = self.cycle
         is_body = before is not None and before.more_body and not before.response_complete
         super().data_received(data)
-        if self.cycle is not before:  # a head came to its end
+        if self.cycle is not before:  # a head is complete
             self._cancel()
             self._head_bytes = 0
         elif not is_body:
@@ -51,7 +51,7 @@ class _HeadBounds(asyncio.Protocol):
 
     def _count_head(self, size: int) -> None:
         self._head_bytes += size
-        # SECURITY: httptools itself would keep headers without end.
+        # SECURITY: httptools itself does not limit the size of headers.
         if self._head_bytes > MAX_HEAD_BYTES:
             self.transport.abort()
         elif self._deadline is None and (self.cycle is None or self.cycle.response_complete):

@@ -121,7 +121,7 @@ def test_without_a_file_the_command_says_what_to_do(shell: Shell) -> None:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (None, "there is no such file; make it with: telemetry mode on"),
+        (None, "the file does not exist; create it with: telemetry mode on"),
         ("TELEMETRY_MODE off\n", "settings.env, line 1: must be of the form NAME=VALUE"),
     ],
 )

@@ -87,7 +87,7 @@ class Instance:
 
 
 def _plain(value: Any) -> Any:
-    """Returns a column's value as both databases can give it: jsonb gives 1e300 as the integer that it is."""
+    """Return a column's value as both databases can give it: jsonb gives 1e300 as the integer that it is."""
     if isinstance(value, dict):
         return {key: _plain(inner) for key, inner in value.items()}
     if isinstance(value, list):

@@ -141,7 +141,7 @@ def _larger_than_a_message() -> pb.Event:
 
 
 def _export(url: str, name: str, rows: dict[str, bytes], gateway: RunningGateway) -> dict[str, str]:
-    """Returns what became of rows: nothing for one that was exported, else why it is a dead letter."""
+    """Return what became of rows: nothing for one that was exported, else why it is a dead letter."""
     database = Database(create_database_engine(url))
     clock = ManualClock()
     queue = ExportQueue(database, clock=clock)

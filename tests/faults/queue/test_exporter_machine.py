@@ -127,7 +127,7 @@ class ExporterMachine(RuleBasedStateMachine):
             self.queues[number].busy = 0
 
     def states(self) -> dict[str, tuple[bool, str | None, int]]:
-        """Returns of each row whether it is exported, why it is dead, and its attempts."""
+        """Return of each row whether it is exported, why it is dead, and its attempts."""
         columns = export_queue.c
         with self.database.engine.connect() as connection:
             rows = connection.execute(

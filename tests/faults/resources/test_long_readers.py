@@ -78,7 +78,7 @@ def test_a_transaction_that_pins_postgresqls_oldest_snapshot(database: Database)
 
 
 def _updates(database: Database, expected: int) -> tuple[int, int]:
-    """Returns how many updates the queue's table had, and how many of them were heap-only."""
+    """Return how many updates the queue's table had, and how many of them were heap-only."""
     end = time.monotonic() + 60
     while True:
         row: Any = database.read(

@@ -19,14 +19,14 @@ ALLOWED = {"memory": 24_000_000, "descriptors": 4, "threads": 4, "log": 16 * 102
 
 
 def growth(samples: Sequence[Mapping[str, int]]) -> dict[str, float]:
-    """Returns by how much the last third's median is above the second third's."""
+    """Return by how much the last third's median is above the second third's."""
     third = len(samples) // 3
     before, after = samples[third : 2 * third], samples[-third:]
     return {name: median(each[name] for each in after) - median(each[name] for each in before) for name in ALLOWED}
 
 
 def grown(samples: Sequence[Mapping[str, int]]) -> dict[str, float]:
-    """Returns what grew by more than it may."""
+    """Return what grew by more than it may."""
     return {name: by for name, by in growth(samples).items() if by > ALLOWED[name]}
 
 

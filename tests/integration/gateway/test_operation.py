@@ -134,7 +134,7 @@ class TestMetrics:
             taken = gateway.server.metrics_address
             with (
                 pytest.raises(
-                    MetricsPortError, match="cannot serve metrics at 127.0.0.1:.*: Address already in use; name another"
+                    MetricsPortError, match="cannot serve metrics at 127.0.0.1:.*: Address already in use; set another"
                 ),
                 running_gateway(tmp_path / "second", metrics_addr=taken),
             ):

@@ -196,7 +196,7 @@ def user_id() -> int:
 def get(
     url: str, *, behind_asgi: bool, signed_in: bool = True, headers: Mapping[str, str] = ANONYMOUS
 ) -> HttpResponseBase:
-    """Returns the answer to one request, which was consumed and closed as a server does it."""
+    """Return the answer to one request, which was consumed and closed as a server does it."""
     client: Any = AsyncClient() if behind_asgi else Client()
     if signed_in:
         client.force_login(get_user_model().objects.get())
@@ -331,12 +331,12 @@ def test_a_file_can_still_be_sent_by_the_server() -> None:
 @pytest.mark.parametrize(
     ("setting", "value", "problem"),
     [
-        ("TELEMETRY_REQUEST_HEADERS", {"contry": "X-Country"}, "its keys may be anonymous_user_id"),
+        ("TELEMETRY_REQUEST_HEADERS", {"contry": "X-Country"}, "valid keys are anonymous_user_id"),
         ("TELEMETRY_REQUEST_HEADERS", {"country": 5}, "TELEMETRY_REQUEST_HEADERS must be"),
         ("TELEMETRY_REQUEST_HEADERS", "X-Country", "TELEMETRY_REQUEST_HEADERS must be"),
         ("TELEMETRY_IDENTIFY", "shop.nothing", "TELEMETRY_IDENTIFY cannot be imported"),
         ("TELEMETRY_IDENTIFY", 5, "TELEMETRY_IDENTIFY must be a function"),
-        ("TELEMETRY_IDENTIFY", coroutine_identify, "no coroutine"),
+        ("TELEMETRY_IDENTIFY", coroutine_identify, "must not be a coroutine function"),
     ],
 )
 def test_a_setting_that_breaks_its_rule_is_told_when_django_starts(setting: str, value: Any, problem: str) -> None:

@@ -28,7 +28,7 @@ def test_other_addresses_require_a_token_and_tls(address: str) -> None:
     found = faults(listen_addr=address)
 
     assert "without a token the page is served on loopback only" in found["TELEMETRY_ADMIN_TOKEN"]
-    assert "plain text only on loopback" in found["TELEMETRY_ADMIN_LISTEN_ADDR"]
+    assert "plain text is allowed only on loopback" in found["TELEMETRY_ADMIN_LISTEN_ADDR"]
     assert set(faults(listen_addr=address, token=TOKEN)) == {"TELEMETRY_ADMIN_LISTEN_ADDR"}
     assert set(faults(listen_addr=address, insecure=True)) == {"TELEMETRY_ADMIN_TOKEN"}
     assert AdminSettings.load(listen_addr=address, token=TOKEN, insecure=True).known_token() == TOKEN
@@ -67,9 +67,9 @@ def test_certificates_are_read_at_the_start(tmp_path: Path) -> None:
     settings = AdminSettings.load(tls_cert_file=certificate, tls_key_file=key, listen_addr="0.0.0.0:1", token=TOKEN)
     assert settings.certificate == (certificate, key)
     variable = "TELEMETRY_ADMIN_TLS_CERT_FILE"
-    assert "and the other way round" in faults(tls_cert_file=certificate)[variable]
+    assert "or neither" in faults(tls_cert_file=certificate)[variable]
     assert "there is no file" in faults(tls_cert_file=certificate, tls_key_file=tmp_path / "x")[variable]
-    assert "none that the key" in faults(tls_cert_file=certificate, tls_key_file=other_key)[variable]
+    assert "matches the key" in faults(tls_cert_file=certificate, tls_key_file=other_key)[variable]
 
 
 def test_proxies_are_addresses_or_networks() -> None:

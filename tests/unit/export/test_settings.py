@@ -54,7 +54,7 @@ def test_the_defaults_are_those_of_the_specification() -> None:
         ("EXPORT_ADDR", "https://h:0", "names port 0"),
         ("EXPORT_ADDR", "h:443", "must be https://host:port"),
         ("TLS_CA_FILE", "/no/such/file", "there is no file /no/such/file"),
-        ("TLS_CERT_FILE", __file__, "needs TELEMETRY_GATEWAY_EXPORTER_TLS_KEY_FILE"),
+        ("TLS_CERT_FILE", __file__, "set both this and TELEMETRY_GATEWAY_EXPORTER_TLS_KEY_FILE"),
         ("LEASE", "70s", "must be longer than the RPC deadline and the shutdown timeout together"),
     ],
 )
@@ -150,10 +150,10 @@ def test_certificates_are_read_when_the_settings_are(tmp_path: Path) -> None:
     broken = tmp_path / "broken.pem"
     broken.write_text(f"-----BEGIN CERTIFICATE-----\n{SECRET}\n-----END CERTIFICATE-----\n")
     assert ExporterSettings.load(tls_ca_file=authority.file, tls_cert_file=certificate, tls_key_file=key).tls_key_file
-    assert "holds no PEM certificate" in faults(tls_ca_file=broken)[PREFIX + "TLS_CA_FILE"]
+    assert "does not contain a PEM certificate" in faults(tls_ca_file=broken)[PREFIX + "TLS_CA_FILE"]
     for wrong in (other_key, broken):
         told = faults(tls_cert_file=certificate, tls_key_file=wrong)
-        assert "none that the key (without passphrase) fits" in told[PREFIX + "TLS_CERT_FILE"]
+        assert "matches the key; the key must not have a passphrase" in told[PREFIX + "TLS_CERT_FILE"]
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,7 @@ def test_large_numbers_stay_numbers() -> None:
 
 
 def _later_version() -> Any:
-    """Returns a schema with what today's does not have: repeated fields, messages in maps, other packages'."""
+    """Return a schema with what today's does not have: repeated fields, messages in maps, other packages'."""
     file = descriptor_pb2.FileDescriptorProto(
         name="later.proto",
         package="telemetrygateway.v1",

@@ -43,7 +43,7 @@ def test_addresses_that_are_none(address: str) -> None:
 
 @pytest.mark.parametrize("address", ["0.0.0.0:80", "[::]:80", "gateway.test:80", "192.0.2.1:80"])
 def test_plain_text_beyond_loopback_needs_the_switch(address: str) -> None:
-    assert "plain text only on loopback" in faults(listen_addr=address)["LISTEN_ADDR"]
+    assert "plain text is allowed only on loopback" in faults(listen_addr=address)["LISTEN_ADDR"]
     assert GatewaySettings.load(listen_addr=address, insecure=True).insecure
 
 

@@ -49,7 +49,7 @@ def test_proxies_are_addresses_or_networks() -> None:
 
 @pytest.mark.parametrize("address", ["0.0.0.0:80", "[::]:80", "ingest.test:80"])
 def test_plain_text_beyond_loopback_requires_the_switch(address: str) -> None:
-    assert "plain text only on loopback" in faults(listen_addr=address)["LISTEN_ADDR"]
+    assert "plain text is allowed only on loopback" in faults(listen_addr=address)["LISTEN_ADDR"]
     assert IngestSettings.load(listen_addr=address, insecure=True).listen_addr == address
 
 
@@ -82,9 +82,9 @@ def test_certificates_are_checked_at_startup(tmp_path: Path) -> None:
     _, other_key = authority.issue("other")
     good = IngestSettings.load(listen_addr="0.0.0.0:80", tls_cert_file=certificate, tls_key_file=key)
     assert good.certificate == (certificate, key)
-    assert "none that the key" in faults(tls_cert_file=certificate, tls_key_file=other_key)["TLS_CERT_FILE"]
+    assert "matches the key" in faults(tls_cert_file=certificate, tls_key_file=other_key)["TLS_CERT_FILE"]
     assert "there is no file" in faults(tls_cert_file=tmp_path / "no.pem", tls_key_file=key)["TLS_CERT_FILE"]
-    assert f"needs {PREFIX}TLS_KEY_FILE" in faults(tls_cert_file=certificate)["TLS_CERT_FILE"]
+    assert f"set both this and {PREFIX}TLS_KEY_FILE" in faults(tls_cert_file=certificate)["TLS_CERT_FILE"]
 
 
 def test_errors_can_be_pickled() -> None:

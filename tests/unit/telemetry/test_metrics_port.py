@@ -27,7 +27,7 @@ def test_an_address_that_is_taken_is_told_with_what_to_do() -> None:
         with pytest.raises(MetricsPortError) as caught:
             serve_metrics(CollectorRegistry(), address)
     assert str(caught.value) == (
-        f"cannot serve metrics at {address}: Address already in use; name another port, or stop what has it"
+        f"cannot serve metrics at {address}: Address already in use; set another port, or stop the process that uses it"
     )
 
 

@@ -96,14 +96,14 @@ def test_a_line_that_sets_nothing_is_refused_with_its_number(file: Path, line: s
 
 
 def test_a_file_that_is_named_must_be_readable(file: Path) -> None:
-    with pytest.raises(InvalidSettingsError, match="there is no such file; make it with: telemetry mode on"):
+    with pytest.raises(InvalidSettingsError, match="the file does not exist; create it with: telemetry mode on"):
         Example.load()
     file.write_bytes(b"NAME=\xff\n")
     with pytest.raises(SettingsFileError, match="is not UTF-8"):
         read_settings_file(file)
     file.unlink()
     file.mkdir()
-    with pytest.raises(SettingsFileError, match="is no regular file") as caught:
+    with pytest.raises(SettingsFileError, match="is not a regular file") as caught:
         read_settings_file(file)
     copy = pickle.loads(pickle.dumps(caught.value))
     assert (type(copy), str(copy)) == (SettingsFileError, str(caught.value))
@@ -143,7 +143,7 @@ def test_what_cannot_be_written_is_told_and_leaves_no_second_file(tmp_path: Path
         write_setting(tmp_path / "missing" / "settings.env", "A", "1")
     folder = tmp_path / "settings.env"
     folder.mkdir()
-    with pytest.raises(SettingsFileError, match="is no regular file"):
+    with pytest.raises(SettingsFileError, match="is not a regular file"):
         write_setting(folder, "A", "1")
     assert list(tmp_path.iterdir()) == [folder]
     with pytest.raises(UnicodeEncodeError):  # in the middle of writing

@@ -84,7 +84,7 @@ def test_what_cannot_be_used_is_said_once_and_the_former_version_holds(file: Pat
     with capture_logs() as logs:
         assert [watched.content() for _ in range(3)] == [1, 1, 1]
     (line,) = logs
-    assert (line["event"], line["log_level"]) == ("changed file cannot be used, its former version holds", "error")
+    assert (line["event"], line["log_level"]) == ("changed file rejected, previous content stays in use", "error")
     assert (str(file) in line["problem"]) if gone else (line["problem"] == "must be a number")
     replace(file, "3")
     assert watched.content() == 3

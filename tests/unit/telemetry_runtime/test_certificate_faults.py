@@ -1,4 +1,4 @@
-"""What is said about a rejected certificate, by real handshakes in memory."""
+"""The explanation of a rejected certificate, with real handshakes in memory."""
 
 import re
 import shutil
@@ -14,13 +14,13 @@ from telemetry_runtime.certificate_faults import CertificateFault, certificate_f
 
 PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "issue-certificates.md"
 STRICT = ssl.VERIFY_X509_STRICT
-"""What Python 3.13 checks by default, and what tests set to see it on every interpreter."""
+"""Checked by default since Python 3.13; set here to have the same check on every interpreter."""
 
 
 def handshake(
     files: tuple[Path, Path], trusted: Path, *, name: str = "localhost", flags: ssl.VerifyFlags = STRICT
 ) -> None:
-    """Run a handshake without a network; raises what the client raises."""
+    """Run a TLS handshake in memory; raise the client's error."""
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
     server_side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server_side.load_cert_chain(*files)
@@ -48,7 +48,7 @@ def test_a_proper_certificate_passes_the_strict_check(tmp_path: Path) -> None:
     handshake(authority.issue("server"), authority.file)
 
 
-def test_an_authority_without_key_identifiers_is_named_as_that(tmp_path: Path) -> None:
+def test_reports_an_authority_without_key_identifiers(tmp_path: Path) -> None:
     authority = CertificateAuthority(tmp_path, key_identifiers=False)
     files = authority.issue("server")
 
@@ -59,7 +59,7 @@ def test_an_authority_without_key_identifiers_is_named_as_that(tmp_path: Path) -
     assert str(fault) == f"{fault.problem}; {fault.advice}"
 
 
-def test_the_other_faults_say_what_to_do(tmp_path: Path) -> None:
+def test_reports_unknown_authorities_and_wrong_names(tmp_path: Path) -> None:
     authority, other = CertificateAuthority(tmp_path), CertificateAuthority(tmp_path, "other")
     files = authority.issue("server")
 
@@ -82,7 +82,7 @@ def test_the_other_faults_say_what_to_do(tmp_path: Path) -> None:
         (67, "OpenSSL's text"),
     ],
 )
-def test_faults_that_a_handshake_does_not_easily_show(code: int, problem: str) -> None:
+def test_further_faults_by_error_number(code: int, problem: str) -> None:
     error = ssl.SSLCertVerificationError()
     error.verify_code, error.verify_message = code, "OpenSSL's text"
     fault = certificate_fault(error)
@@ -90,7 +90,7 @@ def test_faults_that_a_handshake_does_not_easily_show(code: int, problem: str) -
     assert fault.problem == problem
 
 
-def test_the_fault_is_found_below_the_error_of_a_library_and_only_if_there_is_one() -> None:
+def test_finds_the_fault_in_the_causes_of_an_error() -> None:
     error = ssl.SSLCertVerificationError()
     error.verify_code, error.verify_message = 10, "certificate has expired"
     middle, outer = OSError("connect"), RuntimeError("outer")
@@ -105,7 +105,7 @@ def test_the_fault_is_found_below_the_error_of_a_library_and_only_if_there_is_on
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl program")
-def test_the_commands_of_the_page_issue_what_the_strict_check_accepts(tmp_path: Path) -> None:
+def test_documented_commands_issue_certificates_that_pass_strict_checks(tmp_path: Path) -> None:
     text = PAGE.read_text(encoding="utf-8")
     (extensions,) = re.findall(r"```ini\n(.*?)```", text, re.DOTALL)
     (tmp_path / "server.ext").write_text(extensions)

@@ -10,7 +10,7 @@ from telemetry_ingest.metrics import GraphQLMetrics
 from telemetry_runtime.instruments import instrument
 
 
-def test_a_registry_has_each_instrument_once() -> None:
+def test_a_registry_has_each_metric_once() -> None:
     registry = CollectorRegistry()
     first, second = (instrument(Counter, "events", "Events.", ("kind",), registry=registry) for _ in range(2))
     assert first is second
@@ -26,7 +26,7 @@ def test_registries_share_nothing() -> None:
     assert (first.get_sample_value("size"), second.get_sample_value("size")) == (3, 0)
 
 
-def test_an_emptied_registry_gets_its_instrument_again() -> None:
+def test_registers_a_metric_again_after_it_was_unregistered() -> None:
     registry = CollectorRegistry()
     made = instrument(Histogram, "seconds", "Seconds.", registry=registry, buckets=(1, 2))
     registry.unregister(made)
@@ -35,14 +35,14 @@ def test_an_emptied_registry_gets_its_instrument_again() -> None:
     assert b"seconds_count 0.0" in generate_latest(registry)
 
 
-def test_threads_that_ask_together_get_one_instrument() -> None:
+def test_concurrent_threads_get_the_same_metric() -> None:
     registry, together, made = CollectorRegistry(), threading.Barrier(4), list[Counter]()
 
-    def ask() -> None:
+    def request() -> None:
         together.wait(30)
         made.append(instrument(Counter, "events", "Events.", registry=registry))
 
-    threads = [threading.Thread(target=ask) for _ in range(4)]
+    threads = [threading.Thread(target=request) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -51,7 +51,7 @@ def test_threads_that_ask_together_get_one_instrument() -> None:
 
 
 @pytest.mark.parametrize("metrics", [ExportMetrics, GatewayMetrics, GraphQLMetrics, CollectionMetrics])
-def test_the_metrics_of_a_service_can_be_made_again_in_a_registry(
+def test_metrics_of_a_service_can_be_created_twice_in_a_registry(
     metrics: type[ExportMetrics | GatewayMetrics | GraphQLMetrics | CollectionMetrics],
 ) -> None:
     registry = CollectorRegistry()
