@@ -1,4 +1,4 @@
-"""The later parts and the end of a response, in the request's context."""
+"""Stream and close a response in the context of its request."""
 
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, cast

@@ -1,4 +1,4 @@
-"""Who is behind a request: Django's own user, and what the host says."""
+"""Identify the user of a request: `request.user`, or what the host's function returns."""
 
 from collections.abc import Mapping
 from typing import Any
