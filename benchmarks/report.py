@@ -1,6 +1,7 @@
 """Writes the figures into a Markdown page, and a plot for each path beside it."""
 
 import re
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,13 +15,18 @@ def write_report(page: Path, found: Sequence[Comparison], machine: str, command:
     text = page.read_text(encoding="utf-8")
     head, _, rest = text.partition(BEGIN)
     _, _, tail = rest.partition(END)
-    lines = [f"Made by `{command}` on two cores. {machine}.", "", markdown(found)]
+    lines = [filled(f"Made by `{command}` on two cores. {machine}."), "", markdown(found)]
     for path, comparisons in by_path(found).items():
         picture = page.parent / "performance" / f"{slug(path)}.svg"
         picture.parent.mkdir(exist_ok=True)
         draw(picture, path, comparisons)
-        lines += ["", f"![{path}](performance/{picture.name})"]
+        lines += ["", filled(f"![{path}](performance/{picture.name})")]
     page.write_text("\n".join([f"{head}{BEGIN}", "", *lines, "", f"{END}{tail}"]), encoding="utf-8")
+
+
+def filled(text: str) -> str:
+    """Return the text in lines of at most 120 characters, as far as it has spaces to break at."""
+    return textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False)
 
 
 def markdown(found: Sequence[Comparison]) -> str:
