@@ -1,1 +1,1 @@
-"""The pytest plugin. Its face is fixtures, a marker and settings; see docs/how-to/test-your-telemetry.md."""
+"""The pytest plugin. It provides fixtures, a marker and settings: see docs/how-to/test-your-telemetry.md."""

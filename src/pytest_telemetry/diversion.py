@@ -1,4 +1,4 @@
-"""Keeps the recorders of a test run from writing, without importing a recorder before the project under test does."""
+"""Stops recorders from writing during a test run, without importing a recorder before the project under test does."""
 
 import sys
 from collections.abc import Sequence
@@ -14,17 +14,17 @@ _DIVERTING: Final = "recorder.diversion"
 
 
 class Nowhere:
-    """A diversion for events that no test asked for."""
+    """A diversion that discards events which no test asked for."""
 
     def take_events(self, events: Sequence[object], **_: Any) -> None:
-        """Drop events."""
+        """Discard events."""
 
 
 class DivertWhenImported(MetaPathFinder):
-    """Lets every recorder of this process write nowhere, from the import of `recorder` on.
+    """Discards what every recorder of this process records, from the import of `recorder` on.
 
-    An import of `recorder` goes through `sys.meta_path`, where this waits for it. So a test run that never records
-    loads nothing, and no event escapes that is recorded at the import of a test or a conftest.
+    This import hook in `sys.meta_path` waits for an import of `recorder`. So a test run that never records loads
+    nothing, and events recorded during the import of a test or a conftest are discarded, too.
     """
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class DivertWhenImported(MetaPathFinder):
             self.divert(module)
 
     def end(self) -> None:
-        """Let recorders write again."""
+        """Let recorders write to their stores again."""
         sys.meta_path.remove(self)
         self._diversions.close()
 
@@ -49,7 +49,7 @@ class DivertWhenImported(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Return a spec whose loader diverts; None for every other module."""
+        """Return a spec whose loader diverts events; None for every other module."""
         if fullname != _DIVERTING:
             return None
         spec = PathFinder.find_spec(fullname, path, target)
@@ -60,7 +60,7 @@ class DivertWhenImported(MetaPathFinder):
 
 
 class _DivertingLoader(Loader):
-    """Loads a module as its own loader does, and diverts then."""
+    """Loads a module with its own loader, then diverts events."""
 
     def __init__(self, loader: Loader, diverting: DivertWhenImported) -> None:
         self._loader = loader
@@ -70,7 +70,7 @@ class _DivertingLoader(Loader):
         return self._loader.create_module(spec)
 
     def exec_module(self, module: ModuleType) -> None:
-        # Tools that ask the module for its source meet its own loader.
+        # Tools that read the module's source get its own loader.
         module.__loader__ = self._loader
         if module.__spec__ is not None:
             module.__spec__.loader = self._loader

@@ -1,6 +1,6 @@
-"""The fixtures, and the mark that lets a test write to a real queue.
+"""The fixtures, and the marker that lets a test write to a real queue.
 
-Each imports what it needs when a test asks for it: pytest loads this file in every run, whatever is tested.
+Each fixture imports what it needs only when a test requests it, because pytest loads this file in every run.
 """
 
 from collections.abc import Generator, Iterator
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def _telemetry_writes(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Let recorders write in a test that is marked, and in its own fixtures.
+    """Let recorders write to their databases in a marked test, and in its function-scoped fixtures.
 
-    Not in fixtures of a wider scope, which happen to begin or to end with it: they belong to other tests, too.
+    Not in fixtures of a wider scope that happen to be set up or torn down with it: other tests use them, too.
     """
     if not _is_marked(request.node) or foreign_package() is not None:
         yield
@@ -34,7 +34,7 @@ def _telemetry_writes(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture
 def telemetry_events(request: pytest.FixtureRequest) -> Iterator["TelemetryEvents"]:
-    """What is recorded during the test, with any recorder of this process."""
+    """Provide the events recorded during the test, by any recorder of this process."""
     with _project("telemetry_events"):
         from recorder import divert_events
         from telemetry_testing.capture import Capture
@@ -46,7 +46,7 @@ def telemetry_events(request: pytest.FixtureRequest) -> Iterator["TelemetryEvent
 
 @pytest.fixture
 def telemetry_recorder(request: pytest.FixtureRequest, telemetry_events: "TelemetryEvents") -> "Recorder":  # noqa: ARG001 - it captures
-    """A recorder to hand to code that is given one. It has no database; what it records is in `telemetry_events`."""
+    """Provide a recorder without a database. What it records is in `telemetry_events`."""
     from recorder import Recorder
     from telemetry import Allowlist, Redactor, parse_allowlist
     from telemetry_testing.capture import NoStore
@@ -59,7 +59,7 @@ def telemetry_recorder(request: pytest.FixtureRequest, telemetry_events: "Teleme
 
 @pytest.fixture
 def telemetry_gateway() -> Iterator["ScriptedGateway"]:
-    """A gateway on loopback, in plain text, that acknowledges everything until it is given another script."""
+    """Provide a gateway on loopback, without TLS, that acknowledges every event until it gets another script."""
     with _project("telemetry_gateway"):
         from telemetry_testing.scripted_gateway import scripted_gateway
     with scripted_gateway() as gateway:
@@ -68,7 +68,7 @@ def telemetry_gateway() -> Iterator["ScriptedGateway"]:
 
 @pytest.fixture
 def telemetry_network(telemetry_gateway: "ScriptedGateway") -> Iterator["FaultProxy"]:
-    """A network before that gateway, `host:port` as its `address`: well, until the test says `inflict`."""
+    """Provide a proxy to that gateway, at `address` (`host:port`). It adds no fault until the test calls `inflict`."""
     from telemetry_testing.fault_proxy import FaultProxy
 
     host, _, port = telemetry_gateway.address.removeprefix("http://").rpartition(":")
@@ -80,10 +80,10 @@ def telemetry_network(telemetry_gateway: "ScriptedGateway") -> Iterator["FaultPr
 
 @contextmanager
 def _project(fixture: str) -> Generator[None]:
-    """Fail a test in one line where the fixture's imports would meet another project's package, or lack one."""
+    """Fail a test in one line where an import would find another project's package, or gRPC is not installed."""
     foreign = foreign_package()
     if foreign is not None:
-        pytest.fail(f"the fixture {fixture} is off, because {foreign}", pytrace=False)
+        pytest.fail(f"the fixture {fixture} is disabled, because {foreign}", pytrace=False)
     try:
         yield
     except ModuleNotFoundError as error:

@@ -1,4 +1,4 @@
-"""Whether `telemetry` and `recorder` are ours: a project under test may have other packages of these names."""
+"""Whether `telemetry` and `recorder` are this project's, because other packages may have these names, too."""
 
 import sys
 from importlib.machinery import ModuleSpec
@@ -11,9 +11,9 @@ _SHORT_NAMES: Final = ("telemetry", "recorder")
 
 
 def foreign_package() -> str | None:
-    """Return what is wrong where Python finds another package instead of ours; None where it finds ours.
+    """Return a description of the package that Python finds instead of this project's; None where it finds the latter.
 
-    Nothing is imported for it.
+    Does not import anything.
     """
     for name in _SHORT_NAMES:
         spec = _spec(name)
@@ -26,14 +26,14 @@ def foreign_package() -> str | None:
 
 
 def is_ours(spec: ModuleSpec | None) -> bool:
-    """Return whether a module lies beside this plugin."""
+    """Return whether a module is installed beside this plugin."""
     place = _place(spec)
     return place is not None and place.is_relative_to(_OURS)
 
 
 def _spec(name: str) -> ModuleSpec | None:
     if name in sys.modules:
-        return getattr(sys.modules[name], "__spec__", None)  # a stub has none, for which `find_spec` raises
+        return getattr(sys.modules[name], "__spec__", None)  # a stub has no spec, and `find_spec` raises for it
     return find_spec(name)
 
 

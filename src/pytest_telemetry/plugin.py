@@ -1,7 +1,7 @@
-"""What pytest loads at its start: settings and fixtures, and nothing that costs an import.
+"""What pytest loads when it starts: settings and fixtures, without expensive imports.
 
-A run that has nothing to do with telemetry loads no module of ours beside this package. The fixtures import what they
-need when a test asks for them.
+A test run that does not use telemetry loads only this package of the project. The fixtures import what they need when
+a test requests them.
 """
 
 import pytest
@@ -22,28 +22,28 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
-    """Begin before any code of the tests runs."""
+    """Divert events before any code of the tests runs."""
     _begin(early_config)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marker; begin where a conftest has named this plugin."""
+    """Register the marker; divert events where only a conftest has loaded this plugin."""
     config.addinivalue_line("markers", f"{DATABASE}: let recorders write to their databases in this test")
     _begin(config)
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
-    """Say where recorders write, or why this plugin is off."""
+    """Report that recorders do not write, or why this plugin is disabled."""
     foreign = foreign_package()
     if foreign is not None:
-        return f"telemetry: off, because {foreign}"
+        return f"telemetry: disabled, because {foreign}"
     if config.getini(DATABASE):
         return None
     return f"telemetry: recorders write nowhere, except in tests marked {DATABASE}"
 
 
 def _begin(config: pytest.Config) -> None:
-    """Register the fixtures, and let recorders write nowhere: while tests are collected, in fixtures, in any thread."""
+    """Register the fixtures, and discard what is recorded: while tests are collected, in fixtures, in any thread."""
     if config.stash.get(_BEGUN, False):
         return
     config.stash[_BEGUN] = True

@@ -1,4 +1,4 @@
-"""Puts events into the database: strict, best-effort and asyncio recorders."""
+"""Records events into the database: strict, best-effort, buffered and asyncio recorders."""
 
 from recorder.aio import AsyncRecorder
 from recorder.best_effort import BestEffortRecorder

@@ -1,4 +1,4 @@
-"""The recorder for asyncio services: the loop is never blocked, a cancelled event is never torn."""
+"""The recorder for asyncio services: never blocks the event loop, and never stores an event in part when cancelled."""
 
 import asyncio
 from collections.abc import Iterable, Sequence
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 AsyncCallersConnection = Union["AsyncConnection", "AsyncSession"]
-"""What a caller's asyncio transaction is given as."""
+"""An asyncio connection or session that is in the caller's transaction."""
 
 
 class AsyncRecorder(Forkable):
     """Records like `Recorder`, from coroutines.
 
-    Events are checked where `record` is called, and written by a small pool of threads; while all of these are busy,
-    what arrives is gathered and then written together. A caller that is cancelled while it waits does not stop the
-    write: the event is stored, or the failure is logged.
+    Events are checked where `record` is called, and written by a small thread pool. While all threads are busy, new
+    events are collected and then written together. Cancelling a waiting caller does not stop the write: the event is
+    stored, or the failure is logged.
 
     Args:
-        recorder: The strict recorder that does the work.
-        threads: How many writes there may be at the same time.
+        recorder: The strict recorder that stores the events.
+        threads: The most writes at the same time.
     """
 
     def __init__(self, recorder: Recorder, *, threads: int = 4) -> None:
@@ -40,7 +40,7 @@ class AsyncRecorder(Forkable):
         self._begin()
 
     def after_fork_in_child(self) -> None:
-        """Begins with threads of its own: the parent's pool would wait for ever for those that it had."""
+        """Start with a new thread pool: the parent's would wait forever for threads that a fork does not copy."""
         self._begin()
 
     def _begin(self) -> None:
@@ -58,14 +58,14 @@ class AsyncRecorder(Forkable):
         connection: AsyncCallersConnection | None = None,
         without_event_logs: bool = False,
     ) -> str:
-        """Stores one event and returns its id. Args and errors as for `Recorder.record`."""
+        """Store one event and return its id. Args and errors as for `Recorder.record`."""
         event = NewEvent(feature, action, parameters, id, timestamp)
         return await self.record_event(event, connection=connection, without_event_logs=without_event_logs)
 
     async def record_event(
         self, event: NewEvent, *, connection: AsyncCallersConnection | None = None, without_event_logs: bool = False
     ) -> str:
-        """Stores one event that was made beforehand and returns its id. Args and errors as for `Recorder.record`."""
+        """Store one event that was built before and return its id. Args and errors as for `Recorder.record`."""
         ids = await self.batch_record([event], connection=connection, without_event_logs=without_event_logs)
         return ids[0]
 
@@ -76,7 +76,7 @@ class AsyncRecorder(Forkable):
         connection: AsyncCallersConnection | None = None,
         without_event_logs: bool = False,
     ) -> list[str]:
-        """Stores many events, all or none, and returns their ids in order."""
+        """Store many events, all or none, and return their ids in order."""
         built: Sequence[BuiltEvent] = ()
         try:
             built = self.build(events, without_event_logs=without_event_logs)
@@ -85,28 +85,28 @@ class AsyncRecorder(Forkable):
             else:
                 await self.store(built)
         except Exception as error:
-            built, events = (), ()  # SECURITY: this call, too, is shown in a traceback
+            built, events = (), ()  # SECURITY: a traceback shows the local variables of this call, too
             forget_locals(error)
             raise
         return [each.event.id for each in built]
 
     def build(self, events: Iterable[NewEvent], *, without_event_logs: bool = False) -> list[BuiltEvent]:
-        """Checks events and returns them whole, storing nothing: see `Recorder.build`."""
+        """Check events and return them complete, without storing them: see `Recorder.build`."""
         return self._recorder.build(events, without_event_logs=without_event_logs)
 
     async def store(self, events: Sequence[BuiltEvent]) -> None:
-        """Stores events that `build` made, all or none: see `Recorder.store`."""
-        # The span is the caller's; the write may be many callers'.
+        """Store events that `build` made, all or none: see `Recorder.store`."""
+        # The span belongs to one caller; the write may serve many.
         with record_span(events):
             await self._writes.submit(events)
 
     async def check(self) -> None:
-        """Checks that events can be recorded now, for a readiness probe: see `Recorder.check`."""
-        # Not in the recorder's own threads, which may all wait for the database.
+        """Check that events can be recorded now, for a readiness probe: see `Recorder.check`."""
+        # Not in the recorder's own thread pool, whose threads may all be waiting for the database.
         await asyncio.to_thread(self._recorder.check)
 
     async def close(self) -> None:
-        """Waits for what is being written, then closes the recorder's own connections."""
+        """Wait for pending writes, then close the recorder's own connections."""
         await asyncio.to_thread(self._pool.shutdown)
         self._recorder.close()
 

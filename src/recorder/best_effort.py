@@ -1,4 +1,4 @@
-"""The recorder for callers that must go on: failures are logged, not raised."""
+"""The recorder for callers that must continue after a failure: errors are logged, not raised."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -15,12 +15,12 @@ _log = get_logger(__name__)
 
 
 class BestEffortRecorder:
-    """Records like `Recorder`, but logs a line in place of each failure and returns None.
+    """Records like `Recorder`, but logs each failure instead of raising it, and returns None.
 
-    In a caller's transaction a failure undoes the event alone; the transaction goes on.
+    In a caller's transaction a failure rolls back only the event; the transaction continues.
 
     Args:
-        recorder: The strict recorder that does the work.
+        recorder: The strict recorder that stores the events.
     """
 
     def __init__(self, recorder: Recorder) -> None:
@@ -37,14 +37,14 @@ class BestEffortRecorder:
         connection: CallersConnection | None = None,
         without_event_logs: bool = False,
     ) -> str | None:
-        """Stores one event and returns its id, or logs why not. Args as for `Recorder.record`."""
+        """Store one event and return its id, or log the failure. Args as for `Recorder.record`."""
         event = NewEvent(feature, action, parameters, id, timestamp)
         return self.record_event(event, connection=connection, without_event_logs=without_event_logs)
 
     def record_event(
         self, event: NewEvent, *, connection: CallersConnection | None = None, without_event_logs: bool = False
     ) -> str | None:
-        """Stores one event that was made beforehand and returns its id, or logs why not."""
+        """Store one event that was built before and return its id, or log the failure."""
         ids = self.batch_record([event], connection=connection, without_event_logs=without_event_logs)
         return ids[0] if ids else None
 
@@ -55,14 +55,14 @@ class BestEffortRecorder:
         connection: CallersConnection | None = None,
         without_event_logs: bool = False,
     ) -> list[str] | None:
-        """Stores many events, all or none, and returns their ids, or logs why not, a line an event."""
+        """Store many events, all or none, and return their ids, or log the failure, one line for each event."""
         given: list[NewEvent] = []
 
         def recording() -> list[str]:
             given.extend(events)
             if connection is None:
                 return self._recorder.batch_record(given, without_event_logs=without_event_logs)
-            # A statement that fails on PostgreSQL spoils the transaction back to a savepoint.
+            # After a failed statement PostgreSQL aborts the transaction, unless it is rolled back to a savepoint.
             with savepoint(callers_connection(connection)):
                 return self._recorder.batch_record(given, connection=connection, without_event_logs=without_event_logs)
 
@@ -74,16 +74,16 @@ class BestEffortRecorder:
             return None
 
     def check(self) -> bool:
-        """Returns whether events can be stored now, for a readiness probe; logs why not. Records none."""
+        """Return whether events can be stored now, for a readiness probe; log why not. Stores no event."""
         return log_if_not_ready(self._recorder)
 
     def close(self) -> None:
-        """Closes the recorder's own connections."""
+        """Close the recorder's own connections."""
         self._recorder.close()
 
 
 def log_if_not_ready(recorder: Recorder) -> bool:
-    """Returns whether a recorder can store events now; logs why not."""
+    """Return whether a recorder can store events now; log why not."""
     try:
         recorder.check()
     except Exception as error:  # noqa: BLE001 - no failure of telemetry may reach the caller
@@ -93,20 +93,20 @@ def log_if_not_ready(recorder: Recorder) -> bool:
 
 
 def log_failure(event: NewEvent, error: BaseException) -> None:
-    """Logs that an event was not recorded: its names, its parameters' version, the error."""
-    if not isinstance(event, NewEvent):  # what a caller put among the events may be anything
+    """Log that an event was not recorded: its names, its parameters' version and the error."""
+    if not isinstance(event, NewEvent):  # a caller may pass anything as an event
         log_not_recorded("", "", None, error)
         return
     version = event.parameters.version if isinstance(event.parameters, EventParameters) else None
-    if not isinstance(version, int):  # SECURITY: one that breaks the rule may be anything
+    if not isinstance(version, int):  # SECURITY: an invalid version may be any value
         version = None
     log_not_recorded(event.feature, event.action, version, error)
 
 
 def log_not_recorded(feature: str, action: str, version: int | None, error: BaseException) -> None:
-    """Logs that an event of these names was not recorded."""
-    # SECURITY: no parameter's value. Names that break the rule may hold one, and so may the text
-    # of an error that is not ours.
+    """Log that an event with these names was not recorded."""
+    # SECURITY: never log a parameter's value. Invalid names may hold one, and so may the text of an error of
+    # another library.
     _log.error(
         "event not recorded",
         feature=feature if is_valid_name(feature) else "(invalid)",

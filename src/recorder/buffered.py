@@ -1,4 +1,4 @@
-"""The best-effort recorder for callers that cannot wait for the database either."""
+"""The best-effort recorder for callers that cannot wait for the database."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -15,19 +15,19 @@ from telemetry_store.ports import BuiltEvent
 class BufferedRecorder:
     """Records like `BestEffortRecorder`, but returns before the event is stored.
 
-    An event is checked and built where `record` is called, with that context, and stored by a thread in the
-    background. What is lost is bounded: a process that is killed loses what waited, `flush_interval` worth of events
-    as long as the database keeps up, `capacity` of them at most. At the end of the process the rest is stored, for
-    `close_timeout` at most. Whatever is lost but for a kill is said in the log.
+    An event is checked and built where `record` is called, in that context. A background thread stores it. The loss
+    is bounded: a process that is killed loses the events that wait in the buffer. These are the events of one
+    `flush_interval` while the database keeps up, and never more than `capacity`. When the process exits, the remaining
+    events are stored, for at most `close_timeout`. Every loss is logged, except after a kill.
 
-    To join a transaction of the caller's, or to know that an event is durable, use `Recorder`.
+    To join the caller's transaction, or to know that an event is durable, use `Recorder`.
 
     Args:
-        recorder: The strict recorder that does the work.
-        capacity: The most events that wait; further ones are lost.
+        recorder: The strict recorder that stores the events.
+        capacity: The most events that wait in the buffer; further ones are lost.
         flush_interval: How long an event waits for others.
-        flush_events: So many are stored at once, without waiting longer.
-        close_timeout: How long the end of the process waits for the rest.
+        flush_events: This many waiting events are stored at once, without waiting longer.
+        close_timeout: How long to store the remaining events when the process exits.
     """
 
     def __init__(
@@ -59,23 +59,23 @@ class BufferedRecorder:
         timestamp: datetime | None = None,
         without_event_logs: bool = False,
     ) -> str | None:
-        """Takes one event and returns its id; None, and a line in the log, where it breaks a rule or finds no room."""
+        """Buffer one event and return its id; log and return None if it is invalid or the buffer is full."""
         event = NewEvent(feature, action, parameters, id, timestamp)
         return self.record_event(event, without_event_logs=without_event_logs)
 
     def record_event(self, event: NewEvent, *, without_event_logs: bool = False) -> str | None:
-        """Takes one event that was made beforehand and returns its id; None, and a line in the log, as `record`."""
+        """Buffer one event that was built before and return its id; log and return None as `record` does."""
         ids = self.batch_record((event,), without_event_logs=without_event_logs)
         return ids[0] if ids else None
 
     def batch_record(self, events: Iterable[NewEvent], *, without_event_logs: bool = False) -> list[str] | None:
-        """Takes many events, all or none, and returns their ids; None, and a line an event, where it cannot."""
+        """Buffer many events, all or none, and return their ids; otherwise log each event and return None."""
         given: list[NewEvent] = []
         try:
             given.extend(events)
             built = self._recorder.build(given, without_event_logs=without_event_logs)
             if current_diversion() is not None:
-                # Who diverts events wants to see them when the call has returned.
+                # A diversion expects the events before this call returns.
                 self._recorder.store(built)
                 return [each.event.id for each in built]
         except Exception as error:  # noqa: BLE001 - no failure of telemetry may reach the caller
@@ -87,15 +87,15 @@ class BufferedRecorder:
         return [each.event.id for each in built]
 
     def flush(self, timeout: timedelta = timedelta(seconds=5)) -> bool:
-        """Waits until what was recorded so far is stored, or is said to be lost; returns whether it was in time."""
+        """Wait until what was recorded so far is stored, or logged as lost; return False after the timeout."""
         return self._buffer.flush(timeout)
 
     def check(self) -> bool:
-        """Returns whether events can be stored now, for a readiness probe; logs why not. Records none."""
+        """Return whether events can be stored now, for a readiness probe; log why not. Stores no event."""
         return log_if_not_ready(self._recorder)
 
     def close(self) -> None:
-        """Stores the rest, for `close_timeout` at most, and closes the recorder's own connections."""
+        """Store the remaining events, for at most `close_timeout`, and close the recorder's own connections."""
         self._buffer.close()
         self._recorder.close()
 

@@ -1,4 +1,4 @@
-"""Takes the events of all of a process's recorders away from their stores: for tests of services that record."""
+"""Diverts the events of all recorders of a process from their stores: for tests of services that record."""
 
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from telemetry_store.ports import BuiltEvent, CallersConnection, EventStore
 
 
 class Diversion(Protocol):
-    """Where events go instead of to the store of the recorder that they were recorded with."""
+    """Receives events instead of the recorder's own store."""
 
     def take_events(
         self,
@@ -17,29 +17,29 @@ class Diversion(Protocol):
         store: EventStore,
         connection: CallersConnection | None = None,
     ) -> None:
-        """Takes events that were checked and are whole, or raises, as a store would.
+        """Receive complete, checked events, or raise as a store would.
 
         Args:
             events: What was recorded in one call.
-            store: Where they would have gone; may be handed them, to store them all the same.
+            store: The store that would have received them; may be called to store them as well.
             connection: The caller's transaction, where one was given.
         """
         ...
 
 
-# The process's, not a context variable's: recorders write in threads of their own.
+# Global to the process instead of a context variable, because recorders write in their own threads.
 _DIVERSIONS: Final[list[Diversion | None]] = []
 
 
 @contextmanager
 def divert_events(to: Diversion | None) -> Generator[None]:
-    """Hands the events of every recorder of this process to `to` while the block runs, in all threads.
+    """Pass the events of every recorder of this process, in all threads, to `to` while the block runs.
 
-    The events are checked as ever; only where they go is another place. `BufferedRecorder` hands them over at once.
-    Blocks nest: the one begun last decides.
+    The events are checked as always; only the destination changes. `BufferedRecorder` passes them on immediately.
+    Blocks can be nested: the one entered last is in effect.
 
     Args:
-        to: Who takes them; None: the recorders' own stores, inside a block that diverts.
+        to: Receives the events. None restores the recorders' own stores, inside a block that diverts.
     """
     _DIVERSIONS.append(to)
     place = len(_DIVERSIONS)
@@ -50,5 +50,5 @@ def divert_events(to: Diversion | None) -> Generator[None]:
 
 
 def current_diversion() -> Diversion | None:
-    """Returns who takes events now; None: the recorders' own stores."""
+    """Return the diversion in effect; None if the recorders' own stores receive events."""
     return _DIVERSIONS[-1] if _DIVERSIONS else None

@@ -9,9 +9,9 @@ _WITHOUT_EVENT_LOGS: ContextVar[bool] = ContextVar("telemetry_without_event_logs
 
 @contextmanager
 def without_event_logs() -> Generator[None]:
-    """Skips the row in `event_logs` for what is recorded inside the `with` block.
+    """Skip the row in `event_logs` for events recorded inside the `with` block.
 
-    For call sites that still write that table themselves.
+    For call sites that still write to that table themselves.
     """
     token = _WITHOUT_EVENT_LOGS.set(True)
     try:
@@ -21,5 +21,5 @@ def without_event_logs() -> Generator[None]:
 
 
 def event_logs_skipped() -> bool:
-    """Returns whether the current context is inside a `without_event_logs` block."""
+    """Return whether the current context is inside a `without_event_logs` block."""
     return _WITHOUT_EVENT_LOGS.get()

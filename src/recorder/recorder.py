@@ -1,4 +1,4 @@
-"""The strict recorder: an event is stored, in both tables, or the caller is told."""
+"""The strict recorder: stores an event in both tables, or raises."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -27,19 +27,18 @@ _log = get_logger(__name__)
 
 
 class Recorder:
-    """Records events, strictly: what breaks a rule raises, what returns is durable.
+    """Records events, strictly: invalid input raises, and an event is durable when the call returns.
 
-    Make one per process and share it; threads may. After a fork the child makes connections of
-    its own.
+    Make one per process and share it, between threads as well. After a fork the child opens new connections.
 
     Args:
         store: Where events go.
         service_version: The recording service's own version.
-        clock: Tells the time of events that bring none.
-        id_factory: Makes the ids of events that bring none.
+        clock: Returns the time of events without one.
+        id_factory: Returns the id of events without one.
         max_event_bytes: The largest serialized event.
-        telemetry_mode: With `OFF`, calls check and store nothing, and say so once in the log.
-        catalog: Knows every event there is; others are refused. None: any event may be recorded.
+        telemetry_mode: With `OFF`, calls check and store nothing, which is logged once.
+        catalog: The events that may be recorded; others are rejected. None allows any event.
     """
 
     def __init__(
@@ -70,17 +69,17 @@ class Recorder:
         settings: "RecorderSettings | None" = None,
         export_switch: "ExportSwitch | None" = None,
     ) -> Self:
-        """Makes a recorder on a database of its own connections.
+        """Make a recorder with its own database connections.
 
         Args:
             url: A SQLAlchemy URL, such as `sqlite:///telemetry.db`; by default the settings'.
             service_version: The recording service's own version.
-            settings: Made by `RecorderSettings.load`; by default read from the environment, once, here.
-            export_switch: Asked for each event whether it may be exported.
+            settings: Made by `RecorderSettings.load`; by default read from the environment, once, by this call.
+            export_switch: Called for each event; decides whether it may be exported.
 
         Raises:
-            InvalidSettingsError: The environment holds a setting that breaks a rule, or `settings` are not settings.
-            UnsupportedDatabaseError: The URL, or the engine, is none that the recorder can write to.
+            InvalidSettingsError: The environment holds an invalid setting, or `settings` is not a `RecorderSettings`.
+            UnsupportedDatabaseError: The recorder cannot write to the database of this URL or engine.
         """
         settings = _checked_settings(settings)
         try:
@@ -100,7 +99,7 @@ class Recorder:
         settings: "RecorderSettings | None" = None,
         export_switch: "ExportSwitch | None" = None,
     ) -> Self:
-        """Makes a recorder on the host's own engine, whose settings are left alone.
+        """Make a recorder on the host's own engine, whose settings are not changed.
 
         Args and errors are those of `from_url`.
         """
@@ -125,7 +124,7 @@ class Recorder:
         max_event_bytes: int = DEFAULT_MAX_EVENT_BYTES,
         catalog: Catalog | None = None,
     ) -> Self:
-        """Makes a recorder from its parts, reading no settings."""
+        """Make a recorder from its parts, without reading settings."""
         return cls(
             TeeStore(database, policy=policy, redactor=redactor),
             service_version=service_version,
@@ -145,20 +144,20 @@ class Recorder:
         connection: CallersConnection | None = None,
         without_event_logs: bool = False,
     ) -> str:
-        """Stores one event and returns its id.
+        """Store one event and return its id.
 
         Args:
             feature: What the event is about; a constant in the caller's code.
             action: What happened to it; a constant in the caller's code.
-            parameters: What else there is to say.
-            id: A canonical UUID version 7 that the caller already has; made otherwise.
-            timestamp: When it happened, with a time zone; now otherwise.
+            parameters: Everything else that is recorded about it.
+            id: A canonical UUID version 7 that the caller already has; generated if left out.
+            timestamp: When it happened, with a time zone; now if left out.
             connection: The caller's SQLAlchemy connection or session. The event joins its
-                transaction: it exists if, and only if, the caller commits.
-            without_event_logs: Skips the row in `event_logs`, for call sites that write it themselves.
+                transaction: it is stored if, and only if, the caller commits.
+            without_event_logs: Skip the row in `event_logs`, for call sites that write it themselves.
 
         Raises:
-            InvalidInputError: Something breaks a rule; the leaf class and the text say what.
+            InvalidInputError: An argument is invalid; the class and the message say which and why.
             RecorderError: The database failed; nothing was stored.
             RedactionError: The event could not be redacted; nothing was stored.
         """
@@ -168,7 +167,7 @@ class Recorder:
     def record_event(
         self, event: NewEvent, *, connection: CallersConnection | None = None, without_event_logs: bool = False
     ) -> str:
-        """Stores one event that was made beforehand, as by the helpers of a catalogue, and returns its id.
+        """Store one event that was built before, for example by the helpers of a catalogue, and return its id.
 
         Args and errors are those of `record`.
         """
@@ -181,7 +180,7 @@ class Recorder:
         connection: CallersConnection | None = None,
         without_event_logs: bool = False,
     ) -> list[str]:
-        """Stores many events, all or none, and returns their ids in order.
+        """Store many events, all or none, and return their ids in order.
 
         Args and errors are those of `record`.
         """
@@ -190,19 +189,19 @@ class Recorder:
             built = self.build(events, without_event_logs=without_event_logs)
             self.store(built, connection=connection)
         except Exception as error:
-            built, events = (), ()  # SECURITY: this call, too, is shown in a traceback
+            built, events = (), ()  # SECURITY: a traceback shows the local variables of this call, too
             forget_locals(error)
             raise
         return [each.event.id for each in built]
 
     def build(self, events: Iterable[NewEvent], *, without_event_logs: bool = False) -> list[BuiltEvent]:
-        """Checks events and returns them whole, in the current context, storing nothing.
+        """Check events and return them complete, with the current context, without storing them.
 
-        `batch_record` is this, then `store`; the two are apart for variants that store elsewhere
-        than they were called.
+        `batch_record` calls this, then `store`. They are separate for recorders that store events in another thread
+        than the caller's.
 
         Raises:
-            InvalidInputError: An event breaks a rule.
+            InvalidInputError: An event is invalid.
         """
         if self._off:
             return [BuiltEvent(pb.Event(id=event.id or self._builder.new_id())) for event in events]
@@ -210,7 +209,7 @@ class Recorder:
         return [BuiltEvent(self._builder.build(event), in_event_logs) for event in events]
 
     def store(self, events: Sequence[BuiltEvent], *, connection: CallersConnection | None = None) -> None:
-        """Stores events that `build` made, all or none.
+        """Store events that `build` made, all or none.
 
         Raises:
             RecorderError: The database failed; nothing was stored.
@@ -222,7 +221,7 @@ class Recorder:
             self.write(events, connection=connection)
 
     def write(self, events: Sequence[BuiltEvent], *, connection: CallersConnection | None = None) -> None:
-        """Does what `store` does, without a span: for variants that write for many callers at once."""
+        """Store events as `store` does, without a span: for recorders that write for many callers at once."""
         if not events or self._off:
             return
         if (diversion := current_diversion()) is not None:
@@ -231,30 +230,30 @@ class Recorder:
             self._store.store_events(events, connection=connection)
 
     def check(self) -> None:
-        """Checks that events can be recorded now, for a readiness probe; records none.
+        """Check that events can be recorded now, for a readiness probe, without storing one.
 
-        The tables exist, this code can use their version, and the database may be written. Asks the database each
-        time, by a few cheap statements, and waits no longer than `record` does. With telemetry off, and while a test
-        diverts events, there is nothing to check.
+        The tables must exist in a version that this code can use, and the database must be writable. Each call
+        queries the database with a few cheap statements, and waits no longer than `record` does. Does nothing while
+        telemetry is off, or while a test diverts events.
 
         Raises:
-            SchemaVersionError: The tables are missing, or of another version; says which command migrates.
-            DatabaseReadOnlyError: The database, or its user, may not write.
+            SchemaVersionError: The tables are missing, or of another version; the message names the command to run.
+            DatabaseReadOnlyError: The database is read-only, or its user may not write.
             RecorderError: The database failed in another way.
-            TelemetryError: A store without a database cannot be used, such as a gateway that is away.
+            TelemetryError: A store without a database is not available, such as a gateway that cannot be reached.
         """
         if not self._off and current_diversion() is None:
             self._store.check()
 
     def close(self) -> None:
-        """Closes the recorder's own connections. What was recorded is durable already."""
+        """Close the recorder's own connections. Recorded events are already durable."""
         self._store.close()
 
 
 def record_span(events: Sequence[BuiltEvent]) -> Span:
-    """Returns the span in which a caller's events are stored.
+    """Return the span in which a caller's events are stored.
 
-    Begun here and not before the events are built: the trace id in an event is the caller's.
+    It begins after the events are built, so that the trace id in an event is that of the caller's span.
     """
     return span("telemetry record", lambda: _facts(events))
 
@@ -262,13 +261,13 @@ def record_span(events: Sequence[BuiltEvent]) -> Span:
 def _facts(events: Sequence[BuiltEvent]) -> dict[str, Fact]:
     facts: dict[str, Fact] = {"telemetry.events": len(events)}
     if len(events) == 1:
-        # SECURITY: names are constants of the caller's code. Nothing else of an event goes into a trace.
+        # SECURITY: names are constants in the caller's code. Nothing else of an event goes into a trace.
         facts |= {"telemetry.feature": events[0].event.feature, "telemetry.action": events[0].event.action}
     return facts
 
 
 def _checked_settings(given: "RecorderSettings | None") -> "RecorderSettings":
-    # Imported here, because a service that uses another store need not pay for it.
+    # Imported here, so that a service with another store does not pay for the import.
     from recorder.settings import RecorderSettings  # noqa: PLC0415
 
     return RecorderSettings.load() if given is None else RecorderSettings.checked(given)

@@ -20,18 +20,18 @@ class RecorderSettings(DatabaseSettings):
         validation_alias="TELEMETRY_MAX_EVENT_BYTES",
         ge=1024,
         le=1024 * 1024,
-        description="The largest serialized event, in bytes; a larger one is refused.",
+        description="The largest serialized event, in bytes; a larger one is rejected.",
     )
     record_timeout: PositiveDuration = Field(
         default=timedelta(seconds=30),
         validation_alias="TELEMETRY_RECORD_TIMEOUT",
-        description="How long a call waits for an answer of PostgreSQL before it raises. "
-        "Not read by `from_engine`: the host's engine waits as the host has it.",
+        description="How long a call waits for a reply of PostgreSQL before it raises. "
+        "`from_engine` ignores it and keeps the timeouts of the host's engine.",
     )
     catalog_file: Path | None = Field(
         default=None,
         validation_alias="TELEMETRY_CATALOG_FILE",
-        description="The reviewed TOML file of every event there is; others are refused. None: any may be recorded.",
+        description="The reviewed TOML file of all events that may be recorded; others are rejected. Unset: any event.",
     )
 
     @field_validator("catalog_file")
@@ -42,19 +42,19 @@ class RecorderSettings(DatabaseSettings):
         return value
 
     def catalog(self) -> Catalog | None:
-        """Returns the event catalogue; None where there is none.
+        """Return the event catalogue; None if `catalog_file` is not set.
 
         Raises:
-            InvalidCatalogError: The file breaks its format.
+            InvalidCatalogError: The file does not follow the format.
         """
         return None if self.catalog_file is None else read_catalog(self.catalog_file)
 
 
 def read_catalog(path: Path) -> Catalog:
-    """Reads an event catalogue.
+    """Read an event catalogue.
 
     Raises:
-        InvalidCatalogError: The file breaks its format; says the line.
-        ValueError: It cannot be read.
+        InvalidCatalogError: The file does not follow the format; the message names the line.
+        ValueError: The file cannot be read.
     """
     return parse_catalog(read_reviewed_file(path, "catalogue"), str(path))

@@ -18,12 +18,12 @@ from telemetry_store.readiness import check_ready
 
 
 class TeeStore:
-    """Stores events in `event_logs` and, where the policy lets them leave, in the export queue.
+    """Stores events in `event_logs` and, where the policy allows export, in the export queue.
 
     Args:
         database: Where the tables are.
         policy: Decides which events are queued.
-        redactor: Removes from the queue's copy what must not leave.
+        redactor: Removes from the queue's copy what must not be exported.
 
     Attributes:
         policy: As given.
@@ -38,10 +38,10 @@ class TeeStore:
         self._group = GroupCommit(self._write)
 
     def store_events(self, events: Sequence[BuiltEvent], *, connection: CallersConnection | None = None) -> None:
-        """Stores all of the events or none, in one transaction.
+        """Store all of the events or none, in one transaction.
 
         Args:
-            events: Whole events, private metadata included; those that are not to be in `event_logs` skip it.
+            events: Complete events, private metadata included; each says whether it gets a row in `event_logs`.
             connection: The caller's transaction, which is neither committed nor rolled back;
                 without one, the events are durable when this returns.
 
@@ -59,15 +59,15 @@ class TeeStore:
             self._group.submit(rows)
 
     def check(self) -> None:
-        """Checks that events can be stored now: see `check_ready`.
+        """Check that events can be stored now: see `check_ready`.
 
         Raises:
-            RecorderError: They cannot.
+            RecorderError: They cannot be stored.
         """
         check_ready(self._database)
 
     def close(self) -> None:
-        """Closes the database connections that this process holds."""
+        """Close the database connections that this process holds."""
         self._database.close()
 
     def _rows(self, event: pb.Event, *, in_event_logs: bool) -> EventRows:
@@ -81,19 +81,19 @@ class TeeStore:
             return EventRows(logs_row, None)
         queued = pb.Event()
         queued.CopyFrom(event)
-        # SECURITY: what the allowlist of today forbids is never written to the queue.
+        # SECURITY: what the current allowlist forbids is never written to the queue.
         self.redactor.redact(queued)
         return EventRows(logs_row, (event.id, timestamp, queued.SerializeToString()))
 
     def _write(self, rows: Sequence[EventRows]) -> None:
-        """Writes rows in a transaction of their own."""
+        """Write rows in a separate transaction."""
         one_statement = self._inserts.is_one_statement(rows)
         self._database.write_held(
             lambda driver: self._inserts.insert(driver.cursor(), rows), one_statement=one_statement
         )
 
     def _join(self, given: CallersConnection, rows: Sequence[EventRows]) -> None:
-        """Writes rows in the caller's transaction."""
+        """Write rows in the caller's transaction."""
         connection = callers_connection(given)
         if self._inserts.is_one_statement(rows):
             self._insert(connection, rows)
@@ -102,12 +102,12 @@ class TeeStore:
             self._insert(connection, rows)
 
     def _insert(self, connection: Connection, rows: Sequence[EventRows]) -> None:
-        # SECURITY: not through SQLAlchemy, where a host's engine with `echo` writes the parameters to the log.
+        # SECURITY: not through SQLAlchemy, because a host's engine with `echo` would log the parameters.
         cursor: Any = connection.connection.cursor()
         try:
             self._inserts.insert(cursor, rows)
         except Exception as error:
-            # As SQLAlchemy would: a connection that broke does not go back into the host's pool.
+            # As SQLAlchemy does: a broken connection must not be returned to the host's pool.
             dbapi: Any = error
             if connection.dialect.is_disconnect(dbapi, connection.connection.dbapi_connection, cursor):
                 connection.invalidate(error)

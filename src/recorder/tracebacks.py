@@ -1,11 +1,11 @@
-"""What an error's traceback still holds of an event."""
+"""Removes events from an error's traceback."""
 
 from traceback import clear_frames
 
 
 def forget_locals(error: BaseException) -> None:
-    """Empties the local variables of the calls that an error has come through and that are over.
+    """Clear the local variables of the finished frames in an error's traceback.
 
-    SECURITY: they hold whole events. Error trackers and pretty tracebacks show local variables.
+    SECURITY: they hold complete events. Error trackers and pretty tracebacks show local variables.
     """
     clear_frames(error.__traceback__)

@@ -1,4 +1,4 @@
-"""Joining the transaction that a caller has begun."""
+"""Joins the caller's transaction."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -11,13 +11,13 @@ from telemetry_store.ports import CallersConnection
 
 
 def callers_connection(given: CallersConnection) -> Connection:
-    """Returns the SQLAlchemy connection behind what the caller gave, in a transaction.
+    """Return the SQLAlchemy connection of a connection or session, in a transaction.
 
-    Begins the caller's transaction where nothing has begun it yet, as any other statement would.
+    Begins the caller's transaction if it has not begun yet, as any other statement would.
 
     Raises:
-        InvalidConnectionError: It is no connection or session, or is in autocommit mode.
-        UnsupportedDatabaseError: It leads to a database or a driver that the recorder cannot write to.
+        InvalidConnectionError: It is not a connection or session, or is in autocommit mode.
+        UnsupportedDatabaseError: The recorder does not support its database or driver.
     """
     session_connection = None if isinstance(given, Connection) else getattr(given, "connection", None)
     connection = session_connection() if callable(session_connection) else given
@@ -38,6 +38,6 @@ def callers_connection(given: CallersConnection) -> Connection:
 
 @contextmanager
 def savepoint(connection: Connection) -> Generator[None]:
-    """Undoes what the block did, and only that, when it raises; the caller's transaction goes on."""
+    """Roll back only what the block did when it raises; the caller's transaction continues."""
     with connection.begin_nested():
         yield

@@ -15,24 +15,24 @@ DEFAULT_SOURCE: Final = "BACKEND"
 PRIVATE_METADATA_EXPORTABLE_KEY: Final = "telemetry.privateMetadata.exportable"
 TRANSLATION_ERROR_KEY: Final = "translation.error"
 
-# PostgreSQL's jsonb cannot hold NUL. After an odd number of backslashes it is the escape, after
-# an even number it is plain text.
+# PostgreSQL's jsonb cannot hold NUL. `u0000` after an odd number of backslashes is the escape sequence for it,
+# after an even number it is plain text.
 _NUL_ESCAPE = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _MAX_USER_ID = 2**31 - 1
 _TRUE_FLAGS = frozenset({"true", "t", "1"})
 
 
 def translate(event: pb.Event, timestamp: Any, *, exportable: bool, private_exportable: bool) -> tuple[Any, ...]:
-    """Returns an event as a row of `event_logs`, in the order of `WRITTEN_COLUMNS`.
+    """Return an event as a row of `event_logs`, in the order of `WRITTEN_COLUMNS`.
 
     Args:
         event: The whole event, private metadata included.
-        timestamp: The event's time as the driver takes it.
+        timestamp: The event's time in the form that the driver expects.
         exportable: Whether the event was queued for export.
-        private_exportable: Whether private metadata of this event's type may leave.
+        private_exportable: Whether private metadata of this event's type may be exported.
     """
     user = event.user
-    # The column has 32 bits and the wire 64; an id that does not fit is kept in the queue alone.
+    # The column has 32 bits, the wire format 64. An id that does not fit is kept only in the queue.
     user_id = user.user_id if -_MAX_USER_ID <= user.user_id <= _MAX_USER_ID else 0
     marketing = event.marketing_tracking
     client = event.source.client
@@ -63,9 +63,9 @@ def _given(marketing: pb.EventMarketingTracking, name: str) -> str | None:
 
 
 def _json_text(make: Callable[[], Mapping[str, Any]]) -> str:
-    """Returns JSON for a column; a part that cannot be translated becomes a marker.
+    """Return JSON for a column; a value that cannot be translated becomes a marker.
 
-    Whatever is wrong with one column must not cost the event its place in the queue.
+    An error in one column must not keep the event out of the queue.
     """
     try:
         encoded = orjson.dumps(make())

@@ -141,8 +141,8 @@ RECORDING = (
     Mutation(
         "an interrupted leader hands over",
         "recorder/gathering/group_commit.py",
-        "        finally:\n            self._hand_over()",
-        "        except Exception:\n            self._hand_over()\n            raise\n        else:\n            self._hand_over()",
+        "        finally:\n            self._pass_leadership()",
+        "        except Exception:\n            self._pass_leadership()\n            raise\n        else:\n            self._pass_leadership()",
         _GROUP,
     ),
     Mutation(

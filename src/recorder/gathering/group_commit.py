@@ -1,7 +1,7 @@
-"""Lets the rows of many threads ride in one transaction, because a commit costs more than what is in it.
+"""Group commit: writes the rows of many threads in one transaction, because a commit costs more than its rows.
 
-A caller that finds nobody writing writes at once: alone, it pays nothing for the others. Callers
-that come meanwhile wait; the first of them then writes for all of them.
+If no write is in progress, a caller writes immediately, so a single thread pays nothing for the grouping. Callers that
+arrive during a write wait. The first of them becomes the leader and writes for all of them.
 """
 
 import threading
@@ -17,13 +17,13 @@ Row = TypeVar("Row")
 
 
 class _Waiting(Generic[Row]):
-    """A caller who waits: for the outcome, or to lead."""
+    """A caller that waits for the outcome, or to become the leader."""
 
-    __slots__ = ("done", "error", "leads", "rows", "turn")
+    __slots__ = ("done", "error", "is_leader", "rows", "turn")
 
     def __init__(self, rows: Sequence[Row]) -> None:
         self.rows = rows
-        self.leads = False
+        self.is_leader = False
         self.done = False
         self.error: Exception | None = None
         self.turn = threading.Lock()
@@ -39,8 +39,8 @@ class GroupCommit(Forkable, Generic[Row]):
     """Writes rows for callers in many threads.
 
     Args:
-        write: Writes rows in one transaction, all or none, or raises. One call at a time.
-        most_rows: So many rows at most ride in one transaction with the leader's own.
+        write: Writes rows in one transaction, all or none, or raises. Called by one thread at a time.
+        most_rows: The most rows in one transaction, the leader's own included.
     """
 
     def __init__(self, write: Callable[[Sequence[Row]], None], *, most_rows: int = 500) -> None:
@@ -48,49 +48,49 @@ class GroupCommit(Forkable, Generic[Row]):
         self._write = write
         self._most_rows = most_rows
         self._lock = threading.Lock()
-        self._led = False
+        self._has_leader = False
         self._waiting: deque[_Waiting[Row]] = deque()
 
     def submit(self, rows: Sequence[Row]) -> None:
-        """Writes a caller's rows, all or none; they are committed when this returns.
+        """Write the rows of one caller, all or none; they are committed when this returns.
 
         Raises:
-            Exception: What `write` raised for these rows.
+            Exception: The error that `write` raised for these rows.
         """
         with self._lock:
-            caller = _Waiting(rows) if self._led else None
+            caller = _Waiting(rows) if self._has_leader else None
             if caller is not None:
                 self._waiting.append(caller)
-            self._led = True
-        if caller is not None and not self._wait_to_lead(caller):
+            self._has_leader = True
+        if caller is not None and not self._wait_for_leadership(caller):
             if caller.error is not None:
                 raise caller.error
             return
         try:
-            self._lead(rows)
+            self._write_group(rows)
         finally:
-            self._hand_over()
+            self._pass_leadership()
 
     def after_fork_in_child(self) -> None:
-        """Forgets the parent's threads: none of them goes on here."""
+        """Discard the state of the parent's threads, which do not run in the child."""
         self._lock = threading.Lock()
-        self._led = False
+        self._has_leader = False
         self._waiting = deque()
 
-    def _wait_to_lead(self, caller: _Waiting[Row]) -> bool:
-        """Waits for the outcome (False) or for the lead (True)."""
+    def _wait_for_leadership(self, caller: _Waiting[Row]) -> bool:
+        """Wait for the outcome (return False), or to become the leader (return True)."""
         try:
             caller.turn.acquire()
-        except BaseException:  # interrupted: nobody may go on waiting for this caller
+        except BaseException:  # interrupted: other callers must not wait for this one
             with self._lock:
                 if caller in self._waiting:
                     self._waiting.remove(caller)
-            if caller.leads:
-                self._hand_over()
+            if caller.is_leader:
+                self._pass_leadership()
             raise
-        return caller.leads
+        return caller.is_leader
 
-    def _lead(self, rows: Sequence[Row]) -> None:
+    def _write_group(self, rows: Sequence[Row]) -> None:
         group = self._take(self._most_rows - len(rows))
         if not group:
             self._write(rows)
@@ -98,10 +98,10 @@ class GroupCommit(Forkable, Generic[Row]):
         leader = _Waiting(rows)
         try:
             for callers, error in write_together_or_alone(self._write_for, [leader, *group]):
-                for caller in callers:  # an error that is shared has a traceback for each
+                for caller in callers:  # each caller needs a separate traceback
                     caller.finish(error if caller is callers[0] else copy(error))
         finally:
-            # Empty, unless this thread was interrupted: then the others' rows are the next leader's.
+            # After an interruption, put back the callers without an outcome: the next leader writes their rows.
             with self._lock:
                 self._waiting.extendleft(caller for caller in reversed(group) if not caller.done)
         if leader.error is not None:
@@ -111,7 +111,7 @@ class GroupCommit(Forkable, Generic[Row]):
         self._write([row for caller in callers for row in caller.rows])
 
     def _take(self, most_rows: int) -> list[_Waiting[Row]]:
-        """Takes callers off the queue, as many as the transaction has room for."""
+        """Remove callers from the queue, as many as the transaction has room for."""
         group: list[_Waiting[Row]] = []
         with self._lock:
             while self._waiting and len(self._waiting[0].rows) <= most_rows:
@@ -119,12 +119,12 @@ class GroupCommit(Forkable, Generic[Row]):
                 most_rows -= len(group[-1].rows)
         return group
 
-    def _hand_over(self) -> None:
-        """Makes the caller who has waited longest the leader; where nobody waits, there is none."""
+    def _pass_leadership(self) -> None:
+        """Make the caller that has waited longest the leader, if any caller waits."""
         with self._lock:
             if not self._waiting:
-                self._led = False
+                self._has_leader = False
                 return
-            following = self._waiting.popleft()
-            following.leads = True
-        following.turn.release()
+            successor = self._waiting.popleft()
+            successor.is_leader = True
+        successor.turn.release()

@@ -1,7 +1,7 @@
-"""Lets the events of many coroutines ride in one write, without a thread for each.
+"""Writes the events of many coroutines together, without a thread for each.
 
-What arrives while all writers are busy is written together by the first that becomes free. Alone, a caller waits for
-nobody.
+Events that arrive while all writers are busy are written together by the first writer that becomes free. A single
+caller does not wait for others.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 @dataclass(slots=True, eq=False)
 class _Waiting(Generic[T]):
-    """A caller who waits for the outcome."""
+    """A caller that waits for the outcome."""
 
     items: Sequence[T]
     loop: asyncio.AbstractEventLoop
@@ -29,14 +29,14 @@ class _Waiting(Generic[T]):
 
 
 class SharedWrites(Generic[T]):
-    """Writes for coroutines, of one loop or of many.
+    """Writes items for coroutines of one or more event loops.
 
     Args:
         write: Writes items, all or none, or raises. Runs in the executor.
-        report: Told of items that were not written, and why, when nobody waits for them any more.
+        report: Called with items that were not written, and the error, when their caller no longer waits.
         executor: Runs the writers.
-        writers: How many write at the same time.
-        most_items: So many at most are written together.
+        writers: The most writes at the same time.
+        most_items: The most items that are written together.
     """
 
     def __init__(
@@ -58,10 +58,10 @@ class SharedWrites(Generic[T]):
         self._writing = 0
 
     async def submit(self, items: Sequence[T]) -> None:
-        """Writes a caller's items, all or none. A caller who is cancelled does not stop the write.
+        """Write the items of one caller, all or none. Cancelling the caller does not stop the write.
 
         Raises:
-            Exception: What `write` raised for these items.
+            Exception: The error that `write` raised for these items.
         """
         loop = asyncio.get_running_loop()
         caller = _Waiting(items, loop, loop.create_future())
@@ -74,27 +74,27 @@ class SharedWrites(Generic[T]):
         try:
             await caller.outcome
         except asyncio.CancelledError:
-            # Cancelled between the moment that it was told and the moment that it would have heard of it.
+            # Cancelled after the outcome was set, but before this coroutine resumed.
             if caller.outcome.done() and not caller.outcome.cancelled():
                 self._report_failures([(caller, caller.outcome.exception())])
             raise
 
     def _begin(self, caller: _Waiting[T]) -> None:
         try:
-            self._executor.submit(self._write_what_waits)
-        except RuntimeError:  # the executor was shut down; writers that it took before go on
+            self._executor.submit(self._write_waiting)
+        except RuntimeError:  # the executor was shut down; writers submitted before continue
             with self._lock:
                 self._writing -= 1
                 if caller not in self._waiting:
-                    return  # one of them has taken this caller, too
+                    return  # one of them has taken over this caller, too
                 self._waiting.remove(caller)
             raise
 
-    def _write_what_waits(self) -> None:
+    def _write_waiting(self) -> None:
         while group := self._take():
-            # Each loop is woken once, not once a caller.
-            for loop, told in groupby(self._outcomes(group), key=lambda outcome: outcome[0].loop):
-                self._tell(loop, list(told))
+            # Wake each loop once, not once for each caller.
+            for loop, outcomes in groupby(self._outcomes(group), key=lambda outcome: outcome[0].loop):
+                self._notify(loop, list(outcomes))
 
     def _take(self) -> list[_Waiting[T]]:
         group: list[_Waiting[T]] = []
@@ -109,7 +109,7 @@ class SharedWrites(Generic[T]):
 
     def _outcomes(self, group: Sequence[_Waiting[T]]) -> list[tuple[_Waiting[T], Exception | None]]:
         return [
-            (caller, error if caller is callers[0] else copy(error))  # an error that is shared has a traceback for each
+            (caller, error if caller is callers[0] else copy(error))  # each caller needs a separate traceback
             for callers, error in write_together_or_alone(self._write_for, group)
             for caller in callers
         ]
@@ -117,22 +117,24 @@ class SharedWrites(Generic[T]):
     def _write_for(self, callers: Sequence[_Waiting[T]]) -> None:
         self._write([item for caller in callers for item in caller.items])
 
-    def _tell(self, loop: asyncio.AbstractEventLoop, outcomes: Sequence[tuple[_Waiting[T], Exception | None]]) -> None:
+    def _notify(
+        self, loop: asyncio.AbstractEventLoop, outcomes: Sequence[tuple[_Waiting[T], Exception | None]]
+    ) -> None:
         try:
             loop.call_soon_threadsafe(self._settle, outcomes)
-        except RuntimeError:  # the loop is closed: nobody waits in it any more
+        except RuntimeError:  # the loop is closed: its callers no longer wait
             self._report_failures(outcomes)
 
     def _settle(self, outcomes: Sequence[tuple[_Waiting[T], Exception | None]]) -> None:
-        gone = []
+        cancelled = []
         for caller, error in outcomes:
             if caller.outcome.done():
-                gone.append((caller, error))
+                cancelled.append((caller, error))
             elif error is None:
                 caller.outcome.set_result(None)
             else:
                 caller.outcome.set_exception(error)
-        self._report_failures(gone)
+        self._report_failures(cancelled)
 
     def _report_failures(self, outcomes: Sequence[tuple[_Waiting[T], BaseException | None]]) -> None:
         for caller, error in outcomes:

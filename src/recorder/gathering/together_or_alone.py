@@ -11,11 +11,11 @@ Part = TypeVar("Part")
 def write_together_or_alone(
     write: Callable[[Sequence[Part]], None], parts: Sequence[Part]
 ) -> Iterator[tuple[Sequence[Part], Exception | None]]:
-    """Write parts together; where that fails, each alone, unless no event is at fault.
+    """Write parts together. If that fails because of an event, write each part alone.
 
     Yields:
-        Parts whose outcome is known, and their error; None where they are written. Several parts share an error only
-        if it is no event's fault.
+        Parts whose outcome is known, and their error, or None if they are written. Several parts share an error only
+        if it affects every event.
     """
     error = _attempt(write, parts)
     if error is None or len(parts) == 1 or affects_every_event(error):
@@ -37,6 +37,6 @@ def affects_every_event(error: Exception | None) -> TypeGuard[TelemetryError]:
 def _attempt(write: Callable[[Sequence[Part]], None], parts: Sequence[Part]) -> Exception | None:
     try:
         write(parts)
-    except Exception as error:  # noqa: BLE001 - raised or reported where the parts come from
+    except Exception as error:  # noqa: BLE001 - the caller raises or reports it
         return error
     return None

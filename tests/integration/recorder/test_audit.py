@@ -141,7 +141,7 @@ def test_of_an_adopted_database_the_whole_adds_up(database: Database) -> None:
     assert auditor.audit().missing_from_queue == -2
 
 
-def test_an_adopted_database_whose_differences_were_accepted_adds_up_day_by_day(database: Database) -> None:
+def test_an_adopted_database_with_accepted_differences_balances_day_by_day(database: Database) -> None:
     adopt(database)
     auditor = Auditor(database)
     accepted = auditor.accept()

@@ -135,7 +135,7 @@ def test_a_service_without_a_version_is_unknown(database: Database) -> None:
         (lambda e: e.feature_flags.flags.update({"f\0": "true"}), "feature_flags", "holds NUL"),
     ],
 )
-def test_a_part_that_cannot_be_translated_is_marked_and_costs_the_event_nothing(
+def test_a_value_that_cannot_be_translated_is_replaced_by_a_marker(
     database: Database, break_it: Any, column: str, marker: str
 ) -> None:
     # A recorder refuses such an event; a store that is given one directly must still not lose it.

@@ -239,7 +239,7 @@ def test_an_upgrade_whose_patience_ends_says_what_to_do(original: Engine) -> Non
     assert upgrade_database(original) == SCHEMA_VERSION
 
 
-def test_upgrades_at_once_build_an_index_once_and_do_not_wait_for_each_other_for_ever(engine: Engine) -> None:
+def test_concurrent_upgrades_build_an_index_once_without_a_deadlock(engine: Engine) -> None:
     upgrade_database(engine)
     execute(engine, "DROP INDEX event_logs_activity", f"UPDATE {VERSION_TABLE} SET version_num = '0001'")
     both = [in_thread(lambda: upgrade_database(engine)) for _ in range(3)]

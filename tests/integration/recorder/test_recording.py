@@ -68,7 +68,7 @@ def test_a_batch_with_a_duplicate_stores_nothing(database: Database, size: int) 
     assert stored_names(database) == (["first.one"], ["first.one"])
 
 
-def test_bad_input_anywhere_in_a_batch_stores_nothing_and_speaks_to_no_database(database: Database) -> None:
+def test_invalid_input_in_a_batch_stores_nothing_and_sends_no_statement(database: Database) -> None:
     recorder = make_recorder(database)
     database.engine.dispose()
     checked_out = database.engine.pool.checkedout()  # type: ignore[attr-defined]
@@ -111,7 +111,7 @@ HOSTILE = st.one_of(
 
 @settings(max_examples=30)
 @given(st.dictionaries(st.text() | st.integers(), HOSTILE, max_size=3), st.dictionaries(st.text(), HOSTILE, max_size=3))
-def test_hostile_parameters_are_refused_as_input_or_stored_and_the_database_never_decides(
+def test_hostile_parameters_are_rejected_before_the_database_or_stored(
     database: Database, metadata: Any, private: Any
 ) -> None:
     recorder = make_recorder(database)

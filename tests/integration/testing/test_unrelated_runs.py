@@ -117,9 +117,9 @@ def test_the_plugin_is_off_where_a_name_is_a_package_of_the_project(
     assert "2 passed, 2 errors" in done.stdout, done.stdout + done.stderr
     reason = f"because `{name}` is imported from {place / file}, not from telemetry-recorder"
     lines = [line.removeprefix("E").strip() for line in done.stdout.splitlines()]
-    assert lines.count(f"telemetry: off, {reason}") == 1
-    assert f"the fixture telemetry_events is off, {reason}" in lines
-    assert f"the fixture telemetry_gateway is off, {reason}" in lines
+    assert lines.count(f"telemetry: disabled, {reason}") == 1
+    assert f"the fixture telemetry_events is disabled, {reason}" in lines
+    assert f"the fixture telemetry_gateway is disabled, {reason}" in lines
     assert "recorders write nowhere" not in done.stdout
 
 
@@ -136,7 +136,7 @@ def test_the_plugin_is_off_where_a_name_is_a_stub(pytester: pytest.Pytester) -> 
     pytester.makepyfile("def test_it(): pass")
     done = run_pytest()
     assert "1 passed" in done.stdout, done.stdout + done.stderr
-    assert "telemetry: off, because `telemetry` is not found, not from telemetry-recorder" in done.stdout
+    assert "telemetry: disabled, because `telemetry` is not found, not from telemetry-recorder" in done.stdout
 
 
 def test_a_projects_own_module_of_the_same_name_is_loaded_as_it_is(pytester: pytest.Pytester) -> None:
@@ -150,7 +150,7 @@ def test_a_projects_own_module_of_the_same_name_is_loaded_as_it_is(pytester: pyt
     """)
     done = run_pytest(path=place)
     assert "1 passed" in done.stdout, done.stdout + done.stderr
-    assert done.stdout.count("telemetry: off") == 1
+    assert done.stdout.count("telemetry: disabled") == 1
 
 
 def test_a_fixture_that_lacks_grpc_says_what_to_install(pytester: pytest.Pytester) -> None:

@@ -209,7 +209,7 @@ def test_a_forked_child_begins_empty(make: Any, store: Store) -> None:
     buffer = make(interval=LONG)
     buffer.put(waiting("parents"))
     parent = {
-        name: getattr(buffer, name) for name in ("_state", "_filled", "_hurry", "_closing", "_waiting", "_thread")
+        name: getattr(buffer, name) for name in ("_state", "_filled", "_flush_now", "_closing", "_waiting", "_thread")
     }
     buffer.after_fork_in_child()
     assert (len(buffer._waiting), buffer._thread) == (0, None)

@@ -215,10 +215,10 @@ def test_a_forked_child_waits_for_no_thread_of_its_parent() -> None:
     group = GroupCommit(store.write)
     leader = begin(store, group, "a")
     waiting = queue_up(group, ["b"])
-    state = group._lock, group._led, group._waiting
+    state = group._lock, group._has_leader, group._waiting
     group.after_fork_in_child()
-    assert (group._led, len(group._waiting)) == (False, 0)
-    group._lock, group._led, group._waiting = state  # this process is the parent after all
+    assert (group._has_leader, len(group._waiting)) == (False, 0)
+    group._lock, group._has_leader, group._waiting = state  # this process is the parent after all
     store.gate.set()
     assert [caller.outcome() for caller in (leader, *waiting)] == [None, None]
 

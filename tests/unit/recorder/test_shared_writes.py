@@ -85,7 +85,7 @@ async def while_one_is_written(writer: Writer, writes: SharedWrites[str], *other
     return await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def test_what_arrives_while_all_writers_are_busy_is_written_together_and_in_order(
+def test_events_that_arrive_while_writers_are_busy_are_written_together(
     writer: Writer, pool: ThreadPoolExecutor
 ) -> None:
     outcomes = asyncio.run(while_one_is_written(writer, shared(writer, pool), ["b"], ["c", "d"], [], ["e"]))
@@ -134,7 +134,7 @@ def test_what_is_no_items_fault_fails_everybody_at_once(writer: Writer, pool: Th
     assert writer.groups == [["a"]]
 
 
-def test_a_caller_who_is_cancelled_does_not_stop_the_write_and_a_failure_is_reported(
+def test_cancelling_a_caller_does_not_stop_the_write_and_reports_a_failure(
     writer: Writer, pool: ThreadPoolExecutor
 ) -> None:
     error = ValueError("c")
