@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: run test test-newest faults upgrade-load mutations lint types english proto proto-check docs docs-check bench format clean help
+.PHONY: run test test-slow test-newest faults upgrade-load mutations lint types english proto proto-check docs docs-check bench format clean help
 
 help: ## This list.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -24,14 +24,26 @@ $(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
 run: $(VENV)/.runtime ## The main job: record, export, show what left and what stayed.
 	$(BIN)/python examples/pipeline.py
 
-SHARED = -n auto --maxprocesses=4 --dist loadfile
+# One worker more than cores, four at most: many tests wait, for a process or a clock. A file stays with a worker, which
+# makes what its tests share once. Files are given out in the order of the folders, so long ones do not come last.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(4, 1 + len(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else 2)')
+SHARED = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+FOLDERS = tests/upgrade tests/faults tests/acceptance tests/typing tests/integration tests/unit
 # A test that nothing else ends shows where each of its threads is, and fails.
 NO_HANG = --max-worker-restart=0 -o faulthandler_timeout=600 -o faulthandler_exit_on_timeout=true
 test: $(VENV)/.dev ## All tests, with coverage; PostgreSQL comes with them.
-	$(BIN)/python -m pytest $(SHARED) $(NO_HANG) --cov --cov-report=term
+	$(BIN)/python -m pytest $(SHARED) $(NO_HANG) -m 'not slow' --cov --cov-report=term $(FOLDERS)
+
+test-slow: $(VENV)/.dev ## All tests with their long forms, more examples and faults, each command a new process.
+	TELEMETRY_TEST_COLD=1 TELEMETRY_TEST_EXAMPLES=$(EXAMPLES) $(MORE) $(BIN)/python -m pytest $(SHARED) $(NO_HANG) $(FOLDERS)
 
 test-newest: $(VENV)/.dev ## Unit tests and a part of the others, on the newest Python found beside that of .venv.
 	$(BIN)/python tools/newest_python.py
+
+# How much of each kind `make test-slow` does.
+EXAMPLES ?= 200
+MORE = TELEMETRY_TEST_KILLS=6 TELEMETRY_TEST_CUTS=120 TELEMETRY_TEST_FAULTS=40 TELEMETRY_TEST_SEQUENCES=100 \
+	TELEMETRY_TEST_HOSTILE=3000 TELEMETRY_TEST_CANARIES=2000 TELEMETRY_TEST_SOAK_MINUTES=1
 
 # How much of each kind of fault `make faults` does.
 KILLS ?= 200

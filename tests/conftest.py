@@ -1,6 +1,7 @@
 """Fixtures of all tests. Those that take a database run once on each."""
 
 import os
+import shutil
 import signal
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -19,8 +20,10 @@ from telemetry_store.migrations import upgrade_database
 from telemetry_store.queue_reading import QueueReading
 
 # No example is judged by its time: a busy machine is no defect. Fixtures of a function serve all its examples.
+# `make test-slow` asks for more examples: each rule is tried on some in every run.
 settings.register_profile(
     "untimed",
+    max_examples=int(os.environ.get("TELEMETRY_TEST_EXAMPLES", "40")),
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture],
 )
@@ -57,6 +60,17 @@ def postgres() -> Generator[PostgresServer]:
         server.close()
 
 
+@pytest.fixture(scope="session")
+def _migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file with our tables, to be copied: the migrations take longer than most tests."""
+    file = tmp_path_factory.mktemp("migrated") / "telemetry.db"
+    engine = create_database_engine(f"sqlite:///{file}")
+    upgrade_database(engine)
+    engine.dispose()
+    assert list(file.parent.iterdir()) == [file], "the file is whole without a log beside it"
+    return file
+
+
 @contextmanager
 def fresh_url(request: pytest.FixtureRequest, kind: str, folder: Path, *, migrated: bool) -> Iterator[str]:
     if kind == "postgresql":
@@ -66,9 +80,7 @@ def fresh_url(request: pytest.FixtureRequest, kind: str, folder: Path, *, migrat
         return
     url = f"sqlite:///{folder / 'telemetry.db'}"
     if migrated:
-        engine = create_database_engine(url)
-        upgrade_database(engine)
-        engine.dispose()
+        shutil.copy(request.getfixturevalue("_migrated_file"), folder / "telemetry.db")
     yield url
 
 

@@ -1,17 +1,26 @@
-"""Runs the command line as a user does: in a process of its own."""
+"""Runs the command line as a user does: in a process of its own.
+
+`TELEMETRY_TEST_COLD=1` starts each process from nothing; without it, commands that end soon are forked from one that
+has done the imports.
+"""
 
 import os
 import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
+
+from support.warm_commands import warm_commands
 
 PROGRAM = (sys.executable, "-m", "telemetry_cli.main")
+COLD = os.environ.get("TELEMETRY_TEST_COLD") == "1"
 
 
 @dataclass(frozen=True)
@@ -32,16 +41,23 @@ class Shell:
         self.environment = {**kept, "COLUMNS": "200", **environment}
 
     def telemetry(self, *arguments: str, environment: Mapping[str, str] | None = None) -> Result:
-        done = subprocess.run(
-            [*PROGRAM, *arguments],
-            cwd=self.folder,
-            env={**self.environment, **(environment or {})},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        return Result(done.returncode, done.stdout, done.stderr)
+        """Run a command to its end, in a process that is forked where that makes no difference."""
+        settings = {**self.environment, **(environment or {})}
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            if COLD or _python_settings(settings) != _python_settings(os.environ):
+                code = subprocess.run(
+                    [*PROGRAM, *arguments],
+                    cwd=self.folder,
+                    env=settings,
+                    stdin=subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=err,
+                    timeout=60,
+                    check=False,
+                ).returncode
+            else:
+                code = warm_commands().run(arguments, cwd=self.folder, environment=settings, out=out, err=err)
+            return Result(code, _written(out), _written(err))
 
     @contextmanager
     def background(self, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
@@ -75,6 +91,16 @@ class Shell:
             _, err = process.communicate(timeout=60)
             assert process.returncode == 0
             assert "Traceback" not in err
+
+
+def _python_settings(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return what the interpreter reads when it starts, or that changes what it imports."""
+    return {name: value for name, value in environment.items() if name.startswith("PYTHON")}
+
+
+def _written(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode().replace("\r\n", "\n")
 
 
 def wait_for_line(process: "subprocess.Popen[str]", pattern: str) -> str:

@@ -13,7 +13,7 @@ from sqlalchemy import event
 from telemetry_store.database import Database
 from telemetry_store.engine import create_database_engine
 
-SEQUENCES = int(os.environ.get("TELEMETRY_TEST_SEQUENCES", "30"))
+SEQUENCES = int(os.environ.get("TELEMETRY_TEST_SEQUENCES", "15"))
 """For each machine and each database; `make faults` sets more."""
 
 

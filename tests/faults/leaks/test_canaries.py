@@ -31,7 +31,7 @@ from telemetry import TelemetryError
 from telemetry_store.database import Database
 from telemetry_store.engine import create_database_engine
 
-CANARIES = int(os.environ.get("TELEMETRY_TEST_CANARIES", "1000"))
+CANARIES = int(os.environ.get("TELEMETRY_TEST_CANARIES", "400"))
 """How many at least, for each database; `make faults` sets more."""
 PER_EVENT = 25
 HERE = Path(__file__).parents[2] / "support"

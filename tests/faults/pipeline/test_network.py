@@ -20,7 +20,7 @@ from telemetry_store.engine import create_database_engine
 from telemetry_store.export_queue import ExportQueue
 from telemetry_testing import FaultProxy, scripted_gateway
 
-FAULTS = int(os.environ.get("TELEMETRY_TEST_FAULTS", "12"))
+FAULTS = int(os.environ.get("TELEMETRY_TEST_FAULTS", "8"))
 """For each database; `make faults` sets more."""
 DEADLINE = 0.5
 ANSWER = 0.3

@@ -16,7 +16,7 @@ from telemetry_gateway import JsonlSink, Rotation, read_rejects
 from telemetry_store.engine import create_database_engine
 from telemetry_store.migrations import upgrade_database
 
-CUTS = int(os.environ.get("TELEMETRY_TEST_CUTS", "60"))
+CUTS = int(os.environ.get("TELEMETRY_TEST_CUTS", "30"))
 """For each test; `make faults` sets more."""
 
 RECORDING = """

@@ -41,6 +41,7 @@ def soak(url: str, folder: Path, minutes: float, *, leak: bool = False) -> list[
 
 
 @pytest.mark.timeout(300 + 60 * int(MINUTES + 1))
+@pytest.mark.parametrize("database_kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 def test_nothing_grows(migrated_url: str, tmp_path: Path) -> None:
     *samples, end = soak(migrated_url, tmp_path, MINUTES)
     print(f"{MINUTES} minutes, {end['recorded']} events, {len(samples)} samples: {growth(samples)}")
@@ -51,6 +52,7 @@ def test_nothing_grows(migrated_url: str, tmp_path: Path) -> None:
     assert grown(samples) == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("database_kind", ["sqlite"])
 @pytest.mark.timeout(300)
 def test_the_criterion_sees_a_leak(migrated_url: str, tmp_path: Path) -> None:

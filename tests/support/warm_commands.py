@@ -1,0 +1,119 @@
+"""The command line in processes that are forked, not started: most of a short command's time is that of its imports.
+
+A process for each worker of the suite has imported what commands import, and forks for each command. The fork has the
+environment, folder and streams that it is given, and ends like a process of its own. It has no module of the command
+line itself: what those read when they are imported is of the fork's own environment.
+"""
+
+import atexit
+import importlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any, Final, NoReturn
+
+# No gRPC: it is not made for forks.
+_IMPORTED: Final = (
+    "alembic.command", "apscheduler.schedulers.background", "authlib.oauth2", "cryptography.x509",
+    "google.protobuf.json_format", "httpx2", "joserfc.jwt", "orjson", "prometheus_client", "psycopg",
+    "pydantic_settings", "rich.console", "rich.markdown", "rich.table", "sqlalchemy.dialects.postgresql",
+    "sqlalchemy.dialects.sqlite", "structlog", "typer",
+    "telemetry", "telemetry_store.database", "telemetry_store.migrations", "recorder",
+)  # fmt: skip
+_MESSAGE: Final = 1 << 20
+
+
+class WarmCommands:
+    """Runs commands in forks of one process."""
+
+    def __init__(self) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", __name__, str(theirs.fileno())],
+                cwd=Path(__file__).resolve().parents[1],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+            )
+        self._socket = ours
+
+    def run(
+        self, arguments: Sequence[str], *, cwd: Path, environment: Mapping[str, str], out: IO[bytes], err: IO[bytes]
+    ) -> int:
+        """Run a command to its end; return its exit status, negative for the signal that ended it."""
+        request = json.dumps({"arguments": arguments, "cwd": str(cwd), "environment": dict(environment)})
+        socket.send_fds(self._socket, [request.encode()], [out.fileno(), err.fileno()])
+        answer = self._socket.recv(_MESSAGE)
+        if not answer:
+            raise RuntimeError("the process that runs commands has ended")
+        return int(answer)
+
+    def close(self) -> None:
+        """End the process."""
+        self._socket.close()
+        self._process.wait()
+
+
+_started: list[tuple[int, WarmCommands]] = []
+
+
+def warm_commands() -> WarmCommands:
+    """Return the ones of this process."""
+    if not _started or _started[0][0] != os.getpid():
+        _started[:] = [(os.getpid(), WarmCommands())]
+        atexit.register(_started[0][1].close)
+    return _started[0][1]
+
+
+def _serve(requests: socket.socket) -> dict[str, Any] | None:
+    """Fork for each request; return it in the fork, and None in the process itself once there are no more."""
+    while True:
+        text, descriptors, *_ = socket.recv_fds(requests, _MESSAGE, 2)
+        if not text:
+            return None
+        child = os.fork()
+        if child == 0:
+            requests.close()
+            for stream, descriptor in enumerate(descriptors, 1):
+                os.dup2(descriptor, stream)
+                os.close(descriptor)
+            request: dict[str, Any] = json.loads(text)
+            return request
+        for descriptor in descriptors:
+            os.close(descriptor)
+        _, status = os.waitpid(child, 0)
+        requests.send(str(os.waitstatus_to_exitcode(status)).encode())
+
+
+def _become(request: Mapping[str, Any]) -> NoReturn:
+    """Run the command, as the process that it would have been."""
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    time.tzset()
+    os.chdir(request["cwd"])
+    if "coverage" in sys.modules:
+        coverage: Any = importlib.import_module("coverage.control")
+        coverage._after_fork_in_child()  # what its own patch for forks does
+    sys.modules["__main__"].__package__ = ""  # a program's name, not that of this module
+    sys.argv = ["telemetry", *request["arguments"]]
+    command: Any = importlib.import_module("telemetry_cli.command")
+    sys.exit(command.main())
+
+
+def main() -> None:
+    """Import what commands import, then fork until the socket is closed."""
+    with socket.socket(fileno=int(sys.argv[1])) as requests:
+        for name in _IMPORTED:
+            importlib.import_module(name)
+        request = _serve(requests)
+    if request is not None:
+        _become(request)
+
+
+if __name__ == "__main__":
+    main()
