@@ -6,8 +6,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 
 .PHONY: run test test-slow test-newest faults upgrade-load mutations lint types english proto proto-check docs docs-check bench format clean help
 
+##@ Start here
 help: ## This list.
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+	@awk 'BEGIN { FS = ":.*## " } /^##@ / { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z0-9.-]+:.*## / { printf "  %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed; name one: make PYTHON=python3.12 ...")'
@@ -21,9 +23,11 @@ $(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
 	$(PIP) --editable '.[dev]'
 	@touch $@ $(VENV)/.runtime
 
+##@ Run
 run: $(VENV)/.runtime ## The main job: record, export, show what left and what stayed.
 	$(BIN)/python examples/pipeline.py
 
+##@ Test
 # One worker more than cores, four at most: many tests wait, for a process or a clock. A file stays with a worker, which
 # makes what its tests share once. Files are given out in the order of the folders, so long ones do not come last.
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(4, 1 + len(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else 2)')
@@ -69,6 +73,7 @@ upgrade-load: $(VENV)/.dev ## Upgrades a database of the original system with a 
 mutations: $(VENV)/.dev ## Breaks each promise in turn, and shows that some test notices.
 	$(BIN)/python tools/mutation_check.py $(ARGS)
 
+##@ Check
 lint: $(VENV)/.dev ## Style and import rules.
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -82,6 +87,7 @@ english: $(VENV)/.dev ## Phrases on the deny list, and pages with lines that are
 	$(BIN)/python tools/check_english.py
 	$(BIN)/python tools/check_docs_width.py
 
+##@ Generate
 proto: $(VENV)/.dev ## Makes the wire types anew from proto/.
 	$(BIN)/python tools/generate_proto.py
 
@@ -101,6 +107,7 @@ docs-check: $(VENV)/.dev
 	$(BIN)/telemetry catalog check examples/service.py --file examples/events.toml
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
+##@ Measure
 $(VENV)/.bench: $(VENV)/.dev
 	$(PIP) --editable '.[dev,bench]'
 	@touch $@
@@ -108,6 +115,7 @@ $(VENV)/.bench: $(VENV)/.dev
 bench: $(VENV)/.bench ## Speed, as ratios to floors measured in the same run; ARGS=--full for the long ones.
 	$(BIN)/python benchmarks/pipeline.py $(ARGS)
 
+##@ Tidy
 format: $(VENV)/.dev ## Formats the code.
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format

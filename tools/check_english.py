@@ -94,7 +94,8 @@ def check_file(path: Path) -> list[Finding]:
 
 def _files(path: Path) -> Iterator[Path]:
     if path.is_file():
-        yield path
+        if not _is_skipped(path):
+            yield path
         return
     for file in sorted(path.rglob("*")):
         skipped = any(part in {"__pycache__", "node_modules"} or part.startswith(".") for part in file.parts[1:])

@@ -1,4 +1,4 @@
-"""Runs the command line as a user does: in a process of its own.
+"""Runs the command line as a user does: in another process.
 
 `TELEMETRY_TEST_COLD=1` starts each process from nothing; without it, commands that end soon are forked from one that
 has done the imports.
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from support.warm_commands import warm_commands
+from support.warm_commands import run_warm
 
 PROGRAM = (sys.executable, "-m", "telemetry_cli.main")
 COLD = os.environ.get("TELEMETRY_TEST_COLD") == "1"
@@ -56,7 +56,7 @@ class Shell:
                     check=False,
                 ).returncode
             else:
-                code = warm_commands().run(arguments, cwd=self.folder, environment=settings, out=out, err=err)
+                code = run_warm(arguments, cwd=self.folder, environment=settings, out=out, err=err)
             return Result(code, _written(out), _written(err))
 
     @contextmanager

@@ -1,14 +1,15 @@
 """The command line in processes that are forked, not started: most of a short command's time is that of its imports.
 
 A process for each worker of the suite has imported what commands import, and forks for each command. The fork has the
-environment, folder and streams that it is given, and ends like a process of its own. It has no module of the command
-line itself: what those read when they are imported is of the fork's own environment.
+environment, folder and streams that it is given, and ends like any process. It has no module of the command
+line itself: what those read when they are imported is in the environment of the fork.
 """
 
 import atexit
 import importlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -39,6 +40,7 @@ class WarmCommands:
                 cwd=Path(__file__).resolve().parents[1],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
+                start_new_session=True,
             )
         self._socket = ours
 
@@ -54,20 +56,37 @@ class WarmCommands:
         return int(answer)
 
     def close(self) -> None:
-        """End the process."""
+        """End the process, and a command that still runs."""
         self._socket.close()
-        self._process.wait()
+        try:
+            self._process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
 
 
-_started: list[tuple[int, WarmCommands]] = []
+_STARTED: Final[dict[int, WarmCommands]] = {}
 
 
-def warm_commands() -> WarmCommands:
-    """Return the ones of this process."""
-    if not _started or _started[0][0] != os.getpid():
-        _started[:] = [(os.getpid(), WarmCommands())]
-        atexit.register(_started[0][1].close)
-    return _started[0][1]
+def run_warm(
+    arguments: Sequence[str], *, cwd: Path, environment: Mapping[str, str], out: IO[bytes], err: IO[bytes]
+) -> int:
+    """Run a command in a fork of this process's helper; see `WarmCommands.run`."""
+    helper = _STARTED.get(os.getpid())
+    if helper is None:
+        helper = _STARTED[os.getpid()] = WarmCommands()
+        atexit.register(_end, os.getpid())
+    try:
+        return helper.run(arguments, cwd=cwd, environment=environment, out=out, err=err)
+    except BaseException:
+        _end(os.getpid())  # the test's time is over: its answer must not be taken for that of the next command
+        raise
+
+
+def _end(pid: int) -> None:
+    helper = _STARTED.pop(pid, None) if pid == os.getpid() else None
+    if helper is not None:
+        helper.close()
 
 
 def _serve(requests: socket.socket) -> dict[str, Any] | None:
