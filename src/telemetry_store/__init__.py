@@ -10,6 +10,7 @@ from telemetry_runtime.lazy_face import load_lazily
 if TYPE_CHECKING:
     from telemetry_store.autogenerate import include_object
     from telemetry_store.database import Database
+    from telemetry_store.empty_tables import create_tables
     from telemetry_store.engine import create_database_engine
     from telemetry_store.export_queue import ExportQueue
     from telemetry_store.migrations import upgrade_database
@@ -22,9 +23,11 @@ else:
             "ExportQueue": "export_queue",
             "QueueReading": "queue_reading",
             "create_database_engine": "engine",
+            "create_tables": "empty_tables",
             "include_object": "autogenerate",
             "upgrade_database": "migrations",
         },
+        extra="cli",  # Alembic
     )
 
 __all__ = [
@@ -32,6 +35,7 @@ __all__ = [
     "ExportQueue",
     "QueueReading",
     "create_database_engine",
+    "create_tables",
     "include_object",
     "upgrade_database",
 ]

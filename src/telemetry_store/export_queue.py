@@ -51,7 +51,7 @@ export_queue = Table(
     Index(f"{QUEUE}_unexported", "timestamp", "id", **conditional("exported_at IS NULL AND dead_at IS NULL")),
     Index(f"{QUEUE}_exported", "exported_at", **conditional("exported_at IS NOT NULL")),
     Index(f"{QUEUE}_dead", "dead_at", **conditional("dead_at IS NOT NULL")),
-    **UPDATED_OFTEN,
+    info=UPDATED_OFTEN,
 )
 
 QUEUED_COLUMNS: Final = ("id", "timestamp", "payload_pb")

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from sqlalchemy import Index, MetaData, text
+from sqlalchemy import Index, MetaData, Table, text
 
 from telemetry_store.dialects import DIALECTS
 
@@ -10,28 +10,36 @@ metadata: Final = MetaData()
 """The tables of this package."""
 
 _CONDITION: Final = "condition"
+_UPDATED_OFTEN: Final = "updated_often"
 
-UPDATED_OFTEN: Final[dict[str, Any]] = {
-    name: value for dialect in DIALECTS for name, value in dialect.updated_table_options.items()
-}
-"""Further arguments for a `Table` whose rows are updated often."""
+UPDATED_OFTEN: Final[dict[str, Any]] = {_UPDATED_OFTEN: True}
+"""The `info` of a `Table` whose rows are updated often."""
 
 
-def conditional(where: str | None) -> dict[str, Any]:
-    """Returns arguments for an `Index` of those rows only that meet a condition, which is SQL that all databases read.
+def is_updated_often(table: Table) -> bool:
+    """Return whether the table's rows are updated often."""
+    return _UPDATED_OFTEN in table.info
 
-    Without a condition, of all rows.
+
+def conditional(where: str) -> dict[str, Any]:
+    """Return arguments for an `Index` of those rows only that meet a condition, which is SQL that all databases read.
+
+    SQLAlchemy's own would load every database's dialect into each process that records: see `index_options`.
     """
-    if where is None:
-        return {}
-    condition = text(where)
-    options: dict[str, Any] = {"info": {_CONDITION: where}}
-    for dialect in DIALECTS:
-        options.update(dialect.conditional_index_options(condition))
-    return options
+    return {"info": {_CONDITION: where}}
 
 
 def condition_of(index: Index) -> str | None:
     """Returns the condition of a partial index, as SQL."""
     condition: str | None = index.info.get(_CONDITION)
     return condition
+
+
+def index_options(where: str | None) -> dict[str, Any]:
+    """Return SQLAlchemy's arguments for an `Index` that is created under a condition; without one, of all rows."""
+    options: dict[str, Any] = {}
+    if where is not None:
+        condition = text(where)
+        for dialect in DIALECTS:
+            options.update(dialect.conditional_index_options(condition))
+    return options

@@ -130,8 +130,11 @@ class DatabaseDialect(Protocol):
         ...
 
     @property
-    def updated_table_options(self) -> Mapping[str, Any]:
-        """Options of SQLAlchemy's `Table` for one whose rows are updated often."""
+    def updated_table_statement(self) -> str | None:
+        """SQL that prepares a new table whose rows are updated often, with `{}` for its name; None where there is none.
+
+        A statement, because SQLAlchemy 2.0 has no option of a `Table` for it.
+        """
         ...
 
     def conditional_index_options(self, condition: TextClause) -> Mapping[str, Any]:

@@ -120,7 +120,7 @@ class PostgresqlDialect:
     event_id_type: Final[TypeEngine[Any]] = Uuid(as_uuid=False)
     json_type: Final[TypeEngine[Any]] = _Jsonb()
     # Room on each page for the new version of an updated row.
-    updated_table_options: Final[Mapping[str, Any]] = {"postgresql_with": {"fillfactor": 80}}
+    updated_table_statement: Final[str | None] = "ALTER TABLE {} SET (fillfactor = 80)"
     keeps_column_types: Final = True
 
     def conditional_index_options(self, condition: TextClause) -> Mapping[str, Any]:

@@ -95,7 +95,7 @@ class SqliteDialect:
     row_id_type: Final[TypeEngine[Any]] = Integer()
     event_id_type: Final[TypeEngine[Any]] = String(36)
     json_type: Final[TypeEngine[Any]] = JSON()
-    updated_table_options: Final[Mapping[str, Any]] = {}
+    updated_table_statement: Final[str | None] = None
     keeps_column_types: Final = False
 
     def conditional_index_options(self, condition: TextClause) -> Mapping[str, Any]:

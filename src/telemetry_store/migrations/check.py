@@ -10,14 +10,10 @@ from sqlalchemy.engine.interfaces import ReflectedIndex
 
 from telemetry_store.database import Database
 from telemetry_store.dialects import dialect_of
-from telemetry_store.event_logs import event_logs
-from telemetry_store.export_ledger import export_ledger
-from telemetry_store.export_queue import export_queue
-from telemetry_store.export_runs import export_runs
-from telemetry_store.schema_version import SCHEMA_VERSION, schema_compatibility, schema_version
+from telemetry_store.empty_tables import TABLES
+from telemetry_store.schema_version import SCHEMA_VERSION, schema_version
 from telemetry_store.tables import condition_of
 
-_TABLES: Final = (event_logs, export_queue, export_ledger, export_runs, schema_compatibility)
 _UPGRADE: Final = "run: telemetry db upgrade"
 _RESTORE: Final = "no upgrade can bring its rows back: restore it from a backup"
 
@@ -52,7 +48,7 @@ def find_schema_faults(database: Database) -> list[SchemaFault]:
         with database.engine.connect() as connection:
             inspector = sa.inspect(connection)
             lost = [] if faults else missing_tables(connection)
-            there = [table for table in _TABLES if table.name not in lost]
+            there = [table for table in TABLES if table.name not in lost]
             gone = [SchemaFault(name, f"does not exist; {_RESTORE}") for name in lost]
             return gone + [fault for table in there for fault in _of_table(connection, inspector, table)]
 
@@ -62,7 +58,7 @@ def find_schema_faults(database: Database) -> list[SchemaFault]:
 def missing_tables(connection: Connection) -> list[str]:
     """Returns the tables of this code's version that are not there."""
     inspector = sa.inspect(connection)
-    return [table.name for table in _TABLES if not inspector.has_table(table.name)]
+    return [table.name for table in TABLES if not inspector.has_table(table.name)]
 
 
 def _old(found: str) -> SchemaFault:
@@ -98,7 +94,7 @@ def _of_indexes(connection: Connection, inspector: Inspector, table: Table) -> I
 def missing_indexes(connection: Connection) -> list[Index]:
     """Returns the indexes that this code expects and that cannot be used, or are not there. All tables must be."""
     inspector = sa.inspect(connection)
-    return [index for table in _TABLES for index in _missing_indexes(connection, inspector, table)]
+    return [index for table in TABLES for index in _missing_indexes(connection, inspector, table)]
 
 
 def _missing_indexes(connection: Connection, inspector: Inspector, table: Table) -> Iterator[Index]:

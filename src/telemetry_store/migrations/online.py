@@ -22,7 +22,7 @@ from sqlalchemy.exc import DBAPIError
 from telemetry_store.dialects import dialect_of
 from telemetry_store.errors import DatabaseBusyError
 from telemetry_store.schema_version import VERSION_TABLE
-from telemetry_store.tables import conditional
+from telemetry_store.tables import index_options
 
 T = TypeVar("T")
 
@@ -85,7 +85,7 @@ class OnlineChanges:
         One that an interrupted build left behind, which is kept up and never used, is built again.
         """
         described = sa.Table(table, sa.MetaData(), *(sa.Column(column) for column in columns))
-        options = {**conditional(where), **self.dialect.online_index_options}
+        options = {**index_options(where), **self.dialect.online_index_options}
         index = sa.Index(name, *described.columns, unique=unique, **options)
 
         def build() -> None:

@@ -199,8 +199,8 @@ def _create_queue() -> None:
         sa.Column("payload_pb", sa.LargeBinary, nullable=False),
         sa.Column("exported_at", _TIME),
         *_queue_state(),
-        postgresql_with={"fillfactor": 80},
     )
+    _leave_room_for_updates()
     for name, columns, where in _QUEUE_INDEXES:
         condition = sa.text(where)
         op.create_index(name, _QUEUE, columns, postgresql_where=condition, sqlite_where=condition)
@@ -211,7 +211,12 @@ def _adopt_queue() -> None:
     missing = [column for column in _queue_state() if column.name not in columns]
     for column in missing:
         op.add_column(_QUEUE, column)
-    if missing and _on_postgresql():
+    if missing:
+        _leave_room_for_updates()
+
+
+def _leave_room_for_updates() -> None:
+    if _on_postgresql():  # by SQL, because SQLAlchemy 2.0 has no such option of a table
         op.execute(f"ALTER TABLE {_QUEUE} SET (fillfactor = 80)")
 
 
