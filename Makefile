@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: run test test-slow test-newest faults upgrade-load mutations lint types english proto proto-check docs docs-check bench format clean help
+.PHONY: run test test-slow test-newest test-sqlalchemy-2.0 faults upgrade-load mutations lint types english proto proto-check docs docs-check bench format clean help
 
 ##@ Start here
 help: ## This list.
@@ -16,7 +16,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.runtime: $(BIN)/python pyproject.toml constraints.txt
-	$(PIP) --editable '.[postgres]'
+	$(PIP) --editable '.[export,gateway,postgres]'
 	@touch $@
 
 $(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
@@ -43,6 +43,20 @@ test-slow: $(VENV)/.dev ## All tests with their long forms, more examples and fa
 
 test-newest: $(VENV)/.dev ## Unit tests and a part of the others, on the newest Python found beside that of .venv.
 	$(BIN)/python tools/newest_python.py
+
+# A separate environment: SQLAlchemy 2.0 is what many services have, and ours is the newest.
+OLDER := .venv-sqlalchemy-2.0
+$(OLDER)/.dev: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(OLDER)
+	grep -v '^SQLAlchemy==' constraints.txt > $(OLDER)/constraints.txt
+	$(OLDER)/bin/python -m pip --disable-pip-version-check install --quiet --constraint $(OLDER)/constraints.txt \
+		--editable '.[dev]' 'sqlalchemy<2.1'
+	@touch $@
+
+test-sqlalchemy-2.0: $(OLDER)/.dev ## Recording, the tables and the queue, on the newest SQLAlchemy 2.0.
+	$(OLDER)/bin/python -m pytest $(SHARED) $(NO_HANG) $(or $(ARGS),$(ON_SQLALCHEMY_2_0))
+ON_SQLALCHEMY_2_0 = $(addprefix tests/integration/recorder/,test_aio.py test_create_tables.py test_event_logs.py \
+	test_export_queue.py test_migrations.py test_record_event.py test_recording.py test_transactions.py)
 
 # How much of each kind `make test-slow` does.
 EXAMPLES ?= 200
@@ -121,4 +135,4 @@ format: $(VENV)/.dev ## Formats the code.
 	$(BIN)/ruff format
 
 clean: ## Removes what was set up and made.
-	rm -rf $(VENV) .venv-newest run .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(OLDER) .venv-newest run .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

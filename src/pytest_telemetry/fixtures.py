@@ -61,7 +61,7 @@ def telemetry_recorder(request: pytest.FixtureRequest, telemetry_events: "Teleme
 def telemetry_gateway() -> Iterator["ScriptedGateway"]:
     """Provide a gateway on loopback, without TLS, that acknowledges every event until it gets another script."""
     with _project("telemetry_gateway"):
-        from telemetry_testing.scripted_gateway import scripted_gateway
+        from telemetry_testing.scripted_server import scripted_gateway
     with scripted_gateway() as gateway:
         yield gateway
 

@@ -5,6 +5,7 @@ import signal
 import sys
 
 EXIT_INTERRUPTED = 130
+EXIT_WRONG_USE = 2
 
 
 def main() -> None:
@@ -17,10 +18,17 @@ def main() -> None:
     heard = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if heard:
         signal.signal(signal.SIGINT, lambda *_: os._exit(EXIT_INTERRUPTED))
-    from telemetry_cli.main import make_app, run  # noqa: PLC0415 - after the line above
+    from telemetry_runtime.extras import MissingExtraError, needs_extra  # noqa: PLC0415 - after the line above
 
     arguments = sys.argv[1:]
-    app = make_app(arguments)
+    try:
+        with needs_extra("cli"):
+            from telemetry_cli.main import make_app, needed_arguments, run  # noqa: PLC0415 - an optional part
+
+            app = make_app(needed_arguments(arguments))
+    except MissingExtraError as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(EXIT_WRONG_USE)
     if heard:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     run(app, arguments)

@@ -7,9 +7,9 @@ from urllib.parse import urlsplit
 
 import typer
 
-from telemetry_cli.extras import needs_extra
 from telemetry_cli.options import AsJson
 from telemetry_cli.output import out, print_error, print_facts, print_json, print_json_lines, print_rows
+from telemetry_runtime.extras import needs_extra
 from telemetry_runtime.settings import InvalidSettingsError
 
 if TYPE_CHECKING:

@@ -1,15 +1,16 @@
 """The settings of all programs, and names that no program knows."""
 
-import contextlib
 import os
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from functools import cache
 from typing import Final, NamedTuple
 
-from export import ExporterSettings
+from export.settings import ExporterSettings
 from recorder.settings import RecorderSettings
-from telemetry_gateway import GatewaySettings
+from telemetry_admin.settings import AdminSettings
+from telemetry_gateway.settings import GatewaySettings
+from telemetry_ingest.settings import IngestSettings
 from telemetry_runtime.settings import EnvironmentSettings, Origin
 from telemetry_runtime.settings_file import SETTINGS_FILE_VARIABLE, file_settings
 
@@ -19,21 +20,17 @@ _FOR_TESTS: Final = "TELEMETRY_TEST_"
 
 @cache
 def programs() -> Mapping[str, type[EnvironmentSettings]]:
-    """Returns every installed program's settings; a variable that two of them read is told at the first."""
-    found: dict[str, type[EnvironmentSettings]] = {
+    """Return every program's settings, those of parts that are not installed, too.
+
+    A variable that two programs read is listed under the first.
+    """
+    return {
         "recorder": RecorderSettings,
         "exporter": ExporterSettings,
         "gateway": GatewaySettings,
+        "ingest": IngestSettings,
+        "admin": AdminSettings,
     }
-    with contextlib.suppress(ModuleNotFoundError):  # an optional part
-        from telemetry_ingest import IngestSettings  # noqa: PLC0415 - see above
-
-        found["ingest"] = IngestSettings
-    with contextlib.suppress(ModuleNotFoundError):  # likewise
-        from telemetry_admin import AdminSettings  # noqa: PLC0415 - see above
-
-        found["admin"] = AdminSettings
-    return found
 
 
 class UnknownName(NamedTuple):

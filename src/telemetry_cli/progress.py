@@ -3,13 +3,15 @@
 import threading
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from prometheus_client import CollectorRegistry
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from telemetry_cli.output import err
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
 
 _LOOK_EVERY_SECONDS: Final = 0.2
 
@@ -54,7 +56,7 @@ def show_progress(what: str, total: int | None) -> Generator[Shown]:
 
 @contextmanager
 def follow_progress(
-    what: str, total: int | None, registry: CollectorRegistry, counters: Sequence[str]
+    what: str, total: int | None, registry: "CollectorRegistry", counters: Sequence[str]
 ) -> Generator[None]:
     """Shows how far work is that counts for Prometheus, while the block runs.
 

@@ -14,6 +14,7 @@ from telemetry_gateway.publishing.publishing_queue import PublishingQueue
 from telemetry_gateway.settings import GatewaySettings, SinkKind
 from telemetry_gateway.sinks import JsonlSink, Rotation, Sink, StdoutSink
 from telemetry_gateway.sinks.plugin import load_sink
+from telemetry_runtime.extras import MissingExtraError, needs_extra
 
 
 def make_sink(settings: GatewaySettings) -> Sink:
@@ -33,10 +34,11 @@ def make_sink(settings: GatewaySettings) -> Sink:
 
 
 def _make_jetstream_sink(settings: GatewaySettings) -> Sink:
-    try:  # an extra of the package, for those who use it
-        from telemetry_gateway.sinks.jetstream import JetStreamSink, JetStreamTarget  # noqa: PLC0415
-    except ImportError:
-        raise SinkError("the sink nats needs a library: pip install 'telemetry-recorder[nats]'") from None
+    try:
+        with needs_extra("nats"):
+            from telemetry_gateway.sinks.jetstream import JetStreamSink, JetStreamTarget  # noqa: PLC0415 - optional
+    except MissingExtraError as error:
+        raise SinkError(f"the sink nats: {error}") from None
     file = settings.nats_credentials_file
     target = JetStreamTarget(
         servers=settings.nats_servers,

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, Protocol
-
-from starlette.requests import HTTPConnection
+from typing import TYPE_CHECKING, Final, Protocol
 
 from telemetry_ingest.errors import InvalidCredentialsError
+
+if TYPE_CHECKING:
+    from starlette.requests import HTTPConnection
 
 _SCHEMES: Final = ("bearer", "token")
 
@@ -29,7 +30,7 @@ class Caller:
 class CallerAuthenticator(Protocol):
     """The hook that authenticates callers."""
 
-    async def authenticate(self, token: str | None, request: HTTPConnection) -> Caller | None:
+    async def authenticate(self, token: str | None, request: "HTTPConnection") -> Caller | None:
         """Return the caller; None for a request without credentials.
 
         Args:
@@ -48,14 +49,14 @@ class CallerAuthenticator(Protocol):
 class RejectTokens:
     """The hook of a service without tokens: rejects every token."""
 
-    async def authenticate(self, token: str | None, request: HTTPConnection) -> Caller | None:  # noqa: ARG002
+    async def authenticate(self, token: str | None, request: "HTTPConnection") -> Caller | None:  # noqa: ARG002
         """Return None, or raise if there is a token: see `CallerAuthenticator`."""
         if token is None:
             return None
         raise InvalidCredentialsError("this service has no tokens configured")
 
 
-def request_token(request: HTTPConnection) -> str | None:
+def request_token(request: "HTTPConnection") -> str | None:
     """Return the token of a request's `Authorization` header; None without the header.
 
     Raises:

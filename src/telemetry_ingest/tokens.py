@@ -14,14 +14,15 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
-
-from starlette.requests import HTTPConnection
+from typing import TYPE_CHECKING, Final
 
 from telemetry.reviewed_file import ReviewedTable, read_tables
 from telemetry_ingest.auth import Caller
 from telemetry_ingest.errors import InvalidCredentialsError, InvalidTokensError
 from telemetry_runtime.watched_files import WatchedFiles
+
+if TYPE_CHECKING:
+    from starlette.requests import HTTPConnection
 
 _FIELDS: Final = frozenset({"sha256", "user_id", "site_admin", "note"})
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
@@ -123,7 +124,7 @@ class TokensAuthenticator:
     def __init__(self, tokens: Sequence[KnownToken]) -> None:
         self._tokens = tuple(tokens)
 
-    async def authenticate(self, token: str | None, request: HTTPConnection) -> Caller | None:  # noqa: ARG002
+    async def authenticate(self, token: str | None, request: "HTTPConnection") -> Caller | None:  # noqa: ARG002
         """Return the caller of a token: see `CallerAuthenticator`."""
         if token is None:
             return None
@@ -150,6 +151,6 @@ class TokensFile:
     def __init__(self, path: Path) -> None:
         self._tokens = WatchedFiles([path], lambda: TokensAuthenticator(read_tokens(path)))
 
-    async def authenticate(self, token: str | None, request: HTTPConnection) -> Caller | None:
+    async def authenticate(self, token: str | None, request: "HTTPConnection") -> Caller | None:
         """Return the caller of a token: see `CallerAuthenticator`."""
         return await self._tokens.content().authenticate(token, request)

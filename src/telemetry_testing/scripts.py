@@ -9,7 +9,7 @@ import time
 import grpc
 
 from telemetry.v1 import telemetrygateway_pb2 as pb
-from telemetry_testing.scripted_gateway import Batch, Refuse, Script, acknowledge
+from telemetry_testing.scripted_server import Batch, Refuse, Script, acknowledge
 
 
 def refuse(code: str | grpc.StatusCode, details: str = "scripted") -> Script:

@@ -28,7 +28,7 @@ from telemetry.v1 import telemetrygateway_pb2 as pb
 from telemetry_store.database import Database
 from telemetry_store.engine import create_database_engine
 from telemetry_store.export_queue import ExportQueue
-from telemetry_testing.scripted_gateway import Batch, Refuse, ScriptedGateway, scripted_gateway
+from telemetry_testing.scripted_server import Batch, Refuse, ScriptedGateway, scripted_gateway
 
 PARAMETERS = EventParameters(metadata={"n": 1}, private_metadata={"query": CANARY})
 

@@ -18,7 +18,15 @@ PACKAGES = sorted(folder.name for folder in (ROOT / "src").iterdir() if (folder 
 ROOMS = ("telemetry.web", "telemetry.web.asgi", "telemetry.web.wsgi", "telemetry_gateway.sinks")
 PROGRAMS = ("pytest_telemetry", "telemetry_cli")
 FACES = sorted({*PACKAGES, *ROOMS} - set(PROGRAMS))
-LAZY = ("telemetry_runtime", "telemetry_store")
+LAZY = (
+    "export",
+    "telemetry_admin",
+    "telemetry_gateway",
+    "telemetry_ingest",
+    "telemetry_runtime",
+    "telemetry_store",
+    "telemetry_testing",
+)
 
 
 class Import(NamedTuple):

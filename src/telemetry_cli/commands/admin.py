@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from telemetry_cli.extras import needs_extra
 from telemetry_cli.log_lines import log_to_stderr
 from telemetry_cli.options import DatabaseUrl
+from telemetry_runtime.extras import needs_extra
 
 app = typer.Typer(help="The operators' page: events, queue, dead letters, what left.", no_args_is_help=True)
 

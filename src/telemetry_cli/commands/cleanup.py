@@ -2,12 +2,11 @@
 
 from dataclasses import asdict
 
-from prometheus_client import CollectorRegistry
-
-from export import Cleanup, ExporterSettings, ExportMetrics
+from export.settings import ExporterSettings
 from telemetry_cli.options import AsJson, DatabaseUrl
 from telemetry_cli.output import print_facts, print_json
 from telemetry_cli.progress import follow_progress
+from telemetry_runtime.extras import needs_extra
 from telemetry_runtime.settings import format_duration
 from telemetry_store.database import Database
 from telemetry_store.engine import create_database_engine
@@ -20,6 +19,10 @@ def cleanup(database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:
     `telemetry export once` and `run` do it, too. An event that was not exported, and a dead letter, is
     never deleted. In small transactions: may be interrupted and begun again.
     """
+    with needs_extra("export"):
+        from prometheus_client import CollectorRegistry  # noqa: PLC0415 - an optional part
+
+        from export import Cleanup, ExportMetrics  # noqa: PLC0415 - likewise
     settings = ExporterSettings.load(database_url=database_url)
     database = Database(create_database_engine(settings.database_url, timeout=settings.database_timeout))
     metrics = ExportMetrics(CollectorRegistry())

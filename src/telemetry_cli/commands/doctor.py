@@ -3,20 +3,25 @@
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import typer
 from rich.text import Text
 
-from export.checks import Check, Level, check_instance, fail, ok, warn
 from export.settings import ExporterSettings
 from recorder.settings import RecorderSettings
 from telemetry_cli.options import AsJson, DatabaseUrl, ExportAddress, ExportModeOption
 from telemetry_cli.output import out, print_json
 from telemetry_cli.programs import unknown_names
+from telemetry_runtime.extras import needs_extra
 from telemetry_runtime.settings import InvalidSettingsError
 from telemetry_store.errors import RecorderError
 
-_STYLES = {Level.OK: "green", Level.WARN: "yellow", Level.FAIL: "bold red"}
+if TYPE_CHECKING:
+    from export.checks import Check
+
+_FAIL = "fail"
+_STYLES = {"ok": "green", "warn": "yellow", _FAIL: "bold red"}
 
 
 def doctor(
@@ -32,7 +37,7 @@ def doctor(
     """
     failed = False
     for check in _checks(addr, export_mode=export_mode, database_url=database_url):
-        failed = failed or check.level is Level.FAIL
+        failed = failed or check.level.value == _FAIL
         if as_json:
             print_json({**asdict(check), "level": check.level.value})
         else:
@@ -41,7 +46,9 @@ def doctor(
         raise typer.Exit(1)
 
 
-def _checks(addr: str | None, **arguments: str | None) -> Iterator[Check]:
+def _checks(addr: str | None, **arguments: str | None) -> Iterator["Check"]:
+    with needs_extra("export"):
+        from export.checks import check_instance, fail, ok, warn  # noqa: PLC0415 - an optional part
     faults: dict[str, str] = {}  # by variable: the two programs share most of them
     settings: ExporterSettings | None = None
     try:
@@ -67,8 +74,8 @@ def _checks(addr: str | None, **arguments: str | None) -> Iterator[Check]:
         yield fail("settings", str(error), "correct it; see: telemetry config show")
 
 
-def _print(check: Check) -> None:
-    line = Text(f"{check.level.value:<5}", style=_STYLES[check.level])
+def _print(check: "Check") -> None:
+    line = Text(f"{check.level.value:<5}", style=_STYLES[check.level.value])
     line.append(f"{check.name:<13}", style="bold")
     line.append(check.found, style="default")
     if check.advice is not None:

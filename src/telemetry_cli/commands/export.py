@@ -6,21 +6,23 @@ import signal
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from export import CleanupReport, ExporterSettings, ExportJobs, PassReport
+from export.settings import ExporterSettings
 from telemetry import ExportPolicy
 from telemetry_cli.commands.preview import preview
 from telemetry_cli.log_lines import log_to_stderr
 from telemetry_cli.options import AsJson, DatabaseUrl, ExportAddress, ExportModeOption
 from telemetry_cli.output import err, print_facts, print_json
 from telemetry_cli.progress import follow_progress
-from telemetry_runtime.metrics_port import serve_metrics
 from telemetry_runtime.privacy_settings import ConsentSettings
 from telemetry_runtime.settings import InvalidSettingsError
 from telemetry_store.errors import RecorderError
+
+if TYPE_CHECKING:
+    from export import CleanupReport, ExportJobs, PassReport
 
 app = typer.Typer(help="Send what is due, or show what would be sent.", no_args_is_help=True)
 
@@ -37,6 +39,8 @@ def once(
     Ends with 1 when the gateway or the database failed; what is left is sent the next time. SIGTERM
     and Ctrl-C end it soon, with leases given back; Ctrl-C ends it with 130.
     """
+    from export import ExportJobs  # noqa: PLC0415 - an optional part
+
     settings = _settings(addr=addr, export_mode=export_mode, database_url=database_url)
     jobs = ExportJobs(settings, load_policy=_consent(export_mode))
 
@@ -81,6 +85,9 @@ def run(
     Then: no new lease, at most 10 s for what is on its way, leases given back, exit 0. Any number
     of these may run on one queue. Logs go to standard error.
     """
+    from export import ExportJobs  # noqa: PLC0415 - an optional part
+    from telemetry_runtime.metrics_port import serve_metrics  # noqa: PLC0415 - likewise
+
     log_to_stderr(logging.INFO)
     settings = _settings(addr=addr, export_mode=export_mode, database_url=database_url, metrics_addr=metrics_addr)
     jobs = ExportJobs(settings, load_policy=_consent(export_mode))
@@ -115,7 +122,7 @@ def _consent(export_mode: str | None) -> Callable[[], ExportPolicy]:
     return lambda: ConsentSettings.load(export_mode=export_mode).export_policy()
 
 
-def _waiting(jobs: ExportJobs) -> int | None:
+def _waiting(jobs: "ExportJobs") -> int | None:
     """Returns how many events there are to send; None where nobody looks, or the database does not say."""
     if not err.is_terminal:
         return None
@@ -148,7 +155,7 @@ def _stop_on_signals(stop: Callable[[], None]) -> list[int]:
     return came
 
 
-def _print_report(report: PassReport, cleaned: CleanupReport | None, *, as_json: bool) -> None:
+def _print_report(report: "PassReport", cleaned: "CleanupReport | None", *, as_json: bool) -> None:
     facts = report.facts()
     if cleaned is not None:
         facts["cleaned"] = cleaned.exported

@@ -12,8 +12,7 @@ from telemetry_cli.commands import rejects
 from telemetry_cli.log_lines import log_to_stderr
 from telemetry_cli.options import AsJson
 from telemetry_cli.output import err, print_json_lines, print_rows
-from telemetry_gateway import GatewaySettings, SinkKind, check_gateway
-from telemetry_gateway import serve as serve_gateway
+from telemetry_gateway.settings import GatewaySettings, SinkKind
 
 app = typer.Typer(help="The receiving end: take events from exporters, publish them to a sink.", no_args_is_help=True)
 
@@ -49,6 +48,8 @@ def serve(
     Prints the address on standard error when clients can connect; logs go there too. Everything
     else (TLS, tokens, limits) is set in the environment, see TELEMETRY_GATEWAY_* in the reference.
     """
+    from telemetry_gateway import serve as serve_gateway  # noqa: PLC0415 - an optional part
+
     log_to_stderr(logging.INFO)
     settings = GatewaySettings.load(
         listen_addr=listen, sink=sink, sink_file=sink_file, deduplication_file=deduplication_file
@@ -68,6 +69,8 @@ def check(as_json: AsJson = False) -> None:
     JetStream's stream are made where there are none, as at start. Beside a running gateway its
     address and its jsonl file are taken, and are told as such.
     """
+    from telemetry_gateway import check_gateway  # noqa: PLC0415 - an optional part
+
     checks = list(check_gateway(GatewaySettings.load()))
     if as_json:
         print_json_lines(asdict(each) for each in checks)

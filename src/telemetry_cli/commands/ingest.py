@@ -5,15 +5,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from prometheus_client import CollectorRegistry
 
 from telemetry.logger import get_logger
 from telemetry_cli import packages
-from telemetry_cli.extras import needs_extra
 from telemetry_cli.log_lines import log_to_stderr
 from telemetry_cli.options import DatabaseUrl
 from telemetry_cli.output import err
-from telemetry_runtime.metrics_port import serve_metrics
+from telemetry_runtime.extras import needs_extra
 from telemetry_runtime.settings import InvalidSettingsError
 
 _log = get_logger(__name__)
@@ -72,8 +70,11 @@ def serve(
     reference.
     """
     with needs_extra("ingest"):
+        from prometheus_client import CollectorRegistry  # noqa: PLC0415 - an optional part
+
         from telemetry_cli.serving import Serving, serve_app  # noqa: PLC0415 - needs it, too
         from telemetry_ingest import IngestSettings, create_app  # noqa: PLC0415 - an optional part
+        from telemetry_runtime.metrics_port import serve_metrics  # noqa: PLC0415 - likewise
     log_to_stderr(logging.INFO)
     settings = IngestSettings.load(
         listen_addr=listen,

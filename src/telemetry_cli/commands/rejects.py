@@ -1,14 +1,17 @@
 """`telemetry gateway rejects`: events that could not be accepted, and their second chance."""
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from telemetry_cli.event_content import event_content
 from telemetry_cli.options import AsJson
 from telemetry_cli.output import out, print_facts, print_json, print_json_lines, print_rows
-from telemetry_gateway import GatewaySettings, Reject, read_rejects, replay_rejects
+from telemetry_gateway.settings import GatewaySettings
+
+if TYPE_CHECKING:
+    from telemetry_gateway import Reject
 
 app = typer.Typer(help="See the events that could not be accepted, and send them again.", no_args_is_help=True)
 
@@ -30,6 +33,8 @@ def list_rejects(
 
     Reads TELEMETRY_GATEWAY_REJECTS_FILE; beside a running gateway, too.
     """
+    from telemetry_gateway import read_rejects  # noqa: PLC0415 - an optional part
+
     kept = list(read_rejects(GatewaySettings.load().rejects_file))
     rows = [_facts(reject, payload=payload) for reject in reversed(kept[-limit:])]
     if as_json:
@@ -41,7 +46,7 @@ def list_rejects(
     )
 
 
-def _facts(reject: Reject, *, payload: bool) -> dict[str, object]:
+def _facts(reject: "Reject", *, payload: bool) -> dict[str, object]:
     facts: dict[str, object] = {
         "event_id": reject.event.id,
         "at": reject.at.isoformat(timespec="seconds"),
@@ -65,6 +70,8 @@ def replay(
     file has one writer. May be interrupted and begun again. Lines that cannot be read are kept in
     REJECTS_FILE.unreadable.
     """
+    from telemetry_gateway import replay_rejects  # noqa: PLC0415 - an optional part
+
     report = replay_rejects(GatewaySettings.load(), dry_run=dry_run)
     if as_json:
         print_json({**asdict(report), "dry_run": dry_run})

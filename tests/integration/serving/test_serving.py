@@ -13,7 +13,7 @@ import httpx2
 import pytest
 
 from support.programs import wait_for_line
-from telemetry_cli.extras import MissingExtraError, needs_extra
+from telemetry_runtime.extras import MissingExtraError, needs_extra
 
 APP = Path(__file__).with_name("app_to_serve.py")
 
