@@ -92,7 +92,7 @@ def _listening_socket(listen_addr: str) -> socket.socket:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
         problem = str(error.strerror).partition(" (")[0]  # what follows repeats the address
-        raise ServingError(f"cannot listen at {listen_addr}: {problem}") from None
+        raise ServingError(f"cannot listen on {listen_addr}: {problem}") from None
 
 
 def _config(app: App, serving: Serving) -> uvicorn.Config:

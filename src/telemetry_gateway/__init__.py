@@ -1,4 +1,4 @@
-"""The receiving end: takes events from exporters and publishes them, each once, before it acknowledges."""
+"""The gateway: receives events from exporters and publishes each event once before it acknowledges the event."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Makes a gateway's parts as its settings have them."""
+"""Create the parts of a gateway from its settings."""
 
 import time
 
@@ -18,10 +18,10 @@ from telemetry_runtime.extras import MissingExtraError, needs_extra
 
 
 def make_sink(settings: GatewaySettings) -> Sink:
-    """Opens the sink.
+    """Open the sink that the settings select.
 
     Raises:
-        SinkError: It cannot be opened.
+        SinkError: The sink cannot be opened.
     """
     if settings.sink is SinkKind.STDOUT:
         return StdoutSink(settings.sink_max_message_bytes)
@@ -54,10 +54,10 @@ def _make_jetstream_sink(settings: GatewaySettings) -> Sink:
 
 
 def recovered_queue(settings: GatewaySettings, sink: Sink, metrics: GatewayMetrics) -> PublishingQueue:
-    """Opens the window beside a sink, and lets it remember what the sink holds beyond it. Blocking.
+    """Open the deduplication window of a sink and add the messages that only the sink knows. Blocking.
 
     Raises:
-        GatewayServiceError: One of them cannot be used; both are closed.
+        GatewayServiceError: The sink or the window cannot be used; both are closed.
     """
     try:
         window = DeduplicationWindow(settings.deduplication_file, settings.deduplication_window, clock=time.time)
@@ -74,7 +74,7 @@ def recovered_queue(settings: GatewaySettings, sink: Sink, metrics: GatewayMetri
 
 
 def make_authenticator(settings: GatewaySettings) -> Authenticator | None:
-    """Return what tells managed services; None when nothing is set up."""
+    """Return the authenticator of managed services, or None if no authentication is configured."""
     authenticators: list[Authenticator] = []
     if settings.service_tokens_file is not None:
         authenticators.append(ServiceTokensFile(settings.service_tokens_file))

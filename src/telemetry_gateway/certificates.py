@@ -1,4 +1,4 @@
-"""The gateway's own certificate, renewed without a restart."""
+"""The gateway's TLS certificate, reloaded without a restart."""
 
 from pathlib import Path
 
@@ -9,14 +9,15 @@ from telemetry_runtime.watched_files import WatchedFiles
 
 
 def renewed_credentials(certificate: Path, key: Path, client_ca: Path | None) -> grpc.ServerCredentials:
-    """Return credentials that follow their files: each new connection is served with what stands in them then.
+    """Return credentials that are reloaded when their files change. Each new connection uses the current files.
 
-    A pair that does not fit, as while one of the files is replaced and the other not yet, leaves the former in use.
+    If certificate and key do not match, as while only one of the files has been replaced, the previous pair stays in
+    use.
 
     Args:
-        certificate: PEM file of the certificate's chain.
+        certificate: PEM file of the certificate chain.
         key: PEM file of its key.
-        client_ca: PEM file of authorities; with it every client must show a certificate of theirs.
+        client_ca: PEM file of authorities. If set, each client must present a certificate from one of them.
 
     Raises:
         ValueError, OSError: The files cannot be used now.
@@ -30,7 +31,7 @@ def renewed_credentials(certificate: Path, key: Path, client_ca: Path | None) ->
         )
 
     files = WatchedFiles([certificate, key, *([] if client_ca is None else [client_ca])], read)
-    # SECURITY: whether clients must show a certificate is fixed at the start; which authorities sign them is not.
+    # SECURITY: whether clients must present a certificate is fixed at the start; the authorities can be reloaded.
     return grpc.dynamic_ssl_server_credentials(
         files.content(), files.content, require_client_authentication=client_ca is not None
     )

@@ -1,4 +1,4 @@
-"""Tells before a start, or beside a running gateway, what would keep it from serving."""
+"""Report what would keep a gateway from serving, before it starts or while another one runs."""
 
 import asyncio
 import errno
@@ -25,12 +25,12 @@ _EXPIRES_SOON: Final = timedelta(days=14)
 
 @dataclass(frozen=True, slots=True)
 class GatewayCheck:
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes:
-        name: What.
+        name: What was checked.
         ok: Whether a gateway can serve with it.
-        found: What was found, and what to do where it is not ok.
+        found: What was found, and what to do if it is not ok.
     """
 
     name: str
@@ -39,16 +39,16 @@ class GatewayCheck:
 
 
 class _Problem(Exception):  # noqa: N818 - never leaves this module
-    """What was found where something is not ok."""
+    """A failed check, and what to do about it."""
 
 
 def check_gateway(settings: GatewaySettings) -> Iterator[GatewayCheck]:
-    """Yield one check after the other.
+    """Run the checks, and yield each result.
 
-    The sink is opened as at start, so JetStream's stream is made where there is none.
+    The sink is opened as at the start of a gateway, so a missing JetStream stream is created.
 
     Args:
-        settings: The gateway's own; they have been checked by having been made.
+        settings: The gateway's settings, which are valid because they could be created.
     """
     transport = "plain text" if settings.tls_cert_file is None else "TLS"
     yield GatewayCheck("settings", ok=True, found=f"{transport}, sink {settings.sink.value}")
@@ -83,13 +83,13 @@ def _bind(address: str) -> str:
             probe.bind((host, port))
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
-                raise _Problem(f"{address} is taken; a gateway may be running there") from None
-            raise _Problem(f"{address} cannot be listened at: {error.strerror}") from None
+                raise _Problem(f"{address} is in use; a gateway may be running there") from None
+            raise _Problem(f"cannot listen on {address}: {error.strerror}") from None
     return f"{address} is free"
 
 
 def _certificate(file: Path) -> str:
-    # That the key fits was checked with the settings.
+    # The settings have already checked that the key matches.
     certificate = x509.load_pem_x509_certificate(file.read_bytes())
     now = datetime.now(UTC)
     until = certificate.not_valid_after_utc
@@ -119,9 +119,9 @@ def _window(settings: GatewaySettings) -> str:
 def _writable(file: Path) -> str:
     place = file if file.exists() else file.parent
     if not place.exists():
-        raise _Problem(f"the folder {place} does not exist; make it")
+        raise _Problem(f"the folder {place} does not exist; create it")
     if not os.access(place, os.W_OK):
-        raise _Problem(f"{place} may not be written; give it to the gateway's user")
+        raise _Problem(f"{place} is not writable; give the gateway's user write permission")
     return f"{file} can be written"
 
 
@@ -130,13 +130,13 @@ def _authority(settings: GatewaySettings, name: str, url: str) -> str:
     if name == "JWT keys":
         keys = asyncio.run(authority.ask(url)).get("keys")
         if not isinstance(keys, list) or not keys:
-            raise _Problem("the URL answers, but publishes no keys")
+            raise _Problem("the URL responds, but its response holds no keys")
         return f"{len(keys)} keys are published"
     client = (settings.introspection_client_id or "", "")
     if settings.introspection_client_secret is not None:
         client = (client[0], settings.introspection_client_secret.get_secret_value())
-    # A token that cannot exist: the authority must say that it is not active, and so that it knows us.
+    # An invalid token: the authority answers "not active", which also shows that it accepts the client's credentials.
     answer = asyncio.run(authority.ask(url, form={"token": "telemetry-gateway-check"}, client=client))
     if not isinstance(answer.get("active"), bool):
-        raise _Problem("the URL answers, but not as RFC 7662 says: `active` is missing")
-    return "the authority answers"
+        raise _Problem("the URL responds, but not as RFC 7662 requires: `active` is missing")
+    return "the authority responds"

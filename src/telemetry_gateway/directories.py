@@ -1,11 +1,11 @@
-"""Makes the names of files durable, as their bytes are."""
+"""Make new and renamed files durable."""
 
 import os
 from pathlib import Path
 
 
 def sync_directory(path: Path) -> None:
-    """Brings names that are new in a directory to the disk; syncing a file does not promise its name."""
+    """Sync a directory, so that new file names in it are durable. Syncing a file does not guarantee its name."""
     directory = os.open(path, os.O_RDONLY)
     try:
         os.fsync(directory)

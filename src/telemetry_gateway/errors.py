@@ -1,50 +1,50 @@
-"""What can go wrong in a gateway."""
+"""The errors of a gateway."""
 
 from telemetry import InvalidInputError, TelemetryError
 
 
 class GatewayServiceError(TelemetryError):
-    """Base of what goes wrong in a gateway."""
+    """Base class of the gateway's errors."""
 
 
 class SinkError(GatewayServiceError):
-    """The sink did not take messages durably. None of them is acknowledged."""
+    """The sink did not store messages durably. None of them is acknowledged."""
 
 
 class SinkBrokenError(SinkError):
-    """The sink will not take anything more in this process; a restart is needed."""
+    """The sink accepts no more messages in this process; the gateway must be restarted."""
 
 
 class SinkRefusedError(SinkError):
-    """The sink can be reached, but is set up so that it would lose acknowledged messages."""
+    """The sink can be reached, but its configuration would lose acknowledged messages."""
 
 
 class DeduplicationError(GatewayServiceError):
-    """The record of published ids could not be read or written."""
+    """The file of published ids cannot be read or written."""
 
 
 class RejectsError(GatewayServiceError):
-    """Rejected events could not be kept, or what is kept cannot be read."""
+    """The file of rejected events cannot be written or read."""
 
 
 class InvalidServiceTokensError(GatewayServiceError, InvalidInputError):
-    """The file of managed services' tokens breaks its format; says nothing that stands there."""
+    """The file of managed services' tokens is invalid. The message shows none of its content."""
 
 
 class ListenError(GatewayServiceError):
-    """The gateway could not listen at its address."""
+    """The gateway cannot listen on its address."""
 
 
 class UnauthenticatedError(GatewayServiceError):
-    """A managed service sent no token, or none that can be read."""
+    """A managed service sent no token, or a malformed one."""
 
 
 class PermissionDeniedError(GatewayServiceError):
-    """A publisher may not send as what it says it is."""
+    """A publisher is not authorized to send under its identifier."""
 
 
 class AuthenticatorUnavailableError(GatewayServiceError):
-    """Whether a token is good could not be found out."""
+    """A token cannot be checked now."""
 
 
 class SilentStreamError(GatewayServiceError):
@@ -52,15 +52,15 @@ class SilentStreamError(GatewayServiceError):
 
 
 class DrainingError(GatewayServiceError):
-    """The gateway is stopping and takes no more of this stream."""
+    """The gateway is stopping and accepts no more messages of this stream."""
 
 
 class OverLimitError(GatewayServiceError):
-    """A publisher sends more than it may, or the gateway serves as many streams as it can.
+    """A publisher exceeds its rate limit, or the gateway has reached its limit of streams.
 
     Attributes:
-        retry_after: Seconds after which it is worth trying again.
-        limit: Which limit: `events` or `bytes` of a publisher, or the gateway's `streams`.
+        retry_after: The seconds after which to retry.
+        limit: The limit that was exceeded: `events` or `bytes` of a publisher, or the gateway's `streams`.
     """
 
     def __init__(self, problem: str, retry_after: float, limit: str) -> None:
@@ -69,9 +69,9 @@ class OverLimitError(GatewayServiceError):
         self.limit = limit
 
     def __reduce__(self) -> tuple[type["OverLimitError"], tuple[str, float, str]]:
-        """Lets the error cross process borders whole."""
+        """Support pickling."""
         return type(self), (str(self), self.retry_after, self.limit)
 
 
 class InvalidStreamError(InvalidInputError):
-    """A peer breaks the stream's protocol, or says nothing usable of who it is."""
+    """A client violates the protocol of the stream, or its identifier is not valid."""

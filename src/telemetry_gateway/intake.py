@@ -1,4 +1,4 @@
-"""Takes a batch of one publisher: makes messages, publishes them, and says what became of each event."""
+"""Process the batches of a publisher: create messages, publish them, and report the result of each event."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -16,23 +16,23 @@ from telemetry_gateway.sinks.sink import Message
 
 @dataclass(frozen=True, slots=True)
 class BatchResult:
-    """What became of a batch.
+    """The result of a batch.
 
     Attributes:
-        succeeded: Ids that the sink holds durably, each once.
-        rejected: Id and reason of each event that can never succeed.
+        succeeded: The ids of the events that the sink stores durably, without duplicates.
+        rejected: The id of each event that can never succeed, with the reason.
     """
 
     succeeded: Sequence[str]
     rejected: Sequence[tuple[str, str]]
 
     def response(self, publisher: Publisher) -> pb.RecordEventsResponse:
-        """Return the answer to the publisher."""
+        """Return the response to the publisher."""
         response = pb.RecordEventsResponse(succeeded_events=self.succeeded)
         for event_id, reason in self.rejected:
             response.rejected_events.add(event_id=event_id, reason=reason)
             if event_id and not publisher.is_managed:
-                # Exporters of instances that know no rejections would send it for ever.
+                # Exporters of instances may not support rejections, and would send the event again forever.
                 response.succeeded_events.append(event_id)
         return response
 
@@ -42,13 +42,13 @@ def _now() -> datetime:
 
 
 class Intake:
-    """Where batches of all streams go.
+    """Processes the batches of all streams.
 
     Args:
         queue: Publishes messages.
-        limits: How much a publisher may send.
-        rejects: Keeps events that can never succeed.
-        now: Tells the time of a rejection.
+        limits: The rate limits of publishers.
+        rejects: Stores events that can never succeed.
+        now: Returns the current time.
     """
 
     def __init__(
@@ -65,27 +65,27 @@ class Intake:
         self._now = now
 
     async def take(self, maker: MessageMaker, events: Sequence[pb.Event], size: int) -> BatchResult:
-        """Publishes a batch; returns when what it acknowledges is durable.
+        """Publish a batch, and return when the acknowledged events are durable.
 
         Args:
-            maker: Makes messages of this stream.
-            events: The batch.
-            size: Its bytes, serialized.
+            maker: Creates the messages of this stream.
+            events: The events of the batch.
+            size: The size of the serialized batch in bytes.
 
         Raises:
-            OverLimitError: The publisher sends too much.
-            GatewayServiceError: Nothing of it may be acknowledged.
+            OverLimitError: The publisher exceeds its rate limit.
+            GatewayServiceError: No event of the batch may be acknowledged.
         """
         self._limits.take(maker.publisher.name, len(events), size)
-        # In a thread: a large batch must not keep other streams, or the health check, waiting.
+        # In a thread, so that a large batch blocks neither other streams nor the health check.
         messages, rejected = await asyncio.to_thread(_make, maker, events)
         if rejected:
-            # First: with the acknowledgement of the rest, the sender forgets these too.
+            # Before publishing: when the rest is acknowledged, the publisher deletes the rejected events, too.
             await asyncio.to_thread(self._keep, maker, rejected)
         if messages:
             await self._queue.publish(messages)
         succeeded = {message.event_id: None for message in messages}
-        # An id that was sent twice, once well, has succeeded.
+        # If an id is sent twice and one of the events is valid, the id has succeeded.
         return BatchResult(tuple(succeeded), [(event.id, why) for event, why in rejected if event.id not in succeeded])
 
     def _keep(self, maker: MessageMaker, rejected: Sequence[tuple[pb.Event, str]]) -> None:

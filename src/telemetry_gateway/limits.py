@@ -1,4 +1,4 @@
-"""How much one publisher may send."""
+"""Rate limits of publishers."""
 
 import time
 from collections.abc import Callable
@@ -11,16 +11,16 @@ _MAX_PUBLISHERS: Final = 10_000
 
 
 class PublisherLimits:
-    """Two token buckets for each publisher: events and bytes.
+    """Two token buckets for each publisher, one for events and one for bytes.
 
-    A batch passes while both hold anything, however large it is, and what it took over is
-    owed: so a batch larger than a bucket is slowed down, never stuck.
+    A batch of any size is accepted while both buckets have a positive level. The level may then become negative, so a
+    batch larger than a bucket delays the next one, but is never blocked forever.
 
     Args:
-        events_per_second: None: any number.
-        bytes_per_second: Of serialized requests; None: any number.
-        burst_seconds: How many seconds' worth a publisher that was silent may send at once.
-        clock: Tells seconds from some point on.
+        events_per_second: The limit of events, or None for no limit.
+        bytes_per_second: The limit of bytes of serialized requests, or None for no limit.
+        burst_seconds: The size of a bucket, as the number of seconds that fill it.
+        clock: Returns the time of a monotonic clock in seconds.
     """
 
     def __init__(
@@ -36,10 +36,10 @@ class PublisherLimits:
         self._bytes = _buckets(bytes_per_second, burst_seconds)
 
     def take(self, publisher: str, events: int, size: int) -> None:
-        """Takes a batch off a publisher's buckets.
+        """Take the tokens for a batch from a publisher's buckets.
 
         Raises:
-            OverLimitError: It has sent too much; nothing is taken.
+            OverLimitError: A bucket is empty. No tokens are taken.
         """
         now = self._clock()
         limits = [
@@ -50,7 +50,7 @@ class PublisherLimits:
         for what, rate, bucket, _ in limits:
             if bucket.level <= 0:
                 raise OverLimitError(
-                    f"this publisher may send {rate:g} {what} a second",
+                    f"this publisher exceeds its limit of {rate:g} {what} per second",
                     retry_after=(1 - bucket.level) / rate,
                     limit=what,
                 )

@@ -1,4 +1,4 @@
-"""What a gateway counts. No label holds anything that a peer chose."""
+"""The gateway's metrics. No label has a value that a client can choose."""
 
 from typing import Final
 
@@ -15,23 +15,23 @@ _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2
 
 
 class GatewayMetrics:
-    """The instruments of one gateway.
+    """The metrics of a gateway.
 
     Args:
-        registry: Where they are registered.
+        registry: The registry of the metrics.
 
     Attributes:
-        streams: Streams and calls that ended, by their kind and status.
-        active: Streams and calls that are served now.
-        duration: Seconds that streams and calls took, by their kind.
-        events: Events by what became of them: `succeeded`, `rejected` or `failed` (to be sent again).
-        published: Messages that the sink took.
-        duplicates: Messages that had been published before.
-        failures: Groups that the sink or the window did not take.
-        publishing: Seconds that a group took, from the window's look-up to the sink's word.
-        sink_broken: 1 when the sink takes nothing more until the gateway is started again.
-        bytes: Size of the requests that held events.
-        over_limit: Streams and calls that ended at a limit: `events` or `bytes` of a publisher, or `streams`.
+        streams: Number of finished streams and calls, by kind and status.
+        active: Number of streams and calls in progress.
+        duration: Duration of streams and calls in seconds, by kind.
+        events: Number of events by outcome: `succeeded`, `rejected` or `failed` (the client sends them again).
+        published: Number of messages that the sink stored.
+        duplicates: Number of messages that were already published.
+        failures: Number of groups that could not be written to the sink or the deduplication window.
+        publishing: Duration of publishing a group in seconds, from the duplicate check until the sink has stored it.
+        sink_broken: 1 when the sink accepts no messages until the gateway is restarted.
+        bytes: Size of the requests that contain events.
+        over_limit: Number of streams and calls that exceeded a limit: `events` or `bytes` of a publisher, or `streams`.
     """
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
@@ -39,17 +39,20 @@ class GatewayMetrics:
         self.streams = instrument(
             Counter,
             "telemetry_gateway_streams",
-            "Streams and calls that ended.",
+            "Number of finished streams and calls.",
             ("rpc", "status"),
             registry=self.registry,
         )
         self.active = instrument(
-            Gauge, "telemetry_gateway_streams_active", "Streams and calls that are served now.", registry=self.registry
+            Gauge,
+            "telemetry_gateway_streams_active",
+            "Number of streams and calls in progress.",
+            registry=self.registry,
         )
         self.duration = instrument(
             Histogram,
             "telemetry_gateway_stream_seconds",
-            "Seconds that streams and calls took.",
+            "Duration of streams and calls in seconds.",
             ("rpc",),
             buckets=_STREAM_SECONDS,
             registry=self.registry,
@@ -57,46 +60,52 @@ class GatewayMetrics:
         self.events = instrument(
             Counter,
             "telemetry_gateway_events",
-            "Events by what became of them.",
+            "Number of received events by outcome.",
             ("publisher", "outcome"),
             registry=self.registry,
         )
         self.published = instrument(
-            Counter, "telemetry_gateway_published", "Messages that the sink took.", registry=self.registry
+            Counter, "telemetry_gateway_published", "Number of messages that the sink stored.", registry=self.registry
         )
         self.duplicates = instrument(
-            Counter, "telemetry_gateway_duplicates", "Messages that had been published before.", registry=self.registry
+            Counter,
+            "telemetry_gateway_duplicates",
+            "Number of messages that were already published.",
+            registry=self.registry,
         )
         self.failures = instrument(
             Counter,
             "telemetry_gateway_publish_failures",
-            "Groups of messages that the sink or the deduplication window did not take.",
+            "Number of message groups that could not be written to the sink or the deduplication window.",
             registry=self.registry,
         )
         self.publishing = instrument(
             Histogram,
             "telemetry_gateway_publish_seconds",
-            "Seconds that a group of messages took until it was durable.",
+            "Seconds until a group of messages is durable.",
             buckets=_SECONDS,
             registry=self.registry,
         )
         self.sink_broken = instrument(
             Gauge,
             "telemetry_gateway_sink_broken",
-            "1 when the sink takes nothing more until the gateway is started again.",
+            "1 when the sink accepts no messages until the gateway is restarted.",
             registry=self.registry,
         )
         self.bytes = instrument(
-            Counter, "telemetry_gateway_request_bytes", "Size of the requests that held events.", registry=self.registry
+            Counter,
+            "telemetry_gateway_request_bytes",
+            "Size of the requests that contain events.",
+            registry=self.registry,
         )
         self.over_limit = instrument(
             Counter,
             "telemetry_gateway_over_limit",
-            "Streams and calls that ended at a limit.",
+            "Number of streams and calls that exceeded a limit.",
             ("limit",),
             registry=self.registry,
         )
-        # Shown as 0 from the start: what appears only with its first event has no rate for an alert.
+        # Create all series with value 0: alerts cannot compute the rate of a series that appears with its first event.
         for rpc in RPCS:
             self.duration.labels(rpc)
             self.streams.labels(rpc, "OK")

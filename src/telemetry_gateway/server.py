@@ -1,4 +1,4 @@
-"""The gateway's process: listen, serve, drain."""
+"""The gateway's server: listen, serve, drain."""
 
 import asyncio
 import signal
@@ -29,8 +29,8 @@ from telemetry_runtime.metrics_port import MetricsPort, serve_metrics
 
 MAX_REQUEST_BYTES: Final = 4 * 1024 * 1024
 _MAX_HEADERS_BYTES: Final = 16 * 1024
-# Streams over the limit are told so by the service, which can say when to come back; past this
-# margin, which health checks need too, gRPC itself turns calls away.
+# The service rejects streams over the limit itself, so that the status can include a retry delay. Above this margin,
+# which health checks use, too, gRPC rejects calls.
 _SPARE_CALLS: Final = 64
 
 _STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
@@ -39,21 +39,21 @@ _log = get_logger(__name__)
 
 
 class GatewayServer:
-    """A gateway that listens.
+    """A gateway server.
 
     Args:
-        settings: What an operator said.
-        sink: Where to publish; made from the settings by default.
-        authenticator: Tells managed services by their tokens; made from the settings by default.
-        license_check: Checks license keys; by default every key passes.
+        settings: The gateway's settings.
+        sink: The sink to publish to; by default created from the settings.
+        authenticator: Authenticates managed services; by default created from the settings.
+        license_check: Checks license keys; by default every key is accepted.
 
     Attributes:
-        metrics: What is counted.
-        metrics_address: Where they are served, `host:port`; None where they are not.
+        metrics: The gateway's metrics.
+        metrics_address: The address of the metrics port, `host:port`, or None if metrics are not served.
 
     Raises:
         SinkError: The sink cannot be opened.
-        DeduplicationError: The window's file cannot be used.
+        DeduplicationError: The deduplication file cannot be used.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class GatewayServer:
     ) -> None:
         self._settings = GatewaySettings.checked(settings)
         self.metrics = GatewayMetrics()
-        # First, what takes nothing that would have to be given back.
+        # First the parts that hold no resources to release on failure.
         identification = Identification(authenticator or make_authenticator(settings), license_check)
         sink = make_sink(settings) if sink is None else sink
         self._queue = recovered_queue(settings, sink, self.metrics)
@@ -95,11 +95,11 @@ class GatewayServer:
         self.metrics_address: str | None = None
 
     async def start(self) -> str:
-        """Starts to listen; returns the address, `host:port`.
+        """Start listening; return the address, `host:port`.
 
         Raises:
-            ListenError: The address is taken or not this machine's.
-            MetricsPortError: That of the metrics is.
+            ListenError: The address is in use, or does not belong to this machine.
+            MetricsPortError: The same for the address of the metrics.
         """
         server = grpc.aio.server(
             options=_options(self._settings), maximum_concurrent_rpcs=self._settings.max_streams + _SPARE_CALLS
@@ -114,7 +114,9 @@ class GatewayServer:
         except RuntimeError:
             port = 0
         if port == 0:
-            raise ListenError(f"cannot listen at {self._settings.listen_addr}: taken, or not this machine's address")
+            raise ListenError(
+                f"cannot listen on {self._settings.listen_addr}: it is in use, or not an address of this machine"
+            )
         await server.start()
         self._server = server
         for name in ("", SERVICE_NAME):
@@ -123,7 +125,7 @@ class GatewayServer:
         return join_listen_address(host, port)
 
     async def stop(self) -> None:
-        """Takes no new streams, gives running ones the drain timeout, then closes the sink. Once is enough."""
+        """Accept no new streams, wait for open ones up to the drain timeout, then close the sink. Idempotent."""
         if self._stopped:
             return
         self._stopped = True
@@ -138,7 +140,7 @@ class GatewayServer:
             await asyncio.to_thread(self._metrics_port.stop)
 
     async def _watch_sink(self) -> None:
-        """Tells whoever watches over the process when only a restart helps."""
+        """Report NOT_SERVING to health checks when the sink is broken and the gateway must be restarted."""
         await self._queue.broken.wait()
         for name in ("", SERVICE_NAME):
             await self._health.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)
@@ -159,11 +161,11 @@ class GatewayServer:
 
 
 async def serve(settings: GatewaySettings, *, on_ready: Callable[[str], None]) -> None:
-    """Serves until SIGTERM or SIGINT, then drains.
+    """Serve until SIGTERM or SIGINT, then drain.
 
     Args:
-        settings: What an operator said.
-        on_ready: Told the address, once clients can connect.
+        settings: The gateway's settings.
+        on_ready: Called with the address when clients can connect.
 
     Raises:
         GatewayServiceError: The gateway could not start.
@@ -191,15 +193,15 @@ def _options(settings: GatewaySettings) -> Sequence[tuple[str, int]]:
         ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
         ("grpc.max_metadata_size", _MAX_HEADERS_BYTES),
         ("grpc.max_concurrent_streams", settings.max_streams + _SPARE_CALLS),
-        # A peer that a firewall dropped in silence is noticed.
+        # Detects connections that a firewall dropped silently.
         ("grpc.keepalive_time_ms", 60_000),
         ("grpc.keepalive_timeout_ms", 20_000),
-        # Exporters do the same while they wait for answers; more often than this is an attack.
+        # Exporters send pings while they wait for responses. A client that sends them more often is disconnected.
         ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
         ("grpc.max_connection_idle_ms", _milliseconds(settings.connection_idle)),
         ("grpc.max_connection_age_ms", _milliseconds(settings.connection_age)),
         ("grpc.max_connection_age_grace_ms", _milliseconds(settings.connection_age_grace)),
-        # A second gateway on the same port would share the first one's connections.
+        # Otherwise a second gateway could listen on the same port and receive part of the connections.
         ("grpc.so_reuseport", 0),
     )
 

@@ -1,4 +1,4 @@
-"""`TelemeteryGatewayService`: the rules of the stream, and acknowledgements that are true."""
+"""The gRPC service `TelemeteryGatewayService`: the protocol of streams, and acknowledgements."""
 
 import time
 from collections.abc import AsyncIterator, Callable, Generator, Sequence
@@ -25,17 +25,17 @@ from telemetry_gateway.statuses import DETAILS_KEY, retry_info, status_of
 SERVICE_NAME: Final = pb.DESCRIPTOR.services_by_name["TelemeteryGatewayService"].full_name
 
 _LOGGED_REQUEST_ID: Final = 64
-# No message of 4 MiB has room for so many that could be accepted; empty ones are two bytes each, and each becomes an
-# object, an answer and a line among the rejects.
+# More valid events do not fit into a message of 4 MiB. Empty events have only two bytes, and each one costs an object,
+# an entry in the response and a line in the file of rejected events.
 _MAX_EVENTS: Final = 100_000
 _log = get_logger(__name__)
 
 Timer: TypeAlias = Callable[[], float]
-"""Tells seconds from some point on."""
+"""Returns the time of a monotonic clock in seconds."""
 
 
 class _Unreadable:
-    """Stands for a request that is no protobuf message of its kind."""
+    """A request that is not a valid protobuf message of its type."""
 
 
 _UNREADABLE: Final = _Unreadable()
@@ -56,8 +56,8 @@ class _Call:
     status: str = "CANCELLED"
     failure: TelemetryError | None = None
 
-    def tell(self, kind: str, current: Span) -> None:
-        """Tells a span what was done. Who is sending is told by its kind alone."""
+    def trace(self, kind: str, current: Span) -> None:
+        """Set the attributes of a span. Of the publisher, only its kind is included."""
         current.set_attributes(
             {
                 "telemetry.rpc": kind,
@@ -87,16 +87,16 @@ class _Call:
 
 
 class TelemetryGatewayService:
-    """Receives events and answers for them.
+    """Receives events and acknowledges or rejects them.
 
     Args:
-        intake: Publishes batches.
-        identification: Settles who is sending.
+        intake: Processes batches.
+        identification: Identifies and authorizes publishers.
         patience: Waits for the messages of streams.
-        max_message_bytes: The largest message body that the sink takes.
-        max_streams: How many streams and calls are served at a time.
-        metrics: Counts.
-        timer: Measures how long streams take.
+        max_message_bytes: The largest message body that the sink accepts.
+        max_streams: The largest number of concurrent streams and calls.
+        metrics: The gateway's metrics.
+        timer: Measures the duration of streams.
     """
 
     def __init__(
@@ -120,8 +120,8 @@ class TelemetryGatewayService:
         self._streams = 0
 
     def handler(self) -> grpc.GenericRpcHandler:
-        """Return what a gRPC server calls."""
-        # Not the generated registration: there, a request that cannot be parsed ends in INTERNAL.
+        """Return the handler for a gRPC server."""
+        # The generated registration is not used: it answers a malformed request with the status INTERNAL.
         handlers = {
             "RecordEvents": grpc.stream_stream_rpc_method_handler(
                 self._record_events,
@@ -137,7 +137,7 @@ class TelemetryGatewayService:
         return grpc.method_handlers_generic_handler(SERVICE_NAME, handlers)
 
     async def _record_events(self, requests: AsyncIterator[pb.RecordEventsRequest | _Unreadable], context: Any) -> None:
-        """The bulk path: metadata once, then batches, each answered."""
+        """Handle a stream: metadata first, then batches, each with a response."""
         with self._serving("stream") as call:
             self._check_streams()
             while (request := await self._patience.next_message(requests)) is not None:
@@ -150,7 +150,7 @@ class TelemetryGatewayService:
             await _abort(context, call.failure)
 
     async def _record_event(self, request: pb.RecordEventRequest | _Unreadable, context: Any) -> pb.RecordEventResponse:
-        """One event of a managed service."""
+        """Handle a call with one event of a managed service."""
         with self._serving("call") as call:
             self._check_streams()
             await self._take_one(call, request, context)
@@ -162,7 +162,7 @@ class TelemetryGatewayService:
         self, call: _Call, request: pb.RecordEventsRequest | _Unreadable, context: Any
     ) -> pb.RecordEventsResponse | None:
         if isinstance(request, _Unreadable):
-            raise InvalidStreamError("message", "is no RecordEventsRequest; an event in it may be malformed")
+            raise InvalidStreamError("message", "is not a valid RecordEventsRequest; an event in it may be malformed")
         payload = request.WhichOneof("payload")
         if payload == "metadata":
             if call.maker is not None:
@@ -172,7 +172,7 @@ class TelemetryGatewayService:
             if call.maker is None or call.publisher is None:
                 raise InvalidStreamError("events", "were sent before metadata")
             if len(request.events.events) > _MAX_EVENTS:
-                raise InvalidStreamError("events", f"are more than {_MAX_EVENTS} in one message")
+                raise InvalidStreamError("events", f"has more than {_MAX_EVENTS} entries in one message")
             if request.events.events:
                 batch = await self._take(call, call.maker, request.events.events, request.ByteSize())
                 return batch.response(call.publisher)
@@ -180,16 +180,16 @@ class TelemetryGatewayService:
 
     async def _take_one(self, call: _Call, request: pb.RecordEventRequest | _Unreadable, context: Any) -> None:
         if isinstance(request, _Unreadable):
-            raise InvalidStreamError("message", "is no RecordEventRequest")
+            raise InvalidStreamError("message", "is not a valid RecordEventRequest")
         if request.metadata.identifier.WhichOneof("identifier") in ("licensed_instance", "unlicensed_instance"):
-            raise InvalidStreamError("metadata.identifier", "RecordEvent serves managed services only")
+            raise InvalidStreamError("metadata.identifier", "RecordEvent accepts managed services only")
         maker = await self._identify(call, request.metadata, context)
         batch = await self._take(call, maker, [request.event], request.ByteSize())
         for _, reason in batch.rejected:
             raise InvalidStreamError("event", reason)
 
     async def _identify(self, call: _Call, metadata: pb.RecordEventsRequestMetadata, context: Any) -> MessageMaker:
-        # What a peer chose goes into logs: short, and nothing that could break a line.
+        # SECURITY: the client chooses this text, which is logged, so it is shortened, and unprintable text escaped.
         request_id = metadata.request_id[:_LOGGED_REQUEST_ID]
         call.request_id = request_id if request_id.isprintable() else ascii(request_id)
         publisher = await self._identification.identify(metadata.identifier, context.invocation_metadata() or ())
@@ -211,7 +211,7 @@ class TelemetryGatewayService:
 
     @contextmanager
     def _serving(self, rpc: str) -> Generator[_Call]:
-        """Counts, traces and logs a stream or call; an error of ours in the block becomes its failure."""
+        """Count, trace and log a stream or call. A TelemetryError in the block is stored as its failure."""
         call = _Call()
         self._streams += 1
         self._metrics.active.inc()
@@ -227,12 +227,12 @@ class TelemetryGatewayService:
                 self._streams -= 1
                 self._metrics.active.dec()
                 self._count(rpc, call, self._timer() - started)
-                call.tell(rpc, current)
+                call.trace(rpc, current)
 
     def _check_streams(self) -> None:
         if self._streams > self._max_streams:
             raise OverLimitError(
-                f"this gateway serves {self._max_streams} streams at a time", retry_after=1, limit="streams"
+                f"this gateway serves at most {self._max_streams} streams at a time", retry_after=1, limit="streams"
             )
 
     def _count(self, rpc: str, call: _Call, seconds: float) -> None:
@@ -263,4 +263,4 @@ async def _abort(context: Any, error: TelemetryError) -> NoReturn:
     code, details = status_of(error)
     trailing = ((DETAILS_KEY, retry_info(error, details)),) if isinstance(error, OverLimitError) else ()
     await context.abort(code, details, trailing)
-    raise AssertionError("abort raises")  # pragma: no cover - tells type checkers so
+    raise AssertionError("abort raises")  # pragma: no cover - for type checkers

@@ -21,7 +21,7 @@ _PREFIX = "TELEMETRY_GATEWAY_"
 
 
 class SinkKind(Enum):
-    """Where a gateway publishes."""
+    """The available sinks."""
 
     STDOUT = "stdout"
     JSONL = "jsonl"
@@ -31,7 +31,7 @@ class SinkKind(Enum):
 
 def _check_authority_url(value: str) -> str:
     parts = urlsplit(value)
-    # SECURITY: tokens, secrets and the keys that decide about tokens travel to and from this URL.
+    # SECURITY: tokens, secrets and the keys that verify tokens are sent to and received from this URL.
     if parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or "")):
         return value
     raise ValueError("must be https://, or http:// on loopback")
@@ -41,168 +41,170 @@ AuthorityUrl = Annotated[str, AfterValidator(_check_authority_url)]
 
 
 class GatewaySettings(EnvironmentSettings):
-    """Everything that a gateway can be told."""
+    """The settings of a gateway."""
 
     model_config = variables_named(_PREFIX)
 
     listen_addr: ListenAddress = Field(
         "127.0.0.1:10080",
-        description="Where to listen, `host:port`. Without TLS only on loopback, or with the insecure switch.",
+        description="Address to listen on, `host:port`. Without TLS only loopback, unless `INSECURE` is set.",
     )
     insecure: bool = Field(
         False,  # noqa: FBT003 - the default of a field
-        description="Allows plain text on other addresses than loopback, for a proxy in front that speaks TLS.",
+        description="Allow plain text on addresses other than loopback, for example behind a TLS proxy.",
     )
     tls_cert_file: Path | None = Field(None, description="PEM file of the server's certificate chain.")
     tls_key_file: Path | None = Field(None, description="PEM file of the certificate's key.")
     tls_client_ca_file: Path | None = Field(
         None,
-        description="PEM file of authorities; with it every client must show a certificate of theirs.",
+        description="PEM file of authorities. If set, each client must present a certificate from one of them.",
     )
     sink: SinkKind = Field(
         SinkKind.JSONL,
-        description="Where to publish: `jsonl`, `stdout`, `nats` (JetStream), or `plugin` (another package's).",
+        description="Sink to publish to: `jsonl`, `stdout`, `nats` (JetStream), or `plugin` (from another package).",
     )
     sink_file: Path = Field(
         Path("telemetry-events.jsonl"),
-        description="The file of the sink `jsonl`.",
+        description="File of the sink `jsonl`.",
     )
     sink_max_message_bytes: int = Field(
         1024 * 1024,
         ge=1024,
-        description="The largest message that the sink takes; a larger event is rejected with its size.",
+        description="Largest message in bytes that the sink accepts. Larger events are rejected.",
     )
     sink_rotate_bytes: Annotated[int, Gt(0)] | None = Field(
         None,
-        description="The sink `jsonl` begins a new file before one grows larger than this; none: never for its size.",
+        description="Size in bytes at which the sink `jsonl` starts a new file. If unset, size is not limited.",
     )
     sink_rotate_interval: Annotated[Duration, Ge(timedelta(seconds=1))] | None = Field(
         None,
-        description="The sink `jsonl` begins a new file when a new interval of UTC has begun, `24h` for one a day.",
+        description="Interval (UTC) at which the sink `jsonl` starts a new file: `24h` for one file per day.",
     )
     sink_compress: bool = Field(
         False,  # noqa: FBT003 - the default of a field
-        description="Whether files that the sink `jsonl` has closed are compressed (gzip).",
+        description="Compress the files that the sink `jsonl` has closed (gzip).",
     )
     sink_plugin: str | None = Field(
         None,
-        description="The entry point of the sink `plugin`, in the group `telemetry.gateway.sinks`.",
+        description="Name of the entry point of the sink `plugin`, in the group `telemetry.gateway.sinks`.",
     )
     nats_url: str = Field(
         "nats://127.0.0.1:4222",
-        description="Servers of the sink `nats`, comma separated; `tls://` for TLS.",
+        description="Server URLs of the sink `nats`, separated by commas; `tls://` for TLS.",
     )
     nats_stream: str = Field(
         "TELEMETRY_EVENTS",
         pattern=r"^[A-Za-z0-9_-]+$",
-        description="The JetStream stream; made when there is none, refused when it would lose acknowledged events.",
+        description="JetStream stream. Created if missing; rejected if it would lose acknowledged events.",
     )
     nats_subject: str = Field(
         "telemetry.events",
         pattern=r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$",
-        description="The subject of every message.",
+        description="NATS subject of the messages.",
     )
-    nats_credentials_file: Path | None = Field(None, description="The NATS user's credentials file.")
+    nats_credentials_file: Path | None = Field(None, description="Credentials file of the NATS user.")
     nats_replicas: int = Field(
         1,
         ge=1,
         le=5,
-        description="How many servers hold a stream that the gateway makes.",
+        description="Number of replicas of a stream that the gateway creates.",
     )
     nats_min_age: Annotated[Duration, Ge(timedelta())] = Field(
         timedelta(hours=24),
-        description="A stream that drops messages sooner than this is refused.",
+        description="Least `max_age` of the stream. A stream that deletes messages earlier is rejected.",
     )
     nats_timeout: Annotated[Duration, Gt(timedelta())] = Field(
         timedelta(seconds=5),
-        description="How long to wait for NATS to acknowledge a message.",
+        description="Timeout for the acknowledgement of a message by NATS.",
     )
     deduplication_file: Path = Field(
         Path("telemetry-gateway.db"),
-        description="SQLite file of the ids published within the window.",
+        description="SQLite file of the event ids that were published within the window.",
     )
     deduplication_window: Annotated[Duration, Gt(timedelta())] = Field(
         timedelta(hours=24),
-        description="How long an id is recognized as a duplicate.",
+        description="How long an event id is recognized as a duplicate.",
     )
     rejects_file: Path = Field(
         Path("telemetry-rejects.jsonl"),
-        description="Where events that can never succeed are kept, with the reason.",
+        description="File of rejected events with the reasons.",
     )
     rejects_max_bytes: int = Field(
         256 * 1024 * 1024,
         ge=1024,
-        description="Past this size the file of rejects is put aside as `<name>.1`, in place of the former one.",
+        description="Size in bytes above which the file of rejected events is renamed to `<name>.1`.",
     )
     service_tokens_file: Path | None = Field(
         None,
-        description='TOML file of managed services\' tokens, a line each: `my-service = "token"`; '
-        "read again when it changes. None: managed services are refused.",
+        description='TOML file of managed services\' tokens, one per line: `my-service = "token"`. '
+        "Read again when it changes.",
     )
     jwt_jwks_url: AuthorityUrl | None = Field(
         None,
-        description="Where the issuer of managed services' JWTs publishes its keys (JWKS).",
+        description="URL of the keys (JWKS) that verify managed services' JWTs.",
     )
-    jwt_issuer: str | None = Field(None, description="What a JWT's `iss` must be.")
-    jwt_audience: str | None = Field(None, description="What a JWT's `aud` must hold.")
+    jwt_issuer: str | None = Field(None, description="Required value of a JWT's `iss` claim.")
+    jwt_audience: str | None = Field(None, description="Value that a JWT's `aud` claim must contain.")
     introspection_url: AuthorityUrl | None = Field(
         None,
-        description="Where managed services' tokens are introspected (RFC 7662).",
+        description="Introspection endpoint (RFC 7662) for managed services' tokens.",
     )
     introspection_client_id: str | None = Field(
         None,
-        description="The gateway's own client id at the introspection URL.",
+        description="Client id of the gateway at the introspection endpoint.",
     )
-    introspection_client_secret: SecretStr | None = Field(None, description="The client's secret.")
+    introspection_client_secret: SecretStr | None = Field(
+        None, description="Client secret of the gateway at the introspection endpoint."
+    )
     introspection_cache: Annotated[Duration, Ge(timedelta()), Le(timedelta(minutes=10))] = Field(
         timedelta(seconds=30),
-        description="How long an answer holds, a bad one too; so long a revoked token may still pass.",
+        description="How long to cache an introspection response. A revoked token may be accepted for this time.",
     )
     authority_ca_file: Path | None = Field(
         None,
-        description="PEM file of the authorities to trust at the JWKS and introspection URLs; none: the system's.",
+        description="PEM file of trusted authorities for the JWKS and introspection URLs. If unset, the system's.",
     )
     token_service_claim: str | None = Field(
         None,
-        description="The claim of a JWT or introspected token that must be the service's id, such as `client_id`; "
-        "none: a token with the scope may publish as any managed service.",
+        description="Claim of a JWT or introspected token that must be the service's id, such as `client_id`. "
+        "If unset, a token with the required scope may publish as any managed service.",
     )
-    max_streams: int = Field(100, ge=1, description="How many streams are served at a time.")
+    max_streams: int = Field(100, ge=1, description="Largest number of concurrent streams.")
     events_per_second: Annotated[float, Gt(0)] | None = Field(
         None,
-        description="How many events one publisher may send a second; none: any number.",
+        description="Events per second that one publisher may send. If unset, unlimited.",
     )
     bytes_per_second: Annotated[float, Gt(0)] | None = Field(
         None,
-        description="How many bytes one publisher may send a second; none: any number.",
+        description="Bytes per second that one publisher may send. If unset, unlimited.",
     )
     burst: Annotated[Duration, Gt(timedelta())] = Field(
         timedelta(seconds=10),
-        description="How much of its limits a publisher that was silent may use at once.",
+        description="Time over which a publisher may save up its limits for a burst, while it sends nothing.",
     )
     connection_idle: Annotated[Duration, Gt(timedelta())] = Field(
         timedelta(minutes=10),
-        description="A connection without streams is closed after this time.",
+        description="Time after which a connection without streams is closed.",
     )
     connection_age: Annotated[Duration, Gt(timedelta())] = Field(
         timedelta(hours=1),
-        description="A connection takes no new streams after this time, so that load spreads over replicas.",
+        description="Time after which a connection accepts no new streams, so that load is spread over replicas.",
     )
     connection_age_grace: Annotated[Duration, Gt(timedelta())] = Field(
         timedelta(minutes=5),
-        description="How long the streams of an aged connection may go on.",
+        description="How long streams may continue after the connection has reached `CONNECTION_AGE`.",
     )
     metrics_addr: ListenAddress | None = Field(
         None,
-        description="Where Prometheus metrics are served over plain HTTP, `host:port`; none: nowhere.",
+        description="Address of the port for Prometheus metrics (plain HTTP), `host:port`. If unset, none is opened.",
     )
     stream_silence: Annotated[Duration, Gt(timedelta())] = Field(
         timedelta(minutes=2),
-        description="How long a stream may send nothing before it is ended.",
+        description="Time without a message after which a stream is ended.",
     )
     drain_timeout: Annotated[Duration, Ge(timedelta())] = Field(
         timedelta(seconds=10),
-        description="How long SIGTERM waits for streams to end.",
+        description="How long to wait for streams to end after SIGTERM.",
     )
 
     def _faults_together(self) -> Iterator[tuple[str, str]]:
@@ -211,9 +213,9 @@ class GatewaySettings(EnvironmentSettings):
             yield "tls_client_ca_file", "needs a server certificate; set TLS_CERT_FILE and TLS_KEY_FILE"
         yield from self._authority_faults()
         if self.sink is SinkKind.PLUGIN and self.sink_plugin is None:
-            yield "sink_plugin", "is missing; name the plug-in's entry point"
+            yield "sink_plugin", "is missing; set the name of the plug-in's entry point"
         if any(urlsplit(server).username or urlsplit(server).password for server in self.nats_servers):
-            yield "nats_url", "must hold no credentials, which would be shown in logs; use NATS_CREDENTIALS_FILE"
+            yield "nats_url", "must not contain credentials, because URLs are logged; set NATS_CREDENTIALS_FILE"
         for field in ("service_tokens_file", "nats_credentials_file"):
             path: Path | None = getattr(self, field)
             if path is not None and not path.is_file():
@@ -236,9 +238,9 @@ class GatewaySettings(EnvironmentSettings):
             missing = [field for field in fields if getattr(self, field) is None]
             if len(missing) < len(fields):
                 together = ", ".join(self.variable_of(field) for field in fields)
-                yield from ((field, f"is missing; these go together: {together}") for field in missing)
+                yield from ((field, f"is missing; set all of {together}") for field in missing)
 
     @property
     def nats_servers(self) -> Sequence[str]:
-        """The URLs of NATS."""
+        """The URLs in `nats_url`."""
         return [server.strip() for server in self.nats_url.split(",")]

@@ -1,4 +1,4 @@
-"""Which gRPC status an error ends a stream with."""
+"""The gRPC statuses of errors."""
 
 from typing import Final
 
@@ -33,15 +33,15 @@ _CODES: Final[tuple[tuple[type[TelemetryError], grpc.StatusCode], ...]] = (
 
 
 def status_of(error: TelemetryError) -> tuple[grpc.StatusCode, str]:
-    """Return code and details for a peer. What is wrong inside the gateway stays in its log."""
+    """Return code and details for a client. Details of internal errors are only in the gateway's log."""
     for kind, code in _CODES:
         if isinstance(error, kind):
             return code, str(error)
-    return grpc.StatusCode.UNAVAILABLE, "nothing of this batch was taken; come back later"
+    return grpc.StatusCode.UNAVAILABLE, "the batch was not accepted; send it again later"
 
 
 def retry_info(error: OverLimitError, details: str) -> bytes:
-    """Return the `google.rpc.Status` that tells a peer when to come back."""
+    """Return a serialized `google.rpc.Status` with the delay after which the client should retry."""
     nanos = int(error.retry_after * 1e9)
     info = RetryInfo(retry_delay=Duration(seconds=nanos // 1_000_000_000, nanos=nanos % 1_000_000_000))
     detail = Any()

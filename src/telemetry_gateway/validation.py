@@ -1,4 +1,4 @@
-"""What a gateway checks of an event."""
+"""Validate events."""
 
 import math
 
@@ -11,27 +11,27 @@ _MAX_ID_LENGTH = 256
 
 
 def rejection_of(event: pb.Event) -> str | None:  # noqa: PLR0911 - one return a rule
-    """Return why an event can never be accepted; None when it can. Holds no parameter's value."""
+    """Return the reason why an event can never be accepted, or None. Contains no parameter value."""
     if not event.id:
         return "id is missing"
     if len(event.id) > _MAX_ID_LENGTH:
         return f"id has more than {_MAX_ID_LENGTH} characters"
     if not event.id.isprintable():
-        return "id holds characters that cannot be printed"
+        return "id contains characters that are not printable"
     for field, name in (("feature", event.feature), ("action", event.action)):
         if not is_valid_name(name):
-            return f"{field} breaks the rule for names"
+            return f"{field} is not a valid name"
     if not event.HasField("timestamp"):
         return "timestamp is missing"
     if not (MIN_SECONDS <= event.timestamp.seconds <= MAX_SECONDS and 0 <= event.timestamp.nanos <= _MAX_NANOS):
-        return "timestamp lies outside protobuf's range"
+        return "timestamp is out of protobuf's range"
     if not all(math.isfinite(value) for value in event.parameters.metadata.values()):
-        return "metadata holds a number that is not finite"
+        return "metadata contains a number that is not finite"
     return None
 
 
 def merge_legacy_metadata(event: pb.Event) -> None:
-    """Moves what an exporter of the first release sent as metadata to its place; its values win."""
+    """Move the legacy metadata of the first exporter releases to `metadata`; the legacy values override."""
     if event.parameters.legacy_metadata:
         for key, value in event.parameters.legacy_metadata.items():
             event.parameters.metadata[key] = float(value)

@@ -32,7 +32,7 @@ def test_check_says_what_is_well_and_what_to_do(shell: Shell) -> None:
     broken = shell.telemetry("gateway", "check", environment={"TELEMETRY_GATEWAY_REJECTS_FILE": "no/such/folder/r"})
     assert broken.code == 1
     assert "FAILED" in broken.out
-    assert "the folder no/such/folder does not exist; make it" in broken.out
+    assert "the folder no/such/folder does not exist; create it" in broken.out
     wrong = shell.telemetry("gateway", "check", environment={"TELEMETRY_GATEWAY_MAX_STREAMS": "0"})
     assert wrong.code == 2
     assert "TELEMETRY_GATEWAY_MAX_STREAMS" in wrong.err

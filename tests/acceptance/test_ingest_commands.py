@@ -64,7 +64,7 @@ def test_mistakes_end_in_one_line(shell: Shell, tmp_path: Path) -> None:
             environment={"TELEMETRY_INGEST_METRICS_ADDR": address},
         )  # fmt: skip
     assert (busy.code, metrics.code) == (1, 1)
-    assert f"cannot listen at {address}: Address already in use" in busy.err
+    assert f"cannot listen on {address}: Address already in use" in busy.err
     assert f"cannot serve metrics at {address}" in metrics.err
     for result in (nobody, wrong, busy, metrics):
         assert "Traceback" not in result.err

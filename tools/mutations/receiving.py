@@ -185,7 +185,7 @@ RECEIVING = (
         f"{_RULES} -k protocol",
     ),
     Mutation(
-        "RecordEvent serves managed services only",
+        "RecordEvent accepts managed services only",
         "telemetry_gateway/service.py",
         'if request.metadata.identifier.WhichOneof("identifier") in ("licensed_instance", "unlicensed_instance"):',
         "if False:",
@@ -411,14 +411,14 @@ RECEIVING = (
     Mutation(
         "a silent stream is ended",
         "telemetry_gateway/publishing/patience.py",
-        'raise SilentStreamError(f"nothing was sent for {self._seconds:g} s")',
+        'raise SilentStreamError(f"no message arrived for {self._seconds:g} s")',
         "return await anext(messages, None)",
         f"{_FAULTS} -k silent --timeout=40",
     ),
     Mutation(
         "what is wrong inside stays inside",
         "telemetry_gateway/statuses.py",
-        '"nothing of this batch was taken; come back later"',
+        '"the batch was not accepted; send it again later"',
         "str(error)",
         _FAULTS,
     ),

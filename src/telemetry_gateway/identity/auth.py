@@ -1,4 +1,4 @@
-"""Whether a sender is the managed service that it says it is."""
+"""Authenticate managed services by their tokens."""
 
 import hmac
 from collections.abc import Mapping, Sequence
@@ -8,49 +8,49 @@ from telemetry_gateway.errors import AuthenticatorUnavailableError, PermissionDe
 
 
 class Authenticator(Protocol):
-    """Tells managed services by their tokens."""
+    """Authenticates managed services by their tokens."""
 
     async def authenticate(self, token: str, service_id: str) -> None:
-        """Return when the token lets its bearer publish as this service.
+        """Return if the token is valid for this service.
 
         Raises:
-            PermissionDeniedError: It does not.
-            AuthenticatorUnavailableError: That cannot be found out now.
+            PermissionDeniedError: The token is not valid for this service.
+            AuthenticatorUnavailableError: The token cannot be checked now.
         """
         ...
 
 
 class StaticTokens:
-    """Tokens that an operator set, one for each service.
+    """Configured tokens, one for each service.
 
     Args:
-        tokens: Service id to token.
+        tokens: The token of each service, by service id.
     """
 
     def __init__(self, tokens: Mapping[str, str]) -> None:
         self._tokens = {service_id: token.encode() for service_id, token in tokens.items()}
 
     async def authenticate(self, token: str, service_id: str) -> None:
-        """Return when the token is this service's: see `Authenticator`."""
+        """Return if this is the token of the service, see `Authenticator`."""
         known = self._tokens.get(service_id)
-        # SECURITY: compared in constant time, and as long for a service that has no token.
+        # SECURITY: compared in constant time, which is the same for a service without a token.
         matches = hmac.compare_digest(token.encode() if known is None else known, token.encode())
         if known is None or not matches:
             raise PermissionDeniedError("the token is not valid for this managed service")
 
 
 class AnyOf:
-    """Asks several authenticators in turn; one that lets the token pass is enough.
+    """Accepts a token if any of several authenticators accepts it.
 
     Args:
-        authenticators: In the order of asking; the cheap ones first.
+        authenticators: The authenticators, in the order of calls; the cheap ones first.
     """
 
     def __init__(self, authenticators: Sequence[Authenticator]) -> None:
         self._authenticators = tuple(authenticators)
 
     async def authenticate(self, token: str, service_id: str) -> None:
-        """Return when one of them does: see `Authenticator`."""
+        """Return if one of the authenticators accepts the token, see `Authenticator`."""
         denied: PermissionDeniedError | None = None
         unavailable: AuthenticatorUnavailableError | None = None
         for authenticator in self._authenticators:
@@ -62,17 +62,19 @@ class AnyOf:
                 unavailable = error
             else:
                 return
-        # SECURITY: never a pass. The one that cannot answer might have let it pass, so the sender comes back.
+        # SECURITY: never accepted here. The unavailable authenticator might accept the token, so the client may retry.
         if unavailable is not None:
             raise unavailable
-        raise denied or PermissionDeniedError("this gateway knows no managed services: no authentication is set up")
+        raise denied or PermissionDeniedError(
+            "this gateway accepts no managed services: authentication is not configured"
+        )
 
 
 def bearer_token(call_metadata: Sequence[tuple[str, str | bytes]]) -> str:
     """Return the token of the `authorization: Bearer` header.
 
     Raises:
-        UnauthenticatedError: There is no such header, more than one, or it cannot be read.
+        UnauthenticatedError: The header is missing, malformed, or sent more than once.
     """
     values = [value for key, value in call_metadata if key.lower() == "authorization"]
     if len(values) == 1 and isinstance(values[0], str):
@@ -80,4 +82,4 @@ def bearer_token(call_metadata: Sequence[tuple[str, str | bytes]]) -> str:
         token = token.strip()
         if scheme.lower() == "bearer" and token and token.isascii() and not any(map(str.isspace, token)):
             return token
-    raise UnauthenticatedError("a managed service must send one header, authorization: Bearer TOKEN")
+    raise UnauthenticatedError("a managed service must send exactly one header authorization: Bearer TOKEN")

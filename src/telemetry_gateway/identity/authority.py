@@ -1,4 +1,4 @@
-"""Asks an OAuth 2.0 authority over HTTPS."""
+"""Send requests to an OAuth 2.0 authority over HTTPS."""
 
 import ssl
 from collections.abc import Mapping
@@ -14,31 +14,31 @@ _TIMEOUT_SECONDS: Final = 5
 
 
 class Authority:
-    """The HTTP side of an authority.
+    """An HTTP client for an OAuth 2.0 authority.
 
     Args:
-        ca_file: PEM file of the certificate authorities to trust; None: the system's.
+        ca_file: PEM file of the certificate authorities to trust, or None for the system's.
     """
 
     def __init__(self, ca_file: Path | None = None) -> None:
-        # SECURITY: certificates are always checked; a file narrows whom to trust.
+        # SECURITY: certificates are always verified; with a file, only the authorities in it are trusted.
         self._verify: ssl.SSLContext = ssl.create_default_context(cafile=None if ca_file is None else str(ca_file))
 
     async def ask(
         self, url: str, *, form: Mapping[str, str] | None = None, client: tuple[str, str] | None = None
     ) -> Mapping[str, Any]:
-        """Return the JSON object that the authority answers with.
+        """Return the JSON object in the authority's response.
 
         Args:
-            url: Where to ask.
-            form: What to POST; None for a GET.
-            client: Id and secret, for HTTP basic authentication.
+            url: The URL to request.
+            form: The form to POST, or None for a GET request.
+            client: Id and secret for HTTP basic authentication.
 
         Raises:
-            AuthenticatorUnavailableError: There is no such answer. The text holds neither token nor secret.
+            AuthenticatorUnavailableError: The request failed. The message contains neither token nor secret.
         """
         try:
-            # SECURITY: redirects are not followed: they could carry the secret somewhere else.
+            # SECURITY: redirects are not followed, because they could send the secret to another server.
             async with httpx2.AsyncClient(verify=self._verify, timeout=_TIMEOUT_SECONDS, auth=client) as http:
                 if form is None:
                     answer = await http.get(url)
@@ -46,7 +46,7 @@ class Authority:
                     answer = await http.post(url, data=dict(form), headers={"accept": "application/json"})
             value = answer.raise_for_status().json()
         except httpx2.HTTPStatusError as error:
-            problem = f"the authority answered with status {error.response.status_code}"
+            problem = f"the authority responded with status {error.response.status_code}"
         except httpx2.HTTPError as error:
             fault = certificate_fault(error, ca_file_setting="TELEMETRY_GATEWAY_AUTHORITY_CA_FILE")
             problem = (
@@ -55,10 +55,10 @@ class Authority:
                 else f"the authority's certificate is rejected: {fault}"
             )
         except ValueError:
-            problem = "the authority's answer is no JSON"
+            problem = "the authority's response is not valid JSON"
         else:
             if isinstance(value, dict):
                 return value
-            problem = "the authority's answer is no JSON object"
-        # SECURITY: raised outside the handlers, so that no request with a secret is chained to it.
+            problem = "the authority's response is not a JSON object"
+        # SECURITY: raised outside the handlers, so that the chained exception cannot hold a request with a secret.
         raise AuthenticatorUnavailableError(f"the token cannot be checked now: {problem}")

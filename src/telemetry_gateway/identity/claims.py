@@ -1,4 +1,4 @@
-"""What a token's claims must say before its bearer may publish."""
+"""Check the claims of a token."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,10 +8,10 @@ from telemetry_gateway.errors import PermissionDeniedError
 
 
 def check_scope(claims: Mapping[str, Any]) -> None:
-    """Return when `scope` (text, RFC 8693) or `scp` (a list) holds the scope.
+    """Return if `scope` (a string, RFC 8693) or `scp` (a list) contains the required scope.
 
     Raises:
-        PermissionDeniedError: It does not.
+        PermissionDeniedError: The scope is missing.
     """
     scopes: set[str] = set()
     for name in ("scope", "scp"):
@@ -20,17 +20,17 @@ def check_scope(claims: Mapping[str, Any]) -> None:
             scopes.update(value.split(" "))
         elif isinstance(value, list):
             scopes.update(one for one in value if isinstance(one, str))
-    # SECURITY: a token for something else opens nothing here.
+    # SECURITY: a token that was issued for another purpose is rejected.
     if EVENTS_WRITE_SCOPE not in scopes:
         raise PermissionDeniedError(f"the token lacks the scope {EVENTS_WRITE_SCOPE}")
 
 
 def check_service(claims: Mapping[str, Any], claim: str | None, service_id: str) -> None:
-    """Return when the token's claim names the service, or when no claim has to.
+    """Return if the token's claim is the service's id, or if no claim is configured.
 
     Raises:
-        PermissionDeniedError: It names another one, or none.
+        PermissionDeniedError: The claim is missing or is not the service's id.
     """
-    # SECURITY: with a claim set, one service's token cannot speak for another service.
+    # SECURITY: with a configured claim, the token of one service is not valid for another service.
     if claim is not None and claims.get(claim) != service_id:
         raise PermissionDeniedError("the token is not valid for this managed service")

@@ -1,4 +1,4 @@
-"""Tokens that their authority is asked about (RFC 7662)."""
+"""Check tokens by token introspection (RFC 7662)."""
 
 import hashlib
 import time
@@ -15,15 +15,15 @@ _MAX_CACHED: Final = 10_000
 
 
 class Introspection:
-    """Asks an authority whether a token is active; remembers its answer, good or bad, for a while.
+    """Asks an authority whether a token is active, and caches the response, also a negative one.
 
     Args:
-        authority: Carries the question.
+        authority: The HTTP client.
         url: The introspection endpoint.
-        client: The gateway's own client id and secret there.
-        service_claim: The claim that must name the service; None: the scope is enough.
-        cache_for: How long an answer holds; never longer than the token itself.
-        clock: Tells seconds since the epoch.
+        client: The gateway's client id and secret at the authority.
+        service_claim: The claim that must be the service's id, or None to check only the scope.
+        cache_for: How long to cache a response. An expired token is rejected earlier.
+        clock: Returns the time in seconds since the epoch.
     """
 
     def __init__(
@@ -42,15 +42,15 @@ class Introspection:
         self._service_claim = service_claim
         self._cache_for = cache_for.total_seconds()
         self._clock = clock
-        # By the token's hash, so that no token is kept; the oldest goes when it is full.
+        # By the token's hash, so that no token is stored. The oldest entry is evicted when the cache is full.
         self._cache: OrderedDict[bytes, tuple[float, Mapping[str, Any]]] = OrderedDict()
 
     async def authenticate(self, token: str, service_id: str) -> None:
-        """Return when the token is active and has the scope: see `Authenticator`."""
+        """Return if the token is active and has the scope, see `Authenticator`."""
         claims = await self._claims(token)
         expires = claims.get("exp")
         expired = isinstance(expires, int | float) and expires <= self._clock()
-        # SECURITY: `active` must be true itself, and an expired token is none, whatever is cached.
+        # SECURITY: `active` must be the JSON value true, and an expired token is rejected even if it is cached.
         if claims.get("active") is not True or expired:
             raise PermissionDeniedError("the token is not active")
         check_scope(claims)

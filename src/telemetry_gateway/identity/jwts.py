@@ -1,4 +1,4 @@
-"""Tokens that are checked here, with the keys that their issuer publishes (JWT, JWKS)."""
+"""Check JWTs with the keys that their issuer publishes (JWKS)."""
 
 import asyncio
 import time
@@ -14,23 +14,23 @@ from telemetry_gateway.errors import AuthenticatorUnavailableError, PermissionDe
 from telemetry_gateway.identity.authority import Authority
 from telemetry_gateway.identity.claims import check_scope, check_service
 
-# SECURITY: public-key algorithms only. With a shared-key one, an issuer's public key would be a secret to sign with.
+# SECURITY: public-key algorithms only. With a shared-key algorithm, a token could be signed with the public key.
 _ALGORITHMS: Final = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "Ed25519"]
 _LEEWAY_SECONDS: Final = 30
 _KEYS_HOLD_SECONDS: Final = 600
-# A made-up key id costs the issuer one question in this time, not one each.
+# Limits requests to the issuer: tokens with unknown key ids cause at most one request in this time.
 _ASK_AGAIN_SECONDS: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
 class JwtRules:
-    """What a JWT must say.
+    """The requirements that a JWT must meet.
 
     Attributes:
-        jwks_url: Where the issuer publishes its keys.
-        issuer: The claim `iss`.
-        audience: What the claim `aud` must hold.
-        service_claim: The claim that must name the service; None: the scope is enough.
+        jwks_url: The URL where the issuer publishes its keys.
+        issuer: The required value of the claim `iss`.
+        audience: A value that the claim `aud` must contain.
+        service_claim: The claim that must be the service's id, or None to check only the scope.
     """
 
     jwks_url: str
@@ -43,9 +43,9 @@ class Jwts:
     """Checks signature, issuer, audience, expiry and scope of JWTs.
 
     Args:
-        authority: Carries the question for the keys.
-        rules: What a token must say.
-        clock: Tells seconds since the epoch.
+        authority: The HTTP client that fetches the keys.
+        rules: The requirements that a token must meet.
+        clock: Returns the time in seconds since the epoch.
     """
 
     def __init__(self, authority: Authority, rules: JwtRules, *, clock: Callable[[], float] = time.time) -> None:
@@ -64,7 +64,7 @@ class Jwts:
         )
 
     async def authenticate(self, token: str, service_id: str) -> None:
-        """Return when the token passes: see `Authenticator`."""
+        """Return if the token is valid, see `Authenticator`."""
         key_id = _key_id(token)
         claims = self._claims(token, await self._keys_with(key_id))
         check_scope(claims)
@@ -72,7 +72,7 @@ class Jwts:
 
     def _claims(self, token: str, keys: KeySet) -> Mapping[str, Any]:
         try:
-            # SECURITY: the signature first; no claim is believed before.
+            # SECURITY: the signature is verified before any claim is read.
             claims = jwt.decode(token, keys, algorithms=_ALGORITHMS).claims
             self._registry.validate(claims)
         except ExpiredTokenError:
@@ -80,7 +80,7 @@ class Jwts:
         except ClaimError as error:
             problem = f"the token's claim {error.claim} is missing or wrong"
         except (JoseError, ValueError, TypeError):
-            problem = "the token's signature is not good"
+            problem = "the token's signature is not valid"
         else:
             return claims
         raise PermissionDeniedError(problem)
@@ -92,7 +92,9 @@ class Jwts:
             if age >= (_KEYS_HOLD_SECONDS if known else _ASK_AGAIN_SECONDS):
                 await self._ask()
             if self._keys is None:
-                raise AuthenticatorUnavailableError("the token cannot be checked now: the issuer's keys are not known")
+                raise AuthenticatorUnavailableError(
+                    "the token cannot be checked now: the issuer's keys are not available"
+                )
             return self._keys
 
     async def _ask(self) -> None:
@@ -101,12 +103,12 @@ class Jwts:
             published = await self._authority.ask(self._rules.jwks_url)
             self._keys = KeySet.import_key_set(published)  # type: ignore[arg-type]  # checked by it
         except AuthenticatorUnavailableError:
-            if self._keys is None:  # keys that were good before are good while the issuer is away
+            if self._keys is None:  # otherwise the previous keys stay valid while the issuer is unavailable
                 raise
         except (JoseError, ValueError, TypeError, KeyError):
             if self._keys is None:
                 raise AuthenticatorUnavailableError(
-                    "the token cannot be checked now: the issuer's keys cannot be read"
+                    "the token cannot be checked now: the issuer's keys are not a valid key set"
                 ) from None
 
 
@@ -114,7 +116,7 @@ def _key_id(token: str) -> str | None:
     try:
         key_id = jws.extract_compact(token.encode()).headers().get("kid")
     except (JoseError, ValueError, TypeError):
-        problem = "the token is no JWT"
+        problem = "the token is not a JWT"
     else:
         return key_id if isinstance(key_id, str) else None
     raise PermissionDeniedError(problem)

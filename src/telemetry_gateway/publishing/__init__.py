@@ -1,1 +1,1 @@
-"""From events to the sink, each once: JSON, repeats, retries, rejects."""
+"""Publish each event once: JSON encoding, deduplication, the publishing queue, rejected events."""

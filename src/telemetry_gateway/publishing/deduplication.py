@@ -1,6 +1,6 @@
-"""Remembers which events were published, for a window that survives a restart.
+"""The deduplication window: remembers which events were published, also across restarts.
 
-In a SQLite file of the gateway, which is not a database of the store: it knows no dialects, and needs none.
+It is a SQLite file of the gateway, not a database of the store, so it does not use the store's dialects.
 """
 
 import sqlite3
@@ -25,7 +25,7 @@ CREATE TABLE IF NOT EXISTS published (
 CREATE INDEX IF NOT EXISTS published_at ON published (published_at);
 CREATE TABLE IF NOT EXISTS sink_position (only_row INTEGER PRIMARY KEY CHECK (only_row = 1), position TEXT NOT NULL);
 """
-# One statement a publisher, one parameter whatever the number of ids; the primary key finds each.
+# One statement per publisher; the ids are a single JSON parameter, and each is looked up by the primary key.
 _KNOWN: Final = """
 SELECT event_id FROM published
 WHERE publisher = ? AND event_id IN (SELECT value FROM json_each(?)) AND published_at > ?
@@ -43,20 +43,20 @@ DELETE FROM published WHERE (publisher, event_id) IN (
     SELECT publisher, event_id FROM published WHERE published_at <= ? ORDER BY published_at LIMIT ?
 )
 """
-# Of old keys each write deletes at least this many, and more than it adds, so they never pile up.
+# The least number of expired keys that a write deletes. Each write deletes more keys than it adds.
 _FORGET_ROWS: Final = 1_000
 
 
 class DeduplicationWindow:
     """The keys of published messages, in a SQLite file.
 
-    It is written after the sink: a crash between the two may repeat a message, never lose one.
-    What it lost in a crash of the machine the sink tells again, where it can.
+    The file is written after the sink: a crash between the two writes can repeat a message, but never lose one. Keys
+    that a crash of the machine loses are read from the sink again, if the sink supports it.
 
     Args:
-        path: The file; made when it does not exist.
-        window: How long a key is remembered.
-        clock: Tells seconds since the epoch.
+        path: The file; created if it does not exist.
+        window: How long to remember a key.
+        clock: Returns the time in seconds since the epoch.
 
     Raises:
         DeduplicationError: The file cannot be used.
@@ -69,17 +69,17 @@ class DeduplicationWindow:
         self._connection = self._run(self._open)
 
     def position(self) -> str:
-        """Return how far the sink had been written when keys were remembered last; empty if never."""
+        """Return the sink's position at the last write of the window, or an empty string."""
         row = self._run(lambda: self._connection.execute("SELECT position FROM sink_position").fetchone())
         return str(row[0]) if row else ""
 
     @property
     def begin(self) -> float:
-        """Where the window begins, seconds since the epoch."""
+        """The time at which the window begins, in seconds since the epoch."""
         return self._clock() - self._window
 
     def known(self, keys: Iterable[Key]) -> set[Key]:
-        """Return those of the keys that were published within the window."""
+        """Return the keys that were published within the window."""
         begin = self.begin
         ids: dict[str, list[str]] = {}
         for publisher, event_id in keys:
@@ -96,7 +96,7 @@ class DeduplicationWindow:
         return self._run(looking)
 
     def remember(self, keys: Collection[Key], position: str) -> None:
-        """Adds keys of messages that the sink holds durably, and forgets some that are past the window."""
+        """Add the keys of messages that the sink stores durably, and delete some expired ones."""
         now = self._clock()
 
         def remembering() -> None:
@@ -109,15 +109,15 @@ class DeduplicationWindow:
         self._run(remembering)
 
     def close(self) -> None:
-        """Closes the file."""
+        """Close the file."""
         self._connection.close()
 
     def _open(self) -> sqlite3.Connection:
-        # Used by one thread at a time, not always the same.
+        # One thread at a time uses the connection, but not always the same thread.
         connection = sqlite3.connect(self._path, isolation_level=None, timeout=10, check_same_thread=False)
         try:
             connection.execute("PRAGMA journal_mode=WAL")
-            # Consistent after any crash; what a power cut takes from its end the sink still knows.
+            # Stays consistent after any crash. The last writes, which a power cut can lose, are read from the sink.
             connection.execute("PRAGMA synchronous=NORMAL")
             connection.executescript(_SCHEMA)
         except sqlite3.Error:

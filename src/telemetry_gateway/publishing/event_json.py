@@ -1,7 +1,7 @@
 """Protobuf's JSON mapping for events, compiled once from the schema.
 
-The library's own walks the schema anew for every message and takes several times as long; a test
-holds both to the same result. A field that is added to the schema is encoded without a change here.
+The protobuf library walks the schema for every message, which takes several times as long. A test checks that both
+have the same result. Fields that are added to the schema are encoded without a change here.
 """
 
 from collections.abc import Callable, Mapping
@@ -68,10 +68,10 @@ _WELL_KNOWN: Final[Mapping[str, Convert]] = {
 
 
 def compile_encoder(descriptor: Descriptor) -> Convert:
-    """Return what turns messages of a type into values that JSON holds.
+    """Return a function that converts messages of a type to JSON-compatible values.
 
-    The messages must have passed the gateway's checks: it refuses neither a number that is not
-    finite (but in a `Struct`, with ValueError) nor a timestamp out of range.
+    The messages must have passed the gateway's checks: the function does not reject timestamps out of range, and
+    rejects numbers that are not finite only in a `Struct`, with ValueError.
     """
     if descriptor.full_name in _WELL_KNOWN:
         return _WELL_KNOWN[descriptor.full_name]
@@ -81,7 +81,7 @@ def compile_encoder(descriptor: Descriptor) -> Convert:
 
     def encode(message: Message) -> dict[str, Any]:
         encoded = {}
-        # By name: to ask each field costs less than to be told which ones are set.
+        # By name: reading every field is faster than ListFields.
         for name, json_name, convert in always:
             if value := getattr(message, name):
                 encoded[json_name] = value if convert is None else convert(value)
@@ -99,7 +99,7 @@ _Encoders: TypeAlias = list[tuple[str, str, Convert | None]]
 
 
 def _encoders(descriptor: Descriptor) -> tuple[_Encoders, _Encoders]:
-    """Return name, JSON name and encoder of the fields without and with presence."""
+    """Return name, JSON name and encoder of each field, first of fields without presence, then of those with it."""
     both: tuple[_Encoders, _Encoders] = ([], [])
     for field in descriptor.fields:
         both[field.has_presence].append((field.name, field.json_name, _field_encoder(field)))
@@ -129,8 +129,8 @@ def _single_encoder(field: FieldDescriptor) -> Convert | None:
         return str
     if field.type in _AS_THEY_ARE:
         return None
-    raise NotImplementedError(f"{field.full_name}: this type of field has no JSON here yet")
+    raise NotImplementedError(f"{field.full_name}: fields of this type are not supported")
 
 
 event_to_json: Final[Convert] = compile_encoder(pb.Event.DESCRIPTOR)
-"""Turns a checked `Event` into what JSON holds."""
+"""Convert a checked `Event` to JSON-compatible values."""

@@ -1,4 +1,4 @@
-"""How an event becomes a message for the sink."""
+"""Convert events to messages for the sink."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -14,25 +14,25 @@ from telemetry_gateway.sinks.sink import Message
 from telemetry_gateway.validation import merge_legacy_metadata, rejection_of
 
 _RECORDS_PRIVATE_METADATA: Final = "recordsPrivateMetadata"
-# It is repeated in every message, so a large one would make each event "too large", for ever.
+# Every message repeats the metadata, so large metadata would make every event of the stream too large.
 _MAX_METADATA_BYTES: Final = 16 * 1024
-# Brokers bound headers: JetStream's, percent-encoded, have room for several times as much.
+# Brokers limit the size of headers. JetStream's limit is several times this size, even with percent-encoding.
 _MAX_ATTRIBUTES_BYTES: Final = 4 * 1024
-# These are short: names are bounded, and so are service ids.
+# Number of attributes that every message has. They are short, because names and service ids have a length limit.
 _ALWAYS_THERE: Final = 4
 
 
 class MessageMaker:
-    """Makes the messages of one stream.
+    """Creates the messages of a stream.
 
     Args:
-        metadata: The stream's metadata.
-        publisher: Who is sending.
-        max_message_bytes: The largest body that the sink takes.
+        metadata: The metadata of the stream.
+        publisher: The publisher of the stream.
+        max_message_bytes: The largest message body that the sink accepts.
 
     Attributes:
-        metadata: The stream's metadata.
-        publisher: Who is sending.
+        metadata: The metadata of the stream.
+        publisher: The publisher of the stream.
 
     Raises:
         InvalidStreamError: The metadata is too large.
@@ -49,17 +49,17 @@ class MessageMaker:
         self._start = b'{"metadata":' + orjson.dumps(MessageToDict(metadata)) + b',"event":'
 
     def make(self, event: pb.Event) -> Message | str:
-        """Return an event's message, or why the event can never be accepted."""
+        """Return the message of an event, or the reason why the event can never be accepted."""
         if reason := rejection_of(event):
             return reason
         merge_legacy_metadata(event)
         try:
             body = self._start + orjson.dumps(event_to_json(event)) + b"}"
         except (ValueError, TypeError, RecursionError, SerializeToJsonError):
-            # The JSON mapping of private_metadata knows no NaN and no infinity.
+            # The JSON mapping of private_metadata supports neither NaN nor infinity.
             return "private_metadata cannot be written as JSON"
         if len(body) > self._max_message_bytes:
-            return f"is {len(body)} bytes as a message, more than the sink's {self._max_message_bytes}"
+            return f"has {len(body)} bytes as a message, more than the sink's limit of {self._max_message_bytes}"
         attributes = self._attributes(event)
         if len(attributes) > _ALWAYS_THERE and sum(map(len, map(str.encode, attributes))) > _MAX_ATTRIBUTES_BYTES:
             return f"has attributes of more than {_MAX_ATTRIBUTES_BYTES} bytes"

@@ -1,4 +1,4 @@
-"""How long a stream may be silent or deaf, in ordinary times and while the gateway drains."""
+"""Timeouts for streams that send nothing or do not read responses, also while the gateway drains."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
@@ -13,10 +13,10 @@ _DRAINING_SECONDS: Final = 1.0
 
 
 class Patience:
-    """Waits for the messages of streams; while draining, only for those that keep coming.
+    """Waits for the messages of streams with a timeout, which is shorter while the gateway drains.
 
     Args:
-        silence: The longest time between two messages, and for a peer to take an answer.
+        silence: The longest time between two messages, and for a client to read a response.
     """
 
     def __init__(self, silence: timedelta) -> None:
@@ -25,11 +25,11 @@ class Patience:
         self._waiting: set[asyncio.Timeout] = set()
 
     async def next_message(self, messages: AsyncIterator[T]) -> T | None:
-        """Return a stream's next message; None when its sender has ended it.
+        """Return a stream's next message, or None if the client has ended the stream.
 
         Raises:
-            SilentStreamError: None came in time.
-            DrainingError: None came, and the gateway is stopping.
+            SilentStreamError: No message arrived in time.
+            DrainingError: No message arrived in time, and the gateway is stopping.
         """
         try:
             async with asyncio.timeout(self._seconds) as timeout:
@@ -41,23 +41,23 @@ class Patience:
         except TimeoutError:
             draining = self._draining
         if draining:
-            raise DrainingError("the gateway is stopping; send the rest to another one, or later")
-        raise SilentStreamError(f"nothing was sent for {self._seconds:g} s")
+            raise DrainingError("the gateway is stopping; send the remaining events again later")
+        raise SilentStreamError(f"no message arrived for {self._seconds:g} s")
 
     async def delivery(self, writing: Awaitable[None]) -> None:
-        """Waits until a peer has room for an answer.
+        """Wait until a response is written to the connection.
 
         Raises:
-            SilentStreamError: It has not read its answers for too long.
+            SilentStreamError: The client did not read its responses in time.
         """
         try:
             async with asyncio.timeout(self._seconds):
                 await writing
         except TimeoutError:
-            raise SilentStreamError(f"answers were not read for {self._seconds:g} s") from None
+            raise SilentStreamError(f"responses were not read for {self._seconds:g} s") from None
 
     def drain(self) -> None:
-        """From now on, a stream that is silent for a second is over."""
+        """End each stream that sends nothing for a second from now on."""
         self._draining = True
         self._seconds = min(self._seconds, _DRAINING_SECONDS)
         deadline = asyncio.get_running_loop().time() + self._seconds

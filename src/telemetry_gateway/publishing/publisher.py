@@ -1,4 +1,4 @@
-"""Who is sending: the identifier of the wire, checked, and the name that duplicates are told by."""
+"""The publisher of a stream: its identifier, checked, and the name for deduplication and limits."""
 
 import hashlib
 from collections.abc import Mapping
@@ -20,12 +20,12 @@ _MAX_SERVICE_ID_LENGTH: Final = 256
 
 @dataclass(frozen=True, slots=True)
 class Publisher:
-    """A sender whose identifier holds what its kind needs.
+    """A publisher with a complete identifier.
 
     Attributes:
         kind: `licensed_instance`, `unlicensed_instance` or `managed_service`.
-        name: What duplicates and limits are told by. Holds no license key.
-        source: The attribute `publisher.source` of what it publishes.
+        name: The unique name for deduplication and limits. Contains no license key.
+        source: The attribute `publisher.source` of its messages.
     """
 
     kind: str
@@ -39,23 +39,23 @@ class Publisher:
 
 
 def read_publisher(identifier: pb.Identifier) -> Publisher:
-    """Return who an identifier says is sending.
+    """Return the publisher that an identifier names.
 
     Raises:
-        InvalidStreamError: It is missing, or lacks what its kind needs.
+        InvalidStreamError: The identifier is missing or incomplete.
     """
     kind = identifier.WhichOneof("identifier")
     if kind is None:
-        raise InvalidStreamError("metadata.identifier", "is missing; say who is sending")
+        raise InvalidStreamError("metadata.identifier", "is missing; set the identifier of the publisher")
     required = _REQUIRED[kind]
     if not getattr(getattr(identifier, kind), required):
         raise InvalidStreamError(f"metadata.identifier.{kind}", f"lacks {required}")
     if kind != MANAGED_SERVICE:
         return Publisher(kind, _instance_name(identifier), kind)
     service_id = identifier.managed_service.service_id
-    # SECURITY: consumers route by `publisher.source`; a service must not pass for the instances.
+    # SECURITY: consumers route by `publisher.source`, so a service must not have the source of an instance.
     if service_id in _REQUIRED:
-        raise InvalidStreamError("metadata.identifier.managed_service", "service_id is a word kept for instances")
+        raise InvalidStreamError("metadata.identifier.managed_service", "service_id is reserved for instances")
     if len(service_id) > _MAX_SERVICE_ID_LENGTH:
         raise InvalidStreamError(
             "metadata.identifier.managed_service", f"service_id has more than {_MAX_SERVICE_ID_LENGTH} characters"
@@ -64,10 +64,10 @@ def read_publisher(identifier: pb.Identifier) -> Publisher:
 
 
 def name_in_json(identifier: Mapping[str, Any]) -> str:
-    """Return the name that `read_publisher` gives, from an identifier in protobuf's JSON.
+    """Return the publisher's name, as `read_publisher` does, from an identifier in protobuf's JSON format.
 
     Raises:
-        KeyError: It is no identifier.
+        KeyError: The mapping is not a valid identifier.
     """
     if "managedService" in identifier:
         return _service(identifier["managedService"]["serviceId"])

@@ -1,4 +1,4 @@
-"""Publishes batches of all streams together: one sync of the sink, one write of the window."""
+"""Publish the batches of all streams in groups: each group needs one sync of the sink and one write of the window."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -20,18 +20,18 @@ _log = get_logger(__name__)
 
 
 class PublishingQueue:
-    """Takes batches from streams; while one group is being written, the next one gathers.
+    """Collects batches of streams into the next group while the current group is written.
 
-    All blocking work is done in one thread, so the sink and the window need no locks. A stream
-    has one batch here at a time, so the number of streams bounds what waits.
+    All blocking work runs in one thread, so the sink and the window need no locks. Each stream has at most one batch
+    in the queue, so the number of streams limits its length.
 
     Args:
-        sink: Where messages go.
-        window: Which were published before.
-        metrics: Counts.
+        sink: Stores the messages.
+        window: Remembers the published messages.
+        metrics: The gateway's metrics.
 
     Attributes:
-        broken: Set when the sink will take nothing more.
+        broken: Set when the sink accepts no more messages.
     """
 
     def __init__(self, sink: Sink, window: DeduplicationWindow, metrics: GatewayMetrics) -> None:
@@ -45,9 +45,9 @@ class PublishingQueue:
         self._unremembered: dict[Key, None] = {}
 
     def recover(self) -> int:
-        """Remembers what the sink holds beyond the window's last write; returns how many messages.
+        """Add the messages that were published after the window's last write; return their number.
 
-        For a start after a crash. Blocking; call it before the first batch.
+        Needed after a crash. Blocking; call it before the first batch.
 
         Raises:
             GatewayServiceError: The sink or the window failed.
@@ -56,7 +56,7 @@ class PublishingQueue:
         keys = iter(self._sink.published_since(position, self._window.begin))
         count = 0
         while some := list(islice(keys, _RECOVERED_AT_ONCE)):
-            # The position moves last: a crash in between begins again, and remembers the same.
+            # The position is updated last, so recovery can be repeated after a crash in between.
             self._window.remember(some, position)
             count += len(some)
         self._window.remember((), self._sink.position)
@@ -65,10 +65,10 @@ class PublishingQueue:
         return count
 
     async def publish(self, messages: Sequence[Message]) -> None:
-        """Return when each message is durable in the sink, now or since an earlier time.
+        """Publish the messages, and return when the sink stores all of them durably, including duplicates.
 
         Raises:
-            GatewayServiceError: The sink or the window failed; the messages are to come again.
+            GatewayServiceError: The sink or the window failed; the client must send the messages again.
         """
         written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((messages, written))
@@ -77,7 +77,7 @@ class PublishingQueue:
         await written
 
     async def close(self) -> None:
-        """Finishes what was begun, then closes the sink and the window."""
+        """Write the waiting batches, then close the sink and the window."""
         if self._writer is not None:
             await self._writer
         await self._in_thread(self.abandon)
@@ -99,8 +99,8 @@ class PublishingQueue:
                 if isinstance(failure, SinkBrokenError):
                     self.broken.set()
                     self._metrics.sink_broken.set(1)
-            except Exception as failure:  # noqa: BLE001 - a sink of somebody else's may raise anything
-                # Its text may quote a message, so only its class is told.
+            except Exception as failure:  # noqa: BLE001 - a plug-in sink may raise anything
+                # SECURITY: the text may quote a message, so only the class is reported.
                 error = SinkError(f"the sink failed ({type(failure).__name__})")
             if error is not None:
                 self._metrics.failures.inc()
@@ -125,14 +125,14 @@ class PublishingQueue:
         self._metrics.duplicates.inc(len(messages) - len(by_key))
         if not by_key:
             return
-        # In this order: a crash in between repeats messages, the other one would lose them.
+        # In this order: a crash in between repeats messages. In the reverse order it would lose them.
         self._sink.publish(list(by_key.values()))
         self._metrics.published.inc(len(by_key))
         try:
             self._remember(by_key)
         except DeduplicationError as error:
-            # The messages are durable, so they may be acknowledged. The window is told before
-            # anything else is published, so that they are not repeated.
+            # The messages are durable, so they may be acknowledged. They are added to the window before the next group
+            # is published, so that they are not repeated.
             self._unremembered = dict.fromkeys(by_key)
             _log.error("published messages not remembered yet", count=len(by_key), error=str(error))
 
@@ -140,7 +140,7 @@ class PublishingQueue:
         self._window.remember(keys.keys(), self._sink.position)
 
     def abandon(self) -> None:
-        """Closes the sink and the window. Blocking; only where nothing is being published."""
+        """Close the sink and the window. Blocking; call it only while nothing is being published."""
         try:
             self._sink.close()
         finally:

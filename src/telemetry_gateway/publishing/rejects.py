@@ -1,4 +1,4 @@
-"""Keeps the events that can never succeed, each with its reason, so that a person can look and send them again."""
+"""Store the events that can never succeed, each with its reason, for inspection and replay."""
 
 import base64
 import fcntl
@@ -22,14 +22,14 @@ _BLOCK_BYTES: Final = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """An event that was rejected.
+    """A rejected event.
 
     Attributes:
-        at: When.
-        reason: Why.
-        publisher: Who sent it, as duplicates are told by.
-        metadata: What its stream said of itself.
-        event: The event, as it came.
+        at: The time of the rejection.
+        reason: The reason for the rejection.
+        publisher: The name of the publisher, see `Publisher`.
+        metadata: The metadata of the stream.
+        event: The event as received.
     """
 
     at: datetime
@@ -40,13 +40,13 @@ class Reject:
 
 
 class RejectsFile:
-    """A file of rejected events, a JSON line each, synced before the rejection is told.
+    """A file of rejected events, one JSON line each, synced before the response is sent.
 
-    It is bounded: past `max_bytes` it becomes `<name>.1`, in place of the former one.
+    Its size is limited: a file larger than `max_bytes` is renamed to `<name>.1`, which replaces the previous one.
 
     Args:
-        path: The file; made when it is first needed, readable by its owner only.
-        max_bytes: When it is put aside.
+        path: The file. It is created for the first rejected event, and readable by its owner only.
+        max_bytes: The size above which the file is renamed.
     """
 
     def __init__(self, path: Path, max_bytes: int) -> None:
@@ -55,10 +55,10 @@ class RejectsFile:
         self._lock = threading.Lock()
 
     def add(self, rejects: Iterable[Reject]) -> None:
-        """Keeps rejected events. May be called from any thread.
+        """Store rejected events. Thread-safe.
 
         Raises:
-            RejectsError: They cannot be written.
+            RejectsError: The file cannot be written.
         """
         with self._lock:
             for block in _blocks(rejects):
@@ -66,12 +66,12 @@ class RejectsFile:
 
 
 def put_aside(path: Path) -> Iterator[Path]:
-    """Yield what a `RejectsFile` keeps, file by file, the oldest first, each under a name of its own.
+    """Rename each file of a `RejectsFile`, so that no gateway writes to it; yield the new paths, oldest first.
 
-    Whoever takes a file over deletes it when it is done with. What an earlier call put aside comes first.
+    The caller deletes each file before it requests the next one. A file left by an interrupted call is yielded first.
 
     Raises:
-        RejectsError: A file cannot be put aside.
+        RejectsError: A file cannot be renamed.
     """
     aside = _aside(path)
     if aside.exists():
@@ -80,7 +80,7 @@ def put_aside(path: Path) -> Iterator[Path]:
         if not kept.exists():
             continue
         if aside.exists():
-            raise RejectsError(f"{aside} is still there")
+            raise RejectsError(f"{aside} still exists")
         try:
             file = _open_locked(kept)
             try:
@@ -88,7 +88,7 @@ def put_aside(path: Path) -> Iterator[Path]:
             finally:
                 os.close(file)
         except OSError as error:
-            raise RejectsError(f"{kept} cannot be put aside: {error.strerror}") from None
+            raise RejectsError(f"{kept} cannot be renamed to {aside.name}: {error.strerror}") from None
         yield aside
 
 
@@ -101,23 +101,23 @@ def _aside(path: Path) -> Path:
 
 
 def _open_locked(path: Path) -> int:
-    """Opens the file for appending, while nobody else writes to it or puts it aside."""
+    """Open the file for appending, with a lock that keeps other processes from writing or renaming it."""
     while True:
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             fcntl.flock(file, fcntl.LOCK_EX)
             if path.exists() and path.stat().st_ino == os.fstat(file).st_ino:
-                if os.fstat(file).st_size == 0:  # new, so its name may not be on the disk yet
+                if os.fstat(file).st_size == 0:  # a new file, whose name may not be durable yet
                     sync_directory(path.parent)
                 return file
         except BaseException:
             os.close(file)
             raise
-        os.close(file)  # put aside meanwhile
+        os.close(file)  # renamed in the meantime
 
 
 def read_rejects(path: Path) -> Iterator[Reject]:
-    """Yield what a `RejectsFile` keeps, the oldest first, without the lines that cannot be read.
+    """Yield the events in a `RejectsFile`, oldest first. Skip invalid lines.
 
     Raises:
         RejectsError: The file cannot be read.
@@ -126,9 +126,10 @@ def read_rejects(path: Path) -> Iterator[Reject]:
 
 
 def read_lines(path: Path) -> Iterator[Reject | bytes]:
-    """Yield the lines of a `RejectsFile`, the oldest first; one that cannot be read as it is.
+    """Yield the events in a `RejectsFile`, oldest first. Yield an invalid line as bytes.
 
-    A crash may tear one, before its event is acknowledged, which so comes again. Any other is a person's to judge.
+    A crash can leave an incomplete line. Its event was not acknowledged, so the exporter sends it again. Any other
+    invalid line needs manual inspection.
 
     Raises:
         RejectsError: The file cannot be read.
@@ -144,22 +145,22 @@ def read_lines(path: Path) -> Iterator[Reject | bytes]:
 
 
 def keep_unreadable(path: Path, lines: Iterable[bytes]) -> None:
-    """Adds lines to the file `<name>.unreadable`, durably.
+    """Append lines durably to the file `<name>.unreadable`.
 
     Raises:
-        RejectsError: It cannot be written.
+        RejectsError: The file cannot be written.
     """
     _append(path.with_name(path.name + ".unreadable"), b"".join(line + b"\n" for line in lines))
 
 
 def _append(path: Path, data: bytes, max_bytes: int | None = None) -> None:
-    """Adds lines, durably; a file that is larger than `max_bytes` then becomes the former one."""
+    """Append lines durably. A file that is then larger than `max_bytes` is renamed to `<name>.1`."""
     try:
         file = _open_locked(path)
         try:
             size = os.fstat(file).st_size
             if size and os.pread(file, 1, size - 1) != b"\n":
-                # A crash or a full disk tore the last line; joined to it, the next one could not be read either.
+                # A crash or a full disk left an incomplete last line. Without a line feed it would spoil the next line.
                 data = b"\n" + data
             written = 0
             while written < len(data):
@@ -174,9 +175,9 @@ def _append(path: Path, data: bytes, max_bytes: int | None = None) -> None:
 
 
 def _blocks(rejects: Iterable[Reject]) -> Iterator[bytes]:
-    """Yield their lines in blocks.
+    """Yield the lines of rejected events in blocks.
 
-    Each repeats its stream's metadata: all at once may be a thousand times as large as the message that they came in.
+    Each line repeats the metadata of the stream, so all lines together may be a thousand times as large as the request.
     """
     lines: list[bytes] = []
     size = 0
@@ -191,7 +192,7 @@ def _blocks(rejects: Iterable[Reject]) -> Iterator[bytes]:
 
 
 def _encode(reject: Reject) -> bytes:
-    # The event as bytes: what made it unacceptable may be what JSON cannot hold.
+    # The event is stored in binary form, because a rejected event may not be valid in JSON.
     line = {
         "at": reject.at.astimezone(UTC).isoformat(),
         "reason": reject.reason,

@@ -1,4 +1,4 @@
-"""Sends kept rejects through validation and publishing again, after what was wrong has been mended."""
+"""Replay rejected events: validate and publish them again after the cause is fixed."""
 
 import asyncio
 from dataclasses import dataclass, replace
@@ -20,12 +20,12 @@ _AT_ONCE: Final = 500
 
 @dataclass(slots=True)
 class ReplayReport:
-    """What became of kept rejects.
+    """The result of a replay.
 
     Attributes:
-        published: Events that the sink holds now; those that it held before are among them.
-        still_rejected: Events that are kept again, with the reason of today.
-        unreadable: Lines that are no reject, moved to the file `<name>.unreadable`.
+        published: Number of events that the sink now stores, including those that it stored before.
+        still_rejected: Number of events that were rejected again, and are stored with the new reason.
+        unreadable: Number of invalid lines, which were moved to the file `<name>.unreadable`.
     """
 
     published: int = 0
@@ -34,18 +34,18 @@ class ReplayReport:
 
 
 def replay_rejects(settings: GatewaySettings, *, dry_run: bool = False) -> ReplayReport:
-    """Publishes what can be accepted now, and keeps the rest.
+    """Publish the rejected events that can be accepted now, and keep the others.
 
-    May be interrupted and begun again: events are put aside first, and forgotten when each is published or
-    kept again. Duplicates are recognized as the gateway does. The sink `jsonl` has one writer, so a gateway that
-    writes to it must be stopped meanwhile.
+    A replay can be interrupted and started again: the file is renamed first, and deleted after each of its events is
+    published or stored again. Duplicates are recognized as in the gateway. The sink `jsonl` allows only one writer, so
+    a gateway that writes to it must be stopped during the replay.
 
     Args:
-        settings: The gateway's own.
-        dry_run: Only counts; changes nothing.
+        settings: The settings of the gateway.
+        dry_run: Count the events only, without any change.
 
     Raises:
-        GatewayServiceError: The sink, the window or the file of rejects cannot be used.
+        GatewayServiceError: The sink, the window or the file of rejected events cannot be used.
     """
     if dry_run:
         return _count(settings)
@@ -87,15 +87,15 @@ async def _replay(settings: GatewaySettings, queue: PublishingQueue) -> ReplayRe
             if unreadable:
                 keep_unreadable(settings.rejects_file, unreadable)
                 report.unreadable += len(unreadable)
-            aside.unlink()  # each line is somewhere else by now, durably
+            aside.unlink()  # every line is stored durably elsewhere
     finally:
         await queue.close()
     return report
 
 
 def _make(reject: Reject, settings: GatewaySettings) -> Message | str:
-    """Return the event as a message, or why it can still not be one."""
-    # Its stream was let in when the event came, so nobody is asked for a token again.
+    """Return the message of the event, or the reason why it is still rejected."""
+    # The stream was authenticated when the event was received, so the token is not checked again.
     publisher = read_publisher(reject.metadata.identifier)
     maker = MessageMaker(reject.metadata, publisher, max_message_bytes=settings.sink_max_message_bytes)
     return maker.make(reject.event)

@@ -1,4 +1,4 @@
-"""Where a gateway publishes."""
+"""The sinks that a gateway publishes to."""
 
 from telemetry_gateway.sinks.jsonl import JsonlSink
 from telemetry_gateway.sinks.rotation import Rotation

@@ -1,4 +1,4 @@
-"""Publishes to NATS JetStream; a message is durable when the stream has acknowledged it."""
+"""The sink `nats`: publishes to NATS JetStream. A message is durable when the stream has acknowledged it."""
 
 import asyncio
 import hashlib
@@ -23,7 +23,7 @@ from telemetry_runtime.certificate_faults import CertificateFault, certificate_f
 T = TypeVar("T")
 
 _AT_ONCE: Final = 256
-# What headers may take of a message: attributes are bounded when messages are made.
+# The part of a message that is reserved for headers. The size of attributes is limited when messages are created.
 _HEADER_ROOM: Final = 32 * 1024
 _MESSAGE_ID: Final = api.Header.MSG_ID.value
 _log = get_logger(__name__)
@@ -31,17 +31,17 @@ _log = get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class JetStreamTarget:
-    """Where to publish.
+    """The servers and the stream to publish to.
 
     Attributes:
         servers: URLs, `nats://host:port` or `tls://host:port`.
-        stream: The stream; made when there is none.
-        subject: The subject of every message; the stream must hold it.
-        credentials_file: The user's credentials; None: none are needed.
-        replicas: How many servers hold a stream that is made here.
-        duplicate_window: How long a stream that is made here recognizes message ids.
-        min_age: The shortest `max_age` of a stream that is accepted.
-        timeout: The longest wait for one acknowledgement.
+        stream: The name of the stream; it is created if it does not exist.
+        subject: The subject of every message; the stream must include it.
+        credentials_file: The user's credentials, or None.
+        replicas: The number of replicas of a stream that is created.
+        duplicate_window: The duplicate window of a stream that is created.
+        min_age: The shortest `max_age` of an accepted stream.
+        timeout: The timeout for one acknowledgement.
     """
 
     servers: Sequence[str]
@@ -55,12 +55,12 @@ class JetStreamTarget:
 
 
 class JetStreamSink:
-    """Publishes each message under an id of its own, its attributes as headers.
+    """Publishes each message with a unique id, and its attributes as headers.
 
-    Runs the client in a thread with an event loop of its own: a sink is called from a thread that may wait.
+    The NATS client runs in a separate thread with its own event loop, because the methods of a sink block.
 
     Args:
-        target: Where to publish.
+        target: The servers and the stream to publish to.
 
     Raises:
         SinkError: The server cannot be reached.
@@ -82,13 +82,13 @@ class JetStreamSink:
         self.max_message_bytes = limit - _HEADER_ROOM
 
     def publish(self, messages: Sequence[Message]) -> None:
-        """Publishes the messages and waits until the stream has acknowledged each."""
+        """Publish the messages, and wait until the stream has acknowledged each."""
         if not self._client.is_connected:
             raise SinkError("NATS cannot be reached")
         self._run(self._publish(messages))
 
     def published_since(self, position: str, not_before: float) -> Iterable[tuple[str, str]]:  # noqa: ARG002 - the protocol's
-        """Return nothing: the stream recognizes ids by itself."""
+        """Return an empty sequence: the stream itself recognizes duplicates."""
         return ()
 
     @property
@@ -97,7 +97,7 @@ class JetStreamSink:
         return ""
 
     def close(self) -> None:
-        """Disconnects."""
+        """Disconnect."""
         asyncio.run_coroutine_threadsafe(self._client.close(), self._loop).result(self._timeout)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
@@ -106,11 +106,11 @@ class JetStreamSink:
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         try:
             return asyncio.run_coroutine_threadsafe(work, self._loop).result()
-        except TimeoutError:  # nats-py's own timeout is one, too
+        except TimeoutError:  # also the base class of nats-py's TimeoutError
             fault = None if self._client.is_connected else _certificate_fault(self._client.last_error)
-            problem = "no answer in time" if fault is None else f"the server's certificate is rejected: {fault}"
+            problem = "no response in time" if fault is None else f"the server's certificate is rejected: {fault}"
         except (NatsError, OSError) as error:
-            # The library's texts name servers and streams, never what is in a message.
+            # The library's messages name servers and streams, but never quote the content of a message.
             problem = str(error).removeprefix("nats: ") or type(error).__name__
         raise SinkError(f"NATS: {problem}")
 
@@ -121,12 +121,12 @@ class JetStreamSink:
                 servers=list(target.servers),
                 user_credentials=target.credentials_file,
                 name="telemetry-gateway",
-                max_reconnect_attempts=-1,  # for ever, once it was connected
+                max_reconnect_attempts=-1,  # forever, after the first connection
                 reconnect_time_wait=1,
                 error_cb=_log_problem,
                 disconnected_cb=_log_disconnected,
                 reconnected_cb=_log_reconnected,
-                # Buffering would only delay the answer that nothing was published.
+                # No buffer while disconnected: it would only delay the error.
                 pending_size=0,
             ),
             self._timeout,
@@ -167,19 +167,19 @@ class JetStreamSink:
 
 
 def headers_of(message: Message) -> dict[str, str]:
-    """Return a message's headers: its attributes, percent-encoded but for plain ASCII, and its id.
+    """Return the headers of a message: its attributes, percent-encoded, and its id.
 
-    The id is the event's, then a dot and a hash of who sent it: the stream must not take the
-    event of one publisher for the duplicate of another's.
+    The id is the event id, a dot and a hash of the publisher, so that the stream does not treat events of different
+    publishers as duplicates.
     """
-    # SECURITY: attributes hold text that anybody may send; a line break in one would forge headers.
+    # SECURITY: any client can choose the text of attributes, and a line break in it would forge headers.
     headers = {quote(key, safe=""): quote(value, safe=" /:") for key, value in message.attributes.items()}
     publisher = hashlib.sha256(message.publisher.encode()).hexdigest()[:16]
     return {**headers, _MESSAGE_ID: f"{quote(message.event_id, safe='')}.{publisher}"}
 
 
 def _certificate_fault(error: Exception | None) -> CertificateFault | None:
-    # The client trusts the system's authorities, as OpenSSL finds them.
+    # The client trusts the authorities in OpenSSL's default location.
     return None if error is None else certificate_fault(error, ca_file_setting="the file that SSL_CERT_FILE names")
 
 

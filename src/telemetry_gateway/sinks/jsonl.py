@@ -1,4 +1,4 @@
-"""Publishes to a file, a JSON line a message, on the disk before it is acknowledged."""
+"""The sink `jsonl`: appends each message to a file as a line of JSON, and syncs before the acknowledgement."""
 
 import fcntl
 import os
@@ -27,16 +27,16 @@ _log = get_logger(__name__)
 
 
 class JsonlSink:
-    """Appends to a file and syncs it once for each group of messages.
+    """Appends to a file, and syncs once for each group of messages.
 
-    A line that a crash tore at the file's end was never acknowledged: it is cut off at start.
+    A crash can leave an incomplete line at the end of the file. It was not acknowledged, and is removed at the start.
 
     Args:
-        path: The file; made when it does not exist. One gateway writes to it.
-        max_message_bytes: The largest body.
-        rotation: When the file is closed and a new one begun; never by default.
-        clock: Tells seconds since the epoch.
-        sync: Brings a file descriptor's data to the disk.
+        path: The file; created if it does not exist. Only one gateway can write to it.
+        max_message_bytes: The largest message body.
+        rotation: When to close the file and start a new one; by default never.
+        clock: Returns the time in seconds since the epoch.
+        sync: Syncs a file descriptor to the disk.
 
     Raises:
         SinkError: The file cannot be opened or repaired, or another gateway writes to it.
@@ -71,10 +71,10 @@ class JsonlSink:
         self._written_at = status.st_mtime
 
     def publish(self, messages: Sequence[Message]) -> None:
-        """Writes the messages and waits until the disk has them."""
+        """Write the messages, and wait until they are synced to the disk."""
         if self._broken:
-            raise SinkBrokenError(f"{self._path} failed before; restart the gateway when the disk is well again")
-        if self._compresses_leftovers:  # not sooner: at start these files are being read
+            raise SinkBrokenError(f"{self._path} could not be written before; repair the disk and restart the gateway")
+        if self._compresses_leftovers:  # not earlier, because these files are read at the start
             self._compresses_leftovers = False
             self._compressor.submit(_compress_leftovers, self._path)
         data = memoryview(b"".join(encode_line(message) for message in messages))
@@ -90,8 +90,8 @@ class JsonlSink:
             self._sync(self._file)
         except OSError as error:
             problem = error.strerror
-            # What the kernel could not write it may have forgotten: a second sync that succeeds
-            # would prove nothing, so nothing more is acknowledged by this process.
+            # After a failed fsync the kernel may drop the unwritten data, and a second fsync may succeed nevertheless.
+            # So this process acknowledges nothing more.
             self._broken = doing == "synced"
             self._cut_back()
         else:
@@ -102,14 +102,14 @@ class JsonlSink:
         raise failure(f"{self._path} cannot be {doing}: {problem}")
 
     def published_since(self, position: str, not_before: float) -> Iterable[tuple[str, str]]:
-        """Yield the keys of the lines that begin at or after `position`.
+        """Yield the keys of the messages in lines that start at or after `position`.
 
         Raises:
             SinkError: A file cannot be read.
         """
         try:
             yield from self._published_since(position, not_before)
-        except (OSError, EOFError) as error:  # the latter from a compressed file that was cut short
+        except (OSError, EOFError) as error:  # EOFError: a truncated compressed file
             raise SinkError(f"what was published to {self._path} cannot be read: {error}") from None
 
     def _published_since(self, position: str, not_before: float) -> Iterator[tuple[str, str]]:
@@ -122,7 +122,7 @@ class JsonlSink:
                 for later in files[index + 1 :]:
                     yield from _keys(later, 0)
                 return
-        for file in files:  # the file that was remembered is gone, or none was
+        for file in files:  # the file of the position no longer exists, or the position is empty
             if file.stat().st_mtime >= not_before:
                 yield from _keys(file, 0)
 
@@ -132,7 +132,7 @@ class JsonlSink:
         return f"{self._inode}:{self._size}"
 
     def close(self) -> None:
-        """Closes the file; waits for the compression of closed ones."""
+        """Close the file, and wait for the compression of closed files."""
         self._compressor.shutdown()
         os.close(self._file)
         os.close(self._lock)
@@ -140,7 +140,7 @@ class JsonlSink:
     def _open(self) -> int:
         file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         try:
-            # Always: a process that made or renamed the file may have been killed before it came to this.
+            # Always, because a process may have been killed between creating or renaming the file and this call.
             sync_directory(self._path.parent)
         except BaseException:
             os.close(file)
@@ -153,7 +153,7 @@ class JsonlSink:
         try:
             file = self._open()
         except OSError:
-            closed.rename(self._path)  # the file that is open goes on under its name
+            closed.rename(self._path)  # continue with the open file under its name
             raise
         os.close(self._file)
         self._file = file
@@ -164,7 +164,7 @@ class JsonlSink:
             self._compressor.submit(_compress, closed)
 
     def _cut_back(self) -> None:
-        """Takes back what a failed write left, so that the file ends with a whole, acknowledged line."""
+        """Truncate the file after a failed write, so that it ends with a complete, acknowledged line."""
         try:
             os.ftruncate(self._file, self._size)
         except OSError:
@@ -183,13 +183,13 @@ class JsonlSink:
         if end < size:
             _log.warning("torn line cut off", path=str(self._path), bytes=size - end)
             os.ftruncate(self._file, end)
-        # Lines that a killed process wrote but did not sync count as published from here on.
+        # Lines that a killed process wrote but did not sync count as published from now on.
         self._sync(self._file)
         return end
 
 
 def _lock(path: Path) -> int:
-    """Takes the file for this process, until it closes the lock or dies."""
+    """Lock the file for this process until the lock is closed or the process ends."""
     try:
         lock = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
@@ -227,7 +227,7 @@ def _compress_leftovers(path: Path) -> None:
 
 def _compress(closed: Path) -> None:
     try:
-        if closed.exists():  # one that was closed at this very start is found twice
+        if closed.exists():  # a file that is closed while leftovers are searched is found twice
             compress(closed)
-    except OSError as error:  # it stays as it is, and the next start tries again
+    except OSError as error:  # the file stays uncompressed until the next start
         _log.error("closed file not compressed", path=str(closed), error=error.strerror)

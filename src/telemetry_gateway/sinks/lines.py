@@ -1,4 +1,4 @@
-"""A message as one line of JSON: `{"attributes": {...}, "message": {"metadata": ..., "event": ...}}`."""
+"""Encode a message as a line of JSON: `{"attributes": {...}, "message": {"metadata": ..., "event": ...}}`."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from telemetry_gateway.sinks.sink import Message
 
 
 def encode_line(message: Message) -> bytes:
-    """Return a message's line, with its line feed. JSON text holds no other."""
+    """Return the line of a message, including the line feed. JSON text contains no other line feed."""
     attributes = orjson.dumps(dict(message.attributes))
     return b'{"attributes":' + attributes + b',"message":' + message.body + b"}\n"
 
@@ -18,7 +18,7 @@ def decode_key(line: bytes) -> tuple[str, str]:
     """Return the key of the message on a line.
 
     Raises:
-        ValueError: The line is none that `encode_line` wrote.
+        ValueError: The line was not written by `encode_line`.
     """
     try:
         message: dict[str, Any] = orjson.loads(line)["message"]

@@ -1,4 +1,4 @@
-"""When the file of the sink `jsonl` is closed, what it is called then, and its compression."""
+"""Rotation of the file of the sink `jsonl`: when to close it, the names of closed files, and their compression."""
 
 import glob
 import gzip
@@ -18,12 +18,12 @@ _PART: Final = ".part"
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
-    """When a file is closed and a new one begun. A file is only closed when a message comes for the next.
+    """When to close a file and start a new one. A file is closed only when there is a message for the next file.
 
     Attributes:
-        max_bytes: Before it would grow larger than this; None: never for its size.
-        interval: When a new interval of UTC began since it was last written; None: never for its age.
-        compress: Whether closed files are compressed (gzip).
+        max_bytes: Close the file before it becomes larger than this, or None for no limit.
+        interval: Close the file at the first message of a new interval (UTC), or None to ignore its age.
+        compress: Whether to compress closed files (gzip).
     """
 
     max_bytes: int | None = None
@@ -31,7 +31,7 @@ class Rotation:
     compress: bool = False
 
     def is_due(self, size: int, growth: int, written_at: float, now: float) -> bool:
-        """Return whether a file of `size` bytes, last written at `written_at`, is to be closed."""
+        """Return whether to close a file of `size` bytes that was last written at `written_at`."""
         if size == 0:
             return False
         if self.max_bytes is not None and size + growth > self.max_bytes:
@@ -41,7 +41,7 @@ class Rotation:
 
 
 def closed_name(path: Path, now: float) -> Path:
-    """Return what the file `path` is called when it is closed; names sort by time."""
+    """Return the new name of the file `path` when it is closed. Names sort by time."""
     at = datetime.fromtimestamp(now, UTC)
     while True:
         closed = path.with_name(f"{path.stem}-{at:%Y%m%dT%H%M%S.%fZ}{path.suffix}")
@@ -51,14 +51,14 @@ def closed_name(path: Path, now: float) -> Path:
 
 
 def closed_files(path: Path) -> list[Path]:
-    """Return the closed files of `path`, the oldest first, compressed or not."""
+    """Return the closed files of `path`, compressed or not, oldest first."""
     found = {file for suffix in ("", _COMPRESSED) for file in path.parent.glob(f"{_glob(path)}{suffix}")}
-    # Where a crash came between the two names, the compressed one is whole and the other its copy.
+    # If a crash has left both files, the compressed one is complete, so the other one is ignored.
     return sorted(file for file in found if _compressed(file) not in found)
 
 
 def compress(closed: Path) -> Path:
-    """Compresses a closed file; returns its new path. A crash leaves the old file or the new one, whole."""
+    """Compress a closed file, and return its new path. After a crash, the old or the new file is complete."""
     target = _compressed(closed)
     part = target.with_name(target.name + _PART)
     with closed.open("rb") as source, part.open("wb") as raw:
@@ -74,7 +74,7 @@ def compress(closed: Path) -> Path:
 
 
 def uncompressed_files(path: Path) -> Iterator[Path]:
-    """Yield the closed files that are still to be compressed, without what a crash left half done."""
+    """Yield the closed files that are not compressed. Delete incomplete files that a crash has left."""
     for part in path.parent.glob(f"{_glob(path)}{_COMPRESSED}{_PART}"):
         part.unlink()
     for closed in path.parent.glob(_glob(path)):
@@ -85,9 +85,9 @@ def uncompressed_files(path: Path) -> Iterator[Path]:
 
 
 def open_closed(path: Path) -> BinaryIO:
-    """Opens a closed file for reading its lines."""
+    """Open a closed file for reading."""
     if path.suffix == _COMPRESSED:
-        return gzip.GzipFile(path, "rb")  # type: ignore[return-value]  # a BinaryIO in all but name
+        return gzip.GzipFile(path, "rb")  # type: ignore[return-value]  # has the methods of BinaryIO
     return path.open("rb")
 
 

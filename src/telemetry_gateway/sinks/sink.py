@@ -1,4 +1,4 @@
-"""What a gateway needs of a sink."""
+"""The interface of sinks."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,12 +7,12 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One event, ready to be published.
+    """An event to publish.
 
     Attributes:
-        publisher: Who sent it, as duplicates are recognized by.
-        event_id: The event's id.
-        attributes: For routing; all text.
+        publisher: The unique name of the publisher.
+        event_id: The id of the event.
+        attributes: Strings for routing.
         body: JSON, `{"metadata": ..., "event": ...}`.
     """
 
@@ -23,40 +23,40 @@ class Message:
 
     @property
     def key(self) -> tuple[str, str]:
-        """What makes two messages the same."""
+        """The key for deduplication: messages with the same key are duplicates."""
         return (self.publisher, self.event_id)
 
 
 class Sink(Protocol):
-    """Where a gateway publishes. Called from one thread at a time, where it may block."""
+    """Stores the messages of a gateway. Its methods are called from one thread at a time, and may block."""
 
     max_message_bytes: int
-    """The largest body that it takes; a larger event is rejected with its size."""
+    """The largest message body that the sink accepts; larger events are rejected."""
 
     def publish(self, messages: Sequence[Message]) -> None:
-        """Publishes messages; when it returns, they are durable.
+        """Publish messages, and return when all of them are durable.
 
         Raises:
-            SinkError: They are not, or perhaps not all; they will come again.
+            SinkError: Some messages may not be durable. Exporters will send all of them again.
         """
         ...
 
     def published_since(self, position: str, not_before: float) -> Iterable[tuple[str, str]]:
-        """Return the keys of messages published after `position`; nothing where a sink cannot tell.
+        """Return the keys of messages published after `position`; empty if the sink does not support it.
 
-        With it a gateway that died between publishing and remembering repeats nothing.
+        A gateway that was killed after publishing messages uses it at the next start, so that it repeats none of them.
 
         Args:
-            position: A former value of `position`; empty for all that there is.
-            not_before: Seconds since the epoch; what is older may be left out.
+            position: A previous value of `position`, or an empty string for all messages.
+            not_before: Seconds since the epoch. Older messages may be omitted.
         """
         ...
 
     @property
     def position(self) -> str:
-        """How far the sink has been written, in its own words; empty where it cannot tell."""
+        """The position after the last message, in a format of the sink; empty if the sink does not support it."""
         ...
 
     def close(self) -> None:
-        """Gives back what the sink holds."""
+        """Release the resources of the sink."""
         ...

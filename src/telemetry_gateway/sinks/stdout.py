@@ -1,4 +1,4 @@
-"""Publishes to standard output, a JSON line a message; for looking and for pipes."""
+"""The sink `stdout`: writes each message to standard output as a line of JSON, for inspection and pipes."""
 
 import sys
 from collections.abc import Iterable, Sequence
@@ -10,11 +10,11 @@ from telemetry_gateway.sinks.sink import Message
 
 
 class StdoutSink:
-    """Writes each message as a line and flushes; as durable as what reads it.
+    """Writes each message as a line, and flushes. The durability depends on the process that reads the output.
 
     Args:
-        max_message_bytes: The largest body.
-        stream: Where to write; standard output by default.
+        max_message_bytes: The largest message body.
+        stream: The stream to write to; by default standard output.
     """
 
     def __init__(self, max_message_bytes: int, stream: BinaryIO | None = None) -> None:
@@ -22,7 +22,7 @@ class StdoutSink:
         self._stream = sys.stdout.buffer if stream is None else stream
 
     def publish(self, messages: Sequence[Message]) -> None:
-        """Writes the messages."""
+        """Write the messages, and flush."""
         try:
             self._stream.write(b"".join(encode_line(message) for message in messages))
             self._stream.flush()
@@ -33,7 +33,7 @@ class StdoutSink:
         raise SinkError(f"standard output cannot be written ({problem})")
 
     def published_since(self, position: str, not_before: float) -> Iterable[tuple[str, str]]:  # noqa: ARG002 - the protocol's
-        """Return nothing: what was written cannot be read again."""
+        """Return an empty sequence: the output cannot be read again."""
         return ()
 
     @property
@@ -42,4 +42,4 @@ class StdoutSink:
         return ""
 
     def close(self) -> None:
-        """Leaves standard output open."""
+        """Do nothing: standard output stays open."""

@@ -1,4 +1,4 @@
-"""Whether a JetStream stream keeps what it has acknowledged."""
+"""Check that a JetStream stream does not lose acknowledged messages."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -7,16 +7,16 @@ from nats.js import api
 
 
 def problems_of(config: api.StreamConfig, subject: str, min_age: timedelta) -> Sequence[str]:
-    """Return why a stream would lose acknowledged messages, each with what to change; nothing when it would not.
+    """Return the problems that make a stream lose acknowledged messages, each with the change to make.
 
-    A full stream that turns new messages away loses nothing: they are not acknowledged.
+    A full stream that rejects new messages loses nothing, because they are not acknowledged.
 
     Args:
-        config: The stream as its server has it.
-        subject: Where messages are published.
-        min_age: The shortest `max_age` that is accepted.
+        config: The configuration of the stream on the server.
+        subject: The subject of published messages.
+        min_age: The shortest accepted `max_age`.
     """
-    # Compared, not looked at for identity: what a server answers is plain text.
+    # Compared with == and not by identity, because the server's response has strings instead of enum members.
     discards_old = config.discard != api.DiscardPolicy.NEW
     bounded = any((limit or 0) > 0 for limit in (config.max_msgs, config.max_bytes))
     per_subject = config.max_msgs_per_subject > 0 and not (config.discard_new_per_subject and not discards_old)
@@ -24,22 +24,22 @@ def problems_of(config: api.StreamConfig, subject: str, min_age: timedelta) -> S
     checks = (
         (config.mirror is not None, "it is a mirror; publish to its origin"),
         (config.sealed, "it is sealed"),
-        (not _holds(config.subjects or (), subject), f"its subjects do not hold {subject}"),
+        (not _includes(config.subjects or (), subject), f"its subjects do not include {subject}"),
         (bool(config.no_ack), "no_ack is set; unset it"),
         (config.storage != api.StorageType.FILE, "it is stored in memory; use file storage"),
         (config.persist_mode == api.PersistMode.ASYNC, "persist_mode is async; use the default"),
         (
             config.retention == api.RetentionPolicy.INTEREST,
-            "retention by interest drops what nobody waits for; use limits or workqueue",
+            "retention by interest deletes messages without consumers; use limits or workqueue",
         ),
-        (bounded and discards_old, "full, it discards old messages; set discard to new"),
+        (bounded and discards_old, "it discards old messages when it is full; set discard to new"),
         (per_subject, "max_msgs_per_subject discards old messages; unset it"),
         (timedelta() < age < min_age, f"max_age is {age}, shorter than {min_age}"),
     )
     return [problem for holds, problem in checks if holds]
 
 
-def _holds(patterns: Sequence[str], subject: str) -> bool:
+def _includes(patterns: Sequence[str], subject: str) -> bool:
     return any(_matches(pattern.split("."), subject.split(".")) for pattern in patterns)
 
 

@@ -53,13 +53,13 @@ def test_other_sinks_are_opened(tmp_path: Path, sink: str) -> None:
 def test_beside_a_running_gateway_its_address_and_its_file_are_taken(tmp_path: Path) -> None:
     with running_gateway(tmp_path) as gateway:
         found = failed(look(tmp_path, listen_addr=gateway.address))
-    assert found["listen address"] == f"{gateway.address} is taken; a gateway may be running there"
+    assert found["listen address"] == f"{gateway.address} is in use; a gateway may be running there"
     assert set(found) == {"listen address", "sink"}
 
 
 def test_an_address_of_another_machine(tmp_path: Path) -> None:
     found = failed(look(tmp_path, listen_addr="192.0.2.1:1", insecure=True))
-    assert found["listen address"].startswith("192.0.2.1:1 cannot be listened at: ")
+    assert found["listen address"].startswith("cannot listen on 192.0.2.1:1: ")
     if socket.has_ipv6:
         assert failed(look(tmp_path, listen_addr="[::1]:0")) == {}
 
@@ -89,19 +89,19 @@ def test_files_in_folders_that_are_not_there(tmp_path: Path) -> None:
         )
     )
     assert set(found) == {"sink", "deduplication file", "rejects file"}
-    assert found["rejects file"] == f"the folder {nowhere} does not exist; make it"
+    assert found["rejects file"] == f"the folder {nowhere} does not exist; create it"
 
 
 def test_a_file_that_may_not_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("telemetry_gateway.checks.os.access", lambda place, mode: False)  # whoever runs this, root too
-    assert "may not be written; give it to the gateway's user" in failed(look(tmp_path))["rejects file"]
+    assert "is not writable; give the gateway's user write permission" in failed(look(tmp_path))["rejects file"]
 
 
 @pytest.mark.parametrize(
     ("answer", "keys", "introspection"),
     [
-        ((503, b""), "answered with status 503", "answered with status 503"),
-        ((200, b"{}"), "publishes no keys", "`active` is missing"),
+        ((503, b""), "responded with status 503", "responded with status 503"),
+        ((200, b"{}"), "its response holds no keys", "`active` is missing"),
     ],
 )
 def test_authorities_that_do_not_answer(

@@ -35,7 +35,7 @@ class TestTheSinkFails:
             again = send(channel, [sent])
 
         assert broken.code is grpc.StatusCode.UNAVAILABLE
-        assert broken.details == "nothing of this batch was taken; come back later"
+        assert broken.details == "the batch was not accepted; send it again later"
         assert broken.responses == []
         assert again.succeeded == [sent.id]
         assert sink.ids() == [sent.id]
@@ -225,7 +225,7 @@ class TestSilenceAndDraining:
             other = send(channel, [event()])
 
         assert answer.code is grpc.StatusCode.DEADLINE_EXCEEDED
-        assert answer.details == "nothing was sent for 0.3 s"
+        assert answer.details == "no message arrived for 0.3 s"
         assert other.code is grpc.StatusCode.OK
 
     def test_a_stream_that_never_reads_its_answers_is_ended(self, tmp_path: Path) -> None:
@@ -320,7 +320,7 @@ class TestTheStart:
         with running_gateway(tmp_path) as gateway:
             (tmp_path / "second").mkdir()
             with (
-                pytest.raises(ListenError, match="taken"),
+                pytest.raises(ListenError, match="in use"),
                 running_gateway(tmp_path / "second", listen_addr=gateway.address),
             ):
                 pass

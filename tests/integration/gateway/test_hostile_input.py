@@ -96,16 +96,16 @@ def _nul_in_id(sent: pb.Event) -> None:
     ("spoil", "reason"),
     [
         (_nan_in_private, "private_metadata cannot be written as JSON"),
-        (_years_after, "timestamp lies outside protobuf's range"),
-        (_years_before, "timestamp lies outside protobuf's range"),
-        (_nanos, "timestamp lies outside protobuf's range"),
+        (_years_after, "timestamp is out of protobuf's range"),
+        (_years_before, "timestamp is out of protobuf's range"),
+        (_nanos, "timestamp is out of protobuf's range"),
         (_no_timestamp, "timestamp is missing"),
-        (_infinite, "metadata holds a number that is not finite"),
-        (_not_a_number, "metadata holds a number that is not finite"),
-        (_trailing_newline, "feature breaks the rule for names"),
+        (_infinite, "metadata contains a number that is not finite"),
+        (_not_a_number, "metadata contains a number that is not finite"),
+        (_trailing_newline, "feature is not a valid name"),
         (_no_id, "id is missing"),
         (_long_id, "id has more than 256 characters"),
-        (_nul_in_id, "id holds characters that cannot be printed"),
+        (_nul_in_id, "id contains characters that are not printable"),
     ],
 )
 def test_an_event_that_can_never_succeed_is_rejected_alone(

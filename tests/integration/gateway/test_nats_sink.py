@@ -151,7 +151,7 @@ def test_a_stream_is_made_that_loses_nothing(stream: Stream) -> None:
         ({"max_msgs_per_subject": 10, "discard": api.DiscardPolicy.NEW}, "max_msgs_per_subject discards old"),
         ({"max_age": 3600}, "max_age is 1:00:00, shorter than 1 day"),
         ({"no_ack": True}, "no_ack is set"),
-        ({"subjects": ["telemetry-other.>"]}, "its subjects do not hold"),
+        ({"subjects": ["telemetry-other.>"]}, "its subjects do not include"),
     ],
 )
 def test_a_stream_that_would_lose_acknowledged_events_is_refused(
@@ -208,7 +208,7 @@ def test_the_largest_message_is_what_the_stream_takes(tmp_path: Path, stream: St
     with running_gateway(tmp_path, **stream.settings()) as gateway, gateway.channel() as channel:
         answer = send(channel, [large])
 
-    assert "more than the sink's 7232" in answer.rejected[large.id]
+    assert "more than the sink's limit of 7232" in answer.rejected[large.id]
 
 
 def test_no_server_at_the_start(stream: Stream) -> None:

@@ -33,7 +33,7 @@ class TestRejects:
             send(channel, [event(), bad])
 
         (kept,) = read_rejects(tmp_path / "rejects.jsonl")
-        assert kept.reason == "feature breaks the rule for names"
+        assert kept.reason == "feature is not a valid name"
         assert kept.publisher == "unlicensed:instance-1"
         assert kept.metadata == metadata(INSTANCE).metadata
         assert kept.event.SerializeToString(deterministic=True) == bad.SerializeToString(deterministic=True)
@@ -70,8 +70,8 @@ class TestRejects:
 @pytest.mark.parametrize(
     ("settings", "details"),
     [
-        ({"events_per_second": 2, "burst": "1s"}, "this publisher may send 2 events a second"),
-        ({"bytes_per_second": 100, "burst": "1s"}, "this publisher may send 100 bytes a second"),
+        ({"events_per_second": 2, "burst": "1s"}, "this publisher exceeds its limit of 2 events per second"),
+        ({"bytes_per_second": 100, "burst": "1s"}, "this publisher exceeds its limit of 100 bytes per second"),
     ],
 )
 def test_a_publisher_over_its_limit_is_told_when_to_come_back(

@@ -53,7 +53,10 @@ def test_a_plug_in_is_published_to(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("package")
 @pytest.mark.parametrize(
     ("name", "problem"),
-    [("unknown", r"entry points found: memory, nothing"), ("nothing", "is no sink: it lacks publish, published_since")],
+    [
+        ("unknown", r"entry points found: memory, nothing"),
+        ("nothing", "does not return a valid sink: it lacks publish, published_since"),
+    ],
 )
 def test_a_plug_in_that_is_none(tmp_path: Path, name: str, problem: str) -> None:
     settings = GatewaySettings.load(

@@ -109,7 +109,7 @@ def _identifier(**kinds: object) -> pb.RecordEventsRequest:
         ([_identifier(licensed_instance={"instance_id": "x"})], "lacks license_key"),
         ([_identifier(unlicensed_instance={"external_url": "x"})], "lacks instance_id"),
         ([_identifier(managed_service={"service_environment": "x"})], "lacks service_id"),
-        ([_identifier(managed_service={"service_id": "licensed_instance"})], "a word kept for instances"),
+        ([_identifier(managed_service={"service_id": "licensed_instance"})], "reserved for instances"),
         ([_identifier(unlicensed_instance={"instance_id": "x" * 20_000})], "larger than 16384 bytes"),
     ],
 )
@@ -138,7 +138,7 @@ def test_rejected_events_of_an_instance_are_in_both_lists(gateway: RunningGatewa
 
     answer = send(channel, [good, bad, nameless])
 
-    assert answer.rejected == {bad.id: "feature breaks the rule for names", "": "id is missing"}
+    assert answer.rejected == {bad.id: "feature is not a valid name", "": "id is missing"}
     assert answer.succeeded == [good.id, bad.id]
     assert gateway.published_ids() == [good.id]
 
@@ -148,7 +148,7 @@ def test_rejected_events_of_a_managed_service_stand_alone(gateway: RunningGatewa
 
     answer = send(channel, [good, bad], SERVICE, token=TOKEN)
 
-    assert answer.rejected == {bad.id: "action breaks the rule for names"}
+    assert answer.rejected == {bad.id: "action is not a valid name"}
     assert answer.succeeded == [good.id]
     assert gateway.published()[0]["attributes"]["publisher.source"] == "billing"
 
@@ -200,7 +200,7 @@ def test_an_event_too_large_for_the_sink_is_rejected_with_its_size(tmp_path: Pat
         answer = send(channel, [large, small])
 
         assert answer.rejected.keys() == {large.id}
-        assert "bytes as a message, more than the sink's 4000" in answer.rejected[large.id]
+        assert "bytes as a message, more than the sink's limit of 4000" in answer.rejected[large.id]
         assert gateway.published_ids() == [small.id]
 
 
@@ -238,7 +238,7 @@ class TestManagedServices:
             answer = send(channel, [event()], SERVICE, token=TOKEN)
 
         assert answer.code is grpc.StatusCode.PERMISSION_DENIED
-        assert "no authentication is set up" in answer.details
+        assert "authentication is not configured" in answer.details
 
     def test_one_event(self, gateway: RunningGateway, channel: grpc.Channel) -> None:
         sent = event()
@@ -254,7 +254,7 @@ class TestManagedServices:
         answer = send_one(channel, pb.Event(id="x"), token=TOKEN)
 
         assert answer.code is grpc.StatusCode.INVALID_ARGUMENT
-        assert answer.details == "event: feature breaks the rule for names"
+        assert answer.details == "event: feature is not a valid name"
         assert gateway.published() == []
 
 

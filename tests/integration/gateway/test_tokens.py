@@ -90,14 +90,14 @@ class TestJwts:
     def test_a_signature_of_another_key(self, gateway: RunningGateway, authority: TestAuthority) -> None:
         forged = authority.sign(ECKey.generate_key("P-256", {"kid": "first"}))
 
-        assert self._send(gateway, forged) == (DENIED, "the token's signature is not good")
+        assert self._send(gateway, forged) == (DENIED, "the token's signature is not valid")
 
     def test_the_public_key_as_a_shared_secret(self, gateway: RunningGateway, authority: TestAuthority) -> None:
         public = json.dumps(authority.key.as_dict(private=False))
 
         forged = authority.sign(OctKey.import_key(public.encode()), {"alg": "HS256"})
 
-        assert self._send(gateway, forged) == (DENIED, "the token's signature is not good")
+        assert self._send(gateway, forged) == (DENIED, "the token's signature is not valid")
 
     def test_no_signature_at_all(self, gateway: RunningGateway, authority: TestAuthority) -> None:
         header = base64.urlsafe_b64encode(b'{"alg":"none","kid":"first"}').rstrip(b"=").decode()
@@ -238,7 +238,7 @@ class TestIntrospection:
             well = send(channel, [event()], SERVICE, token="good")
 
         assert broken.code is grpc.StatusCode.UNAVAILABLE
-        assert broken.details == "the token cannot be checked now: the authority answered with status 500"
+        assert broken.details == "the token cannot be checked now: the authority responded with status 500"
         assert well.code is grpc.StatusCode.OK
 
     def test_an_authority_that_nobody_vouches_for(self, tmp_path: Path) -> None:

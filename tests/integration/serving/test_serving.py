@@ -49,14 +49,14 @@ def test_a_port_that_is_taken_is_told_in_one_line() -> None:
         with program(listen_addr=address) as process:
             _, err = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert err == f"error: cannot listen at {address}: Address already in use\n"
+    assert err == f"error: cannot listen on {address}: Address already in use\n"
 
 
 def test_a_host_that_is_not_this_machines_is_told() -> None:
     with program(listen_addr="192.0.2.1:0") as process:
         _, err = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert err.startswith("error: cannot listen at 192.0.2.1:0: ")
+    assert err.startswith("error: cannot listen on 192.0.2.1:0: ")
 
 
 def test_an_application_that_does_not_start_is_told_without_its_words() -> None:

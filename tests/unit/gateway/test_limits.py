@@ -36,10 +36,10 @@ def test_after_the_time_that_was_told_it_passes() -> None:
     clock = Clock()
     limits = PublisherLimits(10, 1000, burst_seconds=1, clock=clock)
     limits.take("p", 25, 5000)
-    with pytest.raises(OverLimitError, match="10 events a second") as caught:
+    with pytest.raises(OverLimitError, match="10 events per second") as caught:
         limits.take("p", 1, 1)
     clock.now += caught.value.retry_after
-    with pytest.raises(OverLimitError, match="1000 bytes a second") as caught:
+    with pytest.raises(OverLimitError, match="1000 bytes per second") as caught:
         limits.take("p", 1, 1)
     clock.now += caught.value.retry_after
     limits.take("p", 1, 1)

@@ -78,7 +78,7 @@ def test_numbers_are_published_or_rejected(number: float) -> None:
         assert isinstance(made, Message)
         assert json.loads(made.body)["event"]["parameters"]["metadata"]["n"] == number
     else:
-        assert made == "metadata holds a number that is not finite"
+        assert made == "metadata contains a number that is not finite"
 
 
 @given(seconds=st.integers(-(2**63), 2**63 - 1), nanos=st.integers(-(2**31), 2**31 - 1))

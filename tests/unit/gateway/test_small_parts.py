@@ -67,7 +67,7 @@ class TestPatience:
         async def scenario() -> None:
             await Patience(timedelta(milliseconds=20)).next_message(_messages(5))
 
-        with pytest.raises(SilentStreamError, match=r"nothing was sent for 0\.02 s"):
+        with pytest.raises(SilentStreamError, match=r"no message arrived for 0\.02 s"):
             asyncio.run(scenario())
 
     def test_while_draining_a_waiting_stream_has_a_second(self) -> None:
