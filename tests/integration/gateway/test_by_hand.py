@@ -1,4 +1,4 @@
-"""What the documentation shows of grpcurl: everything by reflection, nothing by our own `.proto`."""
+"""The grpcurl commands of the documentation: they use reflection and no `.proto` file."""
 
 import json
 import re
@@ -19,7 +19,7 @@ PAGE = Path(__file__).resolve().parents[3] / "docs" / "how-to" / "run-a-gateway.
 SERVICE = "telemetrygateway.v1.TelemeteryGatewayService"
 
 
-def test_the_documented_stream_is_taken(tmp_path: Path) -> None:
+def test_the_documented_stream_is_accepted(tmp_path: Path) -> None:
     (shown,) = re.findall(r"<<'JSON'\n(.*?)\nJSON", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     assert f"{SERVICE}/RecordEvents" in PAGE.read_text(encoding="utf-8")
     with running_gateway(tmp_path) as gateway, gateway.channel() as channel:
@@ -41,7 +41,7 @@ def test_the_documented_stream_is_taken(tmp_path: Path) -> None:
     assert published["message"]["metadata"]["requestId"] == "by-hand"
 
 
-def test_health_is_asked_for_the_whole_and_for_the_service(tmp_path: Path) -> None:
+def test_health_of_the_server_and_of_the_service(tmp_path: Path) -> None:
     with running_gateway(tmp_path) as gateway, gateway.channel() as channel:
         pool = DescriptorPool(ProtoReflectionDescriptorDatabase(channel))
         method = pool.FindServiceByName("grpc.health.v1.Health").FindMethodByName("Check")

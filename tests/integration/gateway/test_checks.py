@@ -1,4 +1,4 @@
-"""What would keep a gateway from serving, told before it is started."""
+"""The checks that report what would keep a gateway from serving."""
 
 import socket
 from datetime import UTC, datetime, timedelta
@@ -27,7 +27,7 @@ def failed(found: dict[str, GatewayCheck]) -> dict[str, str]:
     return {name: check.found for name, check in found.items() if not check.ok}
 
 
-def test_all_is_well(tmp_path: Path) -> None:
+def test_all_checks_pass(tmp_path: Path) -> None:
     certificate, key = CertificateAuthority(tmp_path).issue("gateway")
     with running_authority() as authority:
         found = look(
@@ -50,7 +50,7 @@ def test_other_sinks_are_opened(tmp_path: Path, sink: str) -> None:
     assert ("sink" in failed(found)) == (sink == "nats")
 
 
-def test_beside_a_running_gateway_its_address_and_its_file_are_taken(tmp_path: Path) -> None:
+def test_address_and_file_of_a_running_gateway_are_in_use(tmp_path: Path) -> None:
     with running_gateway(tmp_path) as gateway:
         found = failed(look(tmp_path, listen_addr=gateway.address))
     assert found["listen address"] == f"{gateway.address} is in use; a gateway may be running there"
@@ -78,7 +78,7 @@ def test_a_certificate_that_is_not_valid_now(tmp_path: Path, shift: timedelta, m
     assert "not now; renew it" in found["certificate"]
 
 
-def test_files_in_folders_that_are_not_there(tmp_path: Path) -> None:
+def test_files_in_missing_folders(tmp_path: Path) -> None:
     nowhere = tmp_path / "nowhere"
     found = failed(
         look(
@@ -92,8 +92,8 @@ def test_files_in_folders_that_are_not_there(tmp_path: Path) -> None:
     assert found["rejects file"] == f"the folder {nowhere} does not exist; create it"
 
 
-def test_a_file_that_may_not_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("telemetry_gateway.checks.os.access", lambda place, mode: False)  # whoever runs this, root too
+def test_a_file_without_write_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("telemetry_gateway.checks.os.access", lambda place, mode: False)  # also when root runs the test
     assert "is not writable; give the gateway's user write permission" in failed(look(tmp_path))["rejects file"]
 
 
@@ -104,7 +104,7 @@ def test_a_file_that_may_not_be_written(tmp_path: Path, monkeypatch: pytest.Monk
         ((200, b"{}"), "its response holds no keys", "`active` is missing"),
     ],
 )
-def test_authorities_that_do_not_answer(
+def test_authorities_without_a_valid_response(
     tmp_path: Path, answer: tuple[int, bytes], keys: str, introspection: str
 ) -> None:
     with running_authority() as authority:

@@ -1,4 +1,4 @@
-"""The sink that docs/how-to/run-a-gateway.md shows works as it is written there."""
+"""The example sink in docs/how-to/run-a-gateway.md works as written."""
 
 import re
 import sqlite3
@@ -35,7 +35,7 @@ def test_it_publishes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, example: 
     database.close()
 
 
-def test_it_tells_of_failures(tmp_path: Path, example: dict[str, Any]) -> None:
+def test_it_reports_failures(tmp_path: Path, example: dict[str, Any]) -> None:
     sink = example["SqliteSink"](str(tmp_path / "events.db"))
     sink._database.execute("DROP TABLE events")
 

@@ -1,4 +1,4 @@
-"""The exporter's client and the gateway, each as it is, over TLS, with an authority that knows both."""
+"""The exporter's client and the gateway together, over TLS, with an authority for both."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -54,7 +54,7 @@ def client(
     return GatewayClient.from_settings(ExporterSettings.load(**(settings | changes)))
 
 
-def test_client_credentials_are_taken(
+def test_client_credentials_are_accepted(
     gateway: RunningGateway, authority: TestAuthority, certificates: CertificateAuthority
 ) -> None:
     good, bad = event(), event(feature="Not good")
@@ -70,7 +70,7 @@ def test_client_credentials_are_taken(
 
 
 @pytest.mark.parametrize("changes", [{"oauth_scope": "openid"}, {"service_id": "search"}])
-def test_a_wrong_scope_or_service_is_refused_and_blames_no_event(
+def test_a_wrong_scope_or_service_is_denied_without_blame_for_events(
     gateway: RunningGateway,
     authority: TestAuthority,
     certificates: CertificateAuthority,
@@ -96,6 +96,6 @@ def test_an_instance_over_its_limit_backs_off(tmp_path: Path) -> None:
             list(stream)
         exporter.close()
 
-    # An outage to the exporter: it backs off and blames no event; what was acknowledged stands.
+    # The exporter treats this as an outage: it backs off and blames no event. Acknowledged events stay acknowledged.
     assert caught.value.kind is FailureKind.OUTAGE
     assert gateway.sink_file.read_text().count("\n") == 2

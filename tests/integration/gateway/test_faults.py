@@ -1,4 +1,4 @@
-"""What a gateway does when its sink, its window, its peers or its process fail."""
+"""Failures of a gateway's sink, deduplication window, clients and process."""
 
 import contextlib
 import errno
@@ -25,7 +25,7 @@ from telemetry_gateway.statuses import DETAILS_KEY
 
 class TestTheSinkFails:
     @pytest.mark.parametrize("failure", [out_of_order(), ValueError("private text")])
-    def test_nothing_is_acknowledged_and_the_sender_comes_back(self, tmp_path: Path, failure: Exception) -> None:
+    def test_nothing_is_acknowledged_and_the_client_can_retry(self, tmp_path: Path, failure: Exception) -> None:
         sink, sent = MemorySink(), event()
         sink.failure = failure
 
@@ -125,7 +125,7 @@ class TestTheWindow:
             send(channel, [sent])
             assert gateway.published_ids() == [sent.id, sent.id]
 
-    def test_what_could_not_be_remembered_is_remembered_before_the_next_batch(self, tmp_path: Path) -> None:
+    def test_ids_that_failed_to_be_stored_are_stored_before_the_next_batch(self, tmp_path: Path) -> None:
         sink, sent, other = MemorySink(), event(), event()
         with running_gateway(tmp_path, sink=sink) as gateway, gateway.channel() as channel:
             database = sqlite3.connect(tmp_path / "deduplication.db", check_same_thread=False)
@@ -138,12 +138,12 @@ class TestTheWindow:
             database.close()
             again = send(channel, [sent, other])
 
-        assert first.succeeded == [sent.id]  # durable in the sink, so true
+        assert first.succeeded == [sent.id]  # correct, because the sink stores it durably
         assert refused.code is grpc.StatusCode.UNAVAILABLE
         assert again.succeeded == [sent.id, other.id]
         assert sink.ids() == [sent.id, other.id]
 
-    def test_a_file_that_is_no_database(self, tmp_path: Path) -> None:
+    def test_a_file_that_is_not_a_database(self, tmp_path: Path) -> None:
         (tmp_path / "deduplication.db").write_bytes(b"no database" * 1000)
         sink = MemorySink()
 
@@ -174,7 +174,7 @@ class TestConcurrency:
         assert sorted(one for answer in answers for one in answer.succeeded) == sorted(one.id for one in events)
         assert sink.groups == [1, 8]
 
-    def test_one_stream_too_many_is_told_when_to_come_back(self, tmp_path: Path) -> None:
+    def test_a_stream_over_the_limit_gets_a_retry_delay(self, tmp_path: Path) -> None:
         sink = MemorySink()
         sink.may_publish.clear()
         with running_gateway(tmp_path, sink=sink, max_streams=1) as gateway, gateway.channel() as channel:
@@ -196,7 +196,7 @@ class TestConcurrency:
         assert health.status == health_pb2.HealthCheckResponse.SERVING
         assert after.code is grpc.StatusCode.OK
 
-    def test_a_sender_that_goes_away_while_its_batch_is_written(self, tmp_path: Path) -> None:
+    def test_a_client_disconnects_while_its_batch_is_written(self, tmp_path: Path) -> None:
         sink, sent = MemorySink(), event()
         sink.may_publish.clear()
         with running_gateway(tmp_path, sink=sink) as gateway, gateway.channel() as channel:
@@ -217,7 +217,7 @@ def _silent(send_first: threading.Event | None = None) -> Iterator[pb.RecordEven
 
 
 class TestSilenceAndDraining:
-    def test_a_silent_stream_is_ended_and_others_go_on(self, tmp_path: Path) -> None:
+    def test_a_silent_stream_is_ended_and_others_continue(self, tmp_path: Path) -> None:
         done = threading.Event()
         with running_gateway(tmp_path, stream_silence="300ms") as gateway, gateway.channel() as channel:
             answer = stream(channel, _silent(done))
@@ -228,7 +228,7 @@ class TestSilenceAndDraining:
         assert answer.details == "no message arrived for 0.3 s"
         assert other.code is grpc.StatusCode.OK
 
-    def test_a_stream_that_never_reads_its_answers_is_ended(self, tmp_path: Path) -> None:
+    def test_a_stream_that_never_reads_its_responses_is_ended(self, tmp_path: Path) -> None:
         taken = 0
 
         def requests() -> Iterator[pb.RecordEventsRequest]:
@@ -278,7 +278,7 @@ class TestSilenceAndDraining:
         assert took < 4
         assert sink.closed
 
-    def test_draining_is_bounded(self, tmp_path: Path) -> None:
+    def test_the_time_of_draining_is_limited(self, tmp_path: Path) -> None:
         sink = MemorySink()
         with running_gateway(tmp_path, sink=sink, drain_timeout="200ms") as gateway, gateway.channel() as channel:
             stopped = threading.Event()
@@ -301,7 +301,7 @@ class TestSilenceAndDraining:
 
 
 class TestTheStart:
-    def test_a_window_that_cannot_be_written_gives_the_sink_back(self, tmp_path: Path) -> None:
+    def test_a_window_that_cannot_be_written_closes_the_sink(self, tmp_path: Path) -> None:
         with running_gateway(tmp_path) as gateway, gateway.channel() as channel:
             send(channel, [event()])
         with contextlib.closing(sqlite3.connect(tmp_path / "deduplication.db")) as database:
@@ -314,9 +314,9 @@ class TestTheStart:
         with pytest.raises(DeduplicationError), running_gateway(tmp_path):
             pass
 
-        JsonlSink(tmp_path / "published.jsonl", 1024).close()  # its lock is free
+        JsonlSink(tmp_path / "published.jsonl", 1024).close()  # its lock has been released
 
-    def test_an_address_that_is_taken(self, tmp_path: Path) -> None:
+    def test_an_address_in_use(self, tmp_path: Path) -> None:
         with running_gateway(tmp_path) as gateway:
             (tmp_path / "second").mkdir()
             with (
@@ -333,7 +333,7 @@ class TestTheStart:
         ):
             pass
 
-    def test_a_directory_that_is_not_there(self, tmp_path: Path) -> None:
+    def test_a_missing_directory(self, tmp_path: Path) -> None:
         settings = GatewaySettings.load(sink_file=tmp_path / "none" / "x.jsonl")
         with pytest.raises(SinkError, match="cannot be opened for writing: No such file"):
             GatewayServer(settings)

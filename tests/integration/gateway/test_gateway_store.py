@@ -1,4 +1,4 @@
-"""A recorder straight at a gateway: no database, the same strictness."""
+"""A recorder that sends directly to a gateway: without a database, with the same validation."""
 
 import asyncio
 import copy
@@ -75,9 +75,7 @@ def make(certificates: CertificateAuthority) -> Iterator[MakeRecorder]:
         each.close()
 
 
-def test_one_event_and_many_are_durable_at_the_gateway_and_hold_nothing_private(
-    gateway: RunningGateway, make: MakeRecorder
-) -> None:
+def test_events_are_durable_at_the_gateway_without_private_data(gateway: RunningGateway, make: MakeRecorder) -> None:
     recorder = make(f"https://{gateway.address}")
     one = recorder.record("search", "submit", SECRET)
     many = recorder.batch_record([NewEvent("search", "submit", SECRET)] * 3)
@@ -87,7 +85,7 @@ def test_one_event_and_many_are_durable_at_the_gateway_and_hold_nothing_private(
     assert recorder.batch_record([]) == []
 
 
-def test_a_large_batch_is_cut_to_size(scripted: ScriptedGateway, make: MakeRecorder) -> None:
+def test_a_large_batch_is_split(scripted: ScriptedGateway, make: MakeRecorder) -> None:
     recorder = make(scripted.address, chunk_bytes=64 * 1024)
     text = EventParameters(billing_metadata=None, metadata={f"key-{'x' * 100}-{n}": n for n in range(10)})
     ids = recorder.batch_record([NewEvent("search", "submit", text)] * 300)
@@ -97,7 +95,7 @@ def test_a_large_batch_is_cut_to_size(scripted: ScriptedGateway, make: MakeRecor
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_a_gateway_that_is_away_is_tried_again(scripted: ScriptedGateway, make: MakeRecorder, count: int) -> None:
+def test_an_unavailable_gateway_is_retried(scripted: ScriptedGateway, make: MakeRecorder, count: int) -> None:
     def at_start(stream: int, headers: dict[str, str]) -> None:
         if stream < 3:
             raise Refuse(UNAVAILABLE)
@@ -108,7 +106,7 @@ def test_a_gateway_that_is_away_is_tried_again(scripted: ScriptedGateway, make: 
     assert scripted.streams == 3
 
 
-def test_what_was_acknowledged_before_a_break_is_not_sent_again(scripted: ScriptedGateway, make: MakeRecorder) -> None:
+def test_acknowledged_events_are_not_sent_again_after_a_failure(scripted: ScriptedGateway, make: MakeRecorder) -> None:
     def script(batch: Batch) -> pb.RecordEventsResponse:
         if batch.stream == 1:
             if batch.number == 2:
@@ -127,7 +125,7 @@ def test_what_was_acknowledged_before_a_break_is_not_sent_again(scripted: Script
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_the_deadline_bounds_a_call_and_the_error_says_how_many(
+def test_the_deadline_ends_a_call_and_the_error_has_the_count(
     scripted: ScriptedGateway, make: MakeRecorder, count: int
 ) -> None:
     def away(stream: int, headers: dict[str, str]) -> None:
@@ -146,7 +144,7 @@ def test_the_deadline_bounds_a_call_and_the_error_says_how_many(
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_a_gateway_that_never_answers_costs_the_deadline(
+def test_a_gateway_that_never_responds_costs_the_deadline(
     scripted: ScriptedGateway, make: MakeRecorder, count: int
 ) -> None:
     def hang(batch: Batch) -> None:
@@ -158,7 +156,7 @@ def test_a_gateway_that_never_answers_costs_the_deadline(
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_what_can_never_be_taken_is_told_with_its_reason(
+def test_rejected_events_are_reported_with_the_reason(
     scripted: ScriptedGateway, make: MakeRecorder, count: int
 ) -> None:
     def script(batch: Batch) -> pb.RecordEventsResponse:
@@ -176,14 +174,14 @@ def test_what_can_never_be_taken_is_told_with_its_reason(
         assert (str(copied), copied.rejected) == (str(caught.value), caught.value.rejected)
 
 
-def test_what_was_not_acknowledged_and_not_rejected_is_told(scripted: ScriptedGateway, make: MakeRecorder) -> None:
+def test_events_without_acknowledgement_are_reported(scripted: ScriptedGateway, make: MakeRecorder) -> None:
     scripted.script = lambda batch: pb.RecordEventsResponse(succeeded_events=batch.ids[:1])
     with pytest.raises(NotRecordedError, match="1 of 2 .* the gateway did not acknowledge them") as caught:
         make(scripted.address).batch_record([NewEvent("search", "submit")] * 2)
     assert (caught.value.recorded, caught.value.rejected) == (1, {})
 
 
-def test_a_wrong_token_is_told_and_not_shown(gateway: RunningGateway, make: MakeRecorder) -> None:
+def test_a_wrong_token_is_reported_and_not_shown(gateway: RunningGateway, make: MakeRecorder) -> None:
     recorder = make(f"https://{gateway.address}", bearer_token="WRONG-TOKEN")
     with pytest.raises(NotRecordedError) as caught:
         recorder.record("search", "submit")
@@ -192,7 +190,7 @@ def test_a_wrong_token_is_told_and_not_shown(gateway: RunningGateway, make: Make
     assert gateway.published_ids() == []
 
 
-def test_what_may_not_leave_is_not_sent(scripted: ScriptedGateway, make: MakeRecorder) -> None:
+def test_events_that_must_not_leave_are_not_sent(scripted: ScriptedGateway, make: MakeRecorder) -> None:
     with capture_logs() as logs:
         quiet = make(scripted.address, do_not_track="1")
         assert quiet.record("search", "submit")
@@ -216,7 +214,7 @@ def test_an_event_that_cannot_be_redacted_is_not_sent(
     assert scripted.received == []
 
 
-def test_the_same_strictness_and_no_transaction_to_join(
+def test_the_same_validation_and_no_transaction_to_join(
     scripted: ScriptedGateway, make: MakeRecorder, tmp_path: Path
 ) -> None:
     recorder = make(scripted.address)
@@ -228,7 +226,7 @@ def test_the_same_strictness_and_no_transaction_to_join(
     assert scripted.streams == 0
 
 
-def test_the_variants_work_on_it(gateway: RunningGateway, make: MakeRecorder) -> None:
+def test_the_recorder_variants_work_with_it(gateway: RunningGateway, make: MakeRecorder) -> None:
     best_effort = BestEffortRecorder(make(f"https://{gateway.address}"))
     first = best_effort.record("search", "first")
     away = BestEffortRecorder(make("https://127.0.0.1:1", deadline=0.2))
@@ -260,7 +258,7 @@ def record_in_child(recorder: Recorder, results: Any) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
-def test_a_forked_child_has_a_channel_of_its_own(gateway: RunningGateway, make: MakeRecorder) -> None:
+def test_a_forked_child_has_its_own_channel(gateway: RunningGateway, make: MakeRecorder) -> None:
     recorder = make(f"https://{gateway.address}")
     recorder.record("search", "parent")
     context: Any = multiprocessing.get_context("fork")
@@ -276,7 +274,7 @@ def test_a_forked_child_has_a_channel_of_its_own(gateway: RunningGateway, make: 
     results.join_thread()
 
 
-def test_buffered_events_wait_for_a_gateway_that_is_away(scripted: ScriptedGateway, make: MakeRecorder) -> None:
+def test_buffered_events_wait_for_an_unavailable_gateway(scripted: ScriptedGateway, make: MakeRecorder) -> None:
     away = True
 
     def at_start(stream: int, headers: dict[str, str]) -> None:

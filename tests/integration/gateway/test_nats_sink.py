@@ -51,7 +51,7 @@ def _do(work: Work) -> Any:
 
 
 class Stream:
-    """A stream of the test's own, which need not exist yet."""
+    """A stream for one test, which may not exist yet."""
 
     def __init__(self) -> None:
         self.name = f"telemetry-test-{uuid.uuid4().hex}"
@@ -93,7 +93,7 @@ class Stream:
 def stream() -> Iterator[Stream]:
     made = Stream()
     yield made
-    with contextlib.suppress(NotFoundError):  # the test made none, or deleted it
+    with contextlib.suppress(NotFoundError):  # the test created no stream, or deleted it
         made.delete()
 
 
@@ -119,9 +119,9 @@ def test_events_are_published_once_with_their_attributes_as_headers(tmp_path: Pa
     }
 
 
-def test_the_stream_recognizes_what_the_window_has_lost(tmp_path: Path, stream: Stream) -> None:
+def test_the_stream_recognizes_duplicates_that_the_window_has_lost(tmp_path: Path, stream: Stream) -> None:
     sent = event()
-    for directory in (tmp_path / "one", tmp_path / "two"):  # two replicas, each with a window of its own
+    for directory in (tmp_path / "one", tmp_path / "two"):  # two replicas, each with its own window
         directory.mkdir()
         with running_gateway(directory, **stream.settings()) as gateway, gateway.channel() as channel:
             assert send(channel, [sent], LICENSED).succeeded == [sent.id]
@@ -130,7 +130,7 @@ def test_the_stream_recognizes_what_the_window_has_lost(tmp_path: Path, stream: 
     assert len(stream.messages()) == 2  # the same id of two publishers
 
 
-def test_a_stream_is_made_that_loses_nothing(stream: Stream) -> None:
+def test_a_missing_stream_is_created_and_loses_nothing(stream: Stream) -> None:
     JetStreamSink(stream.target(duplicate_window=timedelta(hours=2))).close()
 
     config = stream.config()
@@ -154,7 +154,7 @@ def test_a_stream_is_made_that_loses_nothing(stream: Stream) -> None:
         ({"subjects": ["telemetry-other.>"]}, "its subjects do not include"),
     ],
 )
-def test_a_stream_that_would_lose_acknowledged_events_is_refused(
+def test_a_stream_that_would_lose_acknowledged_events_is_rejected(
     stream: Stream, config: dict[str, Any], reason: str
 ) -> None:
     stream.make(**config)
@@ -171,7 +171,7 @@ def test_a_stream_that_would_lose_acknowledged_events_is_refused(
         {"max_age": 7 * 86_400},
     ],
 )
-def test_a_stream_that_turns_away_or_keeps_long_enough_is_taken(stream: Stream, config: dict[str, Any]) -> None:
+def test_streams_that_do_not_lose_acknowledged_events_are_accepted(stream: Stream, config: dict[str, Any]) -> None:
     stream.make(**config)
 
     JetStreamSink(stream.target()).close()
@@ -200,7 +200,7 @@ def test_a_stream_that_was_replaced_is_not_written_to(tmp_path: Path, stream: St
         other.delete()
 
 
-def test_the_largest_message_is_what_the_stream_takes(tmp_path: Path, stream: Stream) -> None:
+def test_the_largest_message_is_that_of_the_stream(tmp_path: Path, stream: Stream) -> None:
     stream.make(max_msg_size=40_000)
     large = event()
     large.parameters.private_metadata["text"] = "x" * 20_000
@@ -216,7 +216,7 @@ def test_no_server_at_the_start(stream: Stream) -> None:
         JetStreamSink(stream.target(servers=["nats://127.0.0.1:1"], timeout=timedelta(milliseconds=300)))
 
 
-def test_a_connection_that_is_gone(stream: Stream) -> None:
+def test_a_lost_connection(stream: Stream) -> None:
     sink = JetStreamSink(stream.target())
     asyncio.run_coroutine_threadsafe(sink._client.close(), sink._loop).result(5)
 
@@ -227,7 +227,7 @@ def test_a_connection_that_is_gone(stream: Stream) -> None:
     sink.close()
 
 
-def test_text_of_anybody_s_cannot_forge_headers() -> None:
+def test_text_of_clients_cannot_forge_headers() -> None:
     attributes = {"event.recordsPrivateMetadata\r\nNats-Rollup: all": "true", "publisher.source": "a\r\nb é"}
 
     headers = headers_of(Message("p", "id/1", attributes, b"{}"))

@@ -1,4 +1,4 @@
-"""What an operator sees and sets: rejects, limits, metrics, reflection, connections, the process itself."""
+"""Operation of a gateway: rejected events, limits, metrics, reflection, connections, the process."""
 
 import asyncio
 import os
@@ -24,7 +24,7 @@ from telemetry_runtime.metrics_port import MetricsPortError
 
 
 class TestRejects:
-    def test_they_are_kept_with_their_reason_as_they_came(self, tmp_path: Path) -> None:
+    def test_they_are_stored_unchanged_with_the_reason(self, tmp_path: Path) -> None:
         bad = event(feature="Not good")
         bad.parameters.metadata["nan"] = float("nan")
         bad.parameters.legacy_metadata["old"] = 1
@@ -39,7 +39,7 @@ class TestRejects:
         assert kept.event.SerializeToString(deterministic=True) == bad.SerializeToString(deterministic=True)
         assert stat.S_IMODE((tmp_path / "rejects.jsonl").stat().st_mode) == 0o600
 
-    def test_the_files_are_bounded(self, tmp_path: Path) -> None:
+    def test_the_size_of_the_files_is_limited(self, tmp_path: Path) -> None:
         with running_gateway(tmp_path, rejects_max_bytes=1024) as gateway, gateway.channel() as channel:
             for number in range(20):
                 send(channel, [event(f"id-{number}", feature="Not good")])
@@ -49,7 +49,7 @@ class TestRejects:
         assert 2 <= len(kept) < 20
         assert sum(file.stat().st_size for file in tmp_path.glob("rejects.jsonl*")) < 4096
 
-    def test_what_cannot_be_kept_is_not_acknowledged(self, tmp_path: Path) -> None:
+    def test_a_batch_is_not_acknowledged_if_rejects_cannot_be_stored(self, tmp_path: Path) -> None:
         file = tmp_path / "none" / "rejects.jsonl"
         with running_gateway(tmp_path, rejects_file=file) as gateway, gateway.channel() as channel:
             answer = send(channel, [event(), event(feature="Not good")])
@@ -57,7 +57,7 @@ class TestRejects:
 
         assert (answer.code, answer.succeeded) == (grpc.StatusCode.UNAVAILABLE, [])
 
-    def test_a_torn_line_is_left_out_and_no_file_is_no_reject(self, tmp_path: Path) -> None:
+    def test_an_incomplete_line_and_a_missing_file_yield_nothing(self, tmp_path: Path) -> None:
         assert list(read_rejects(tmp_path / "rejects.jsonl")) == []
         (tmp_path / "rejects.jsonl").write_text('{"at": "2026-01-01"}\n{"at": "20')
         assert list(read_rejects(tmp_path / "rejects.jsonl")) == []
@@ -74,9 +74,7 @@ class TestRejects:
         ({"bytes_per_second": 100, "burst": "1s"}, "this publisher exceeds its limit of 100 bytes per second"),
     ],
 )
-def test_a_publisher_over_its_limit_is_told_when_to_come_back(
-    tmp_path: Path, settings: dict[str, Any], details: str
-) -> None:
+def test_a_publisher_over_its_limit_gets_a_retry_delay(tmp_path: Path, settings: dict[str, Any], details: str) -> None:
     events = [event() for _ in range(3)]
 
     with running_gateway(tmp_path, **settings) as gateway, gateway.channel() as channel:
@@ -91,7 +89,7 @@ def test_a_publisher_over_its_limit_is_told_when_to_come_back(
 
     (limit,) = (name for name in turned_away if f"{name}_per_second" in settings)
     assert turned_away == {"events": 0, "bytes": 0, "streams": 0} | {limit: 1}
-    # The first batch passes, though it is larger than the bucket: it is not stuck for ever.
+    # The first batch is accepted although it is larger than the bucket, so it is not blocked forever.
     assert answer.succeeded == [one.id for one in events]
     assert (answer.code, answer.details) == (grpc.StatusCode.RESOURCE_EXHAUSTED, details)
     status = answer.trailers[DETAILS_KEY]
@@ -128,7 +126,7 @@ class TestMetrics:
         assert any(re.fullmatch(r"telemetry_gateway_request_bytes_total [1-9]\d+\.0", line) for line in lines)
         assert "instance-1" not in text
 
-    def test_an_address_that_is_taken(self, tmp_path: Path) -> None:
+    def test_an_address_in_use(self, tmp_path: Path) -> None:
         (tmp_path / "second").mkdir()
         with running_gateway(tmp_path, metrics_addr="127.0.0.1:0") as gateway:
             taken = gateway.server.metrics_address
@@ -140,7 +138,7 @@ class TestMetrics:
             ):
                 pass
 
-    def test_an_event_that_was_sent_twice_has_not_failed(self, tmp_path: Path) -> None:
+    def test_an_event_sent_twice_does_not_count_as_failed(self, tmp_path: Path) -> None:
         sent = event()
         with running_gateway(tmp_path) as gateway, gateway.channel() as channel:
             send(channel, [sent, sent])
@@ -186,7 +184,7 @@ def test_reflection_lists_the_services(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("setting", ["connection_idle", "connection_age"])
-def test_old_and_idle_connections_are_closed_and_clients_come_back(tmp_path: Path, setting: str) -> None:
+def test_old_and_idle_connections_are_closed_and_clients_reconnect(tmp_path: Path, setting: str) -> None:
     limits: dict[str, Any] = {setting: "300ms"}
     with running_gateway(tmp_path, **limits) as gateway, gateway.channel() as channel:
         idle = threading.Event()
@@ -205,7 +203,7 @@ def test_old_and_idle_connections_are_closed_and_clients_come_back(tmp_path: Pat
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])
-def test_serve_runs_until_it_is_told_to_stop(tmp_path: Path, signal_number: signal.Signals) -> None:
+def test_serve_runs_until_a_signal(tmp_path: Path, signal_number: signal.Signals) -> None:
     settings = GatewaySettings.load(
         listen_addr="127.0.0.1:0",
         sink_file=tmp_path / "published.jsonl",
@@ -231,7 +229,7 @@ def test_serve_runs_until_it_is_told_to_stop(tmp_path: Path, signal_number: sign
     assert sent.id in (tmp_path / "published.jsonl").read_text()
 
 
-def test_serve_tells_why_it_cannot_start(tmp_path: Path) -> None:
+def test_serve_reports_why_it_cannot_start(tmp_path: Path) -> None:
     with running_gateway(tmp_path) as gateway:
         settings = GatewaySettings.load(
             listen_addr=gateway.address,

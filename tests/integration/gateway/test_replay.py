@@ -1,4 +1,4 @@
-"""Rejected events get a second chance."""
+"""Replay of rejected events."""
 
 import threading
 from datetime import UTC, datetime
@@ -44,7 +44,7 @@ def rejected(tmp_path: Path) -> list[pb.Event]:
     return events
 
 
-def test_what_can_be_accepted_now_is_published_and_the_rest_is_kept(tmp_path: Path, rejected: list[pb.Event]) -> None:
+def test_acceptable_events_are_published_and_the_others_kept(tmp_path: Path, rejected: list[pb.Event]) -> None:
     report = replay_rejects(settings(tmp_path))
     assert (report.published, report.still_rejected) == (2, 1)
     assert published(tmp_path) == [rejected[0].id, rejected[1].id]
@@ -62,7 +62,7 @@ def test_a_dry_run_changes_nothing(tmp_path: Path, rejected: list[pb.Event]) -> 
     assert published(tmp_path) == []
 
 
-def test_a_line_that_cannot_be_read_is_kept_apart(tmp_path: Path, rejected: list[pb.Event]) -> None:
+def test_an_invalid_line_is_moved_to_a_separate_file(tmp_path: Path, rejected: list[pb.Event]) -> None:
     file = tmp_path / "rejects.jsonl"
     lines = file.read_bytes().splitlines()
     strange = b'{"of": "another version"}'
@@ -74,7 +74,7 @@ def test_a_line_that_cannot_be_read_is_kept_apart(tmp_path: Path, rejected: list
     assert replay_rejects(settings(tmp_path)).unreadable == 0
 
 
-def test_what_was_published_before_is_not_repeated(tmp_path: Path, rejected: list[pb.Event]) -> None:
+def test_events_published_before_are_not_repeated(tmp_path: Path, rejected: list[pb.Event]) -> None:
     with running_gateway(tmp_path) as gateway, gateway.channel() as channel:
         assert send(channel, rejected[:1], INSTANCE).succeeded == [rejected[0].id]
     assert replay_rejects(settings(tmp_path)).published == 2
@@ -109,7 +109,7 @@ def test_an_interrupted_replay_loses_and_repeats_nothing(
     assert {kept.event.id for kept in read_rejects(tmp_path / "rejects.jsonl")} == {rejected[2].id}
 
 
-def test_a_file_that_is_put_aside_while_others_write_loses_no_line(tmp_path: Path) -> None:
+def test_renaming_a_file_during_writes_loses_no_line(tmp_path: Path) -> None:
     path = tmp_path / "rejects.jsonl"
     ids: list[str] = []
     over = threading.Event()
@@ -138,7 +138,7 @@ def test_a_file_that_is_put_aside_while_others_write_loses_no_line(tmp_path: Pat
     assert sorted(seen) == sorted(ids)
 
 
-def test_a_file_that_cannot_be_put_aside_is_told(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_renamed_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "rejects.jsonl"
     path.mkdir()
     with pytest.raises(RejectsError, match="cannot be renamed to"):
@@ -147,4 +147,4 @@ def test_a_file_that_cannot_be_put_aside_is_told(tmp_path: Path) -> None:
     for kept in (path, path.with_name("rejects.jsonl.1")):
         kept.write_text("")
     with pytest.raises(RejectsError, match="still exists"):
-        list(put_aside(path))  # nobody took the first file over
+        list(put_aside(path))  # the first file was not deleted

@@ -1,4 +1,4 @@
-"""Sinks that other packages bring, by entry point."""
+"""Sinks from other packages, found by entry point."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def make_nothing(settings):
 
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Installs a package, as far as entry points go."""
+    """Install the metadata of a package with entry points."""
     site = tmp_path / "site"
     information = site / "telemetry_sink_of_a_test-1.0.dist-info"
     information.mkdir(parents=True)
@@ -38,7 +38,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.usefixtures("package")
-def test_a_plug_in_is_published_to(tmp_path: Path) -> None:
+def test_messages_are_published_to_a_plugin(tmp_path: Path) -> None:
     sent = event()
 
     with running_gateway(tmp_path, sink="plugin", sink_plugin="memory") as gateway, gateway.channel() as channel:
@@ -58,7 +58,7 @@ def test_a_plug_in_is_published_to(tmp_path: Path) -> None:
         ("nothing", "does not return a valid sink: it lacks publish, published_since"),
     ],
 )
-def test_a_plug_in_that_is_none(tmp_path: Path, name: str, problem: str) -> None:
+def test_an_unknown_or_invalid_plugin_is_reported(tmp_path: Path, name: str, problem: str) -> None:
     settings = GatewaySettings.load(
         sink="plugin", sink_plugin=name, deduplication_file=tmp_path / "deduplication.db", listen_addr="127.0.0.1:0"
     )
@@ -66,7 +66,7 @@ def test_a_plug_in_that_is_none(tmp_path: Path, name: str, problem: str) -> None
         GatewayServer(settings)
 
 
-def test_the_library_of_the_sink_nats_may_be_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_nats_library_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "telemetry_gateway.sinks.jetstream", None)
     settings = GatewaySettings.load(sink="nats", deduplication_file=tmp_path / "deduplication.db")
 

@@ -1,4 +1,4 @@
-"""The rules of the stream, against a real gateway on loopback."""
+"""The protocol of streams, with a real gateway on loopback."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,7 +38,7 @@ def channel(gateway: RunningGateway) -> Iterator[grpc.Channel]:
         yield opened
 
 
-def test_each_batch_is_answered_and_published(gateway: RunningGateway, channel: grpc.Channel) -> None:
+def test_each_batch_is_published_and_acknowledged(gateway: RunningGateway, channel: grpc.Channel) -> None:
     first, second, third = event(), event(), event()
 
     answer = stream(channel, [metadata(), batch(first, second), batch(), pb.RecordEventsRequest(), batch(third)])
@@ -48,7 +48,7 @@ def test_each_batch_is_answered_and_published(gateway: RunningGateway, channel: 
     assert gateway.published_ids() == [first.id, second.id, third.id]
 
 
-def test_a_message_is_published_as_the_contract_has_it(gateway: RunningGateway, channel: grpc.Channel) -> None:
+def test_a_message_has_the_documented_format(gateway: RunningGateway, channel: grpc.Channel) -> None:
     sent = event("0199a000-0000-7000-8000-000000000001")
     sent.user.user_id = 2**53 + 1
     sent.parameters.private_metadata["query"] = "cats"
@@ -123,7 +123,7 @@ def test_a_stream_that_breaks_the_protocol_is_an_invalid_argument(
     assert gateway.published() == []
 
 
-def test_acknowledgements_before_the_break_stand(gateway: RunningGateway, channel: grpc.Channel) -> None:
+def test_acknowledgements_before_a_violation_stay_valid(gateway: RunningGateway, channel: grpc.Channel) -> None:
     sent = event()
 
     answer = stream(channel, [metadata(), batch(sent), metadata()])
@@ -143,7 +143,7 @@ def test_rejected_events_of_an_instance_are_in_both_lists(gateway: RunningGatewa
     assert gateway.published_ids() == [good.id]
 
 
-def test_rejected_events_of_a_managed_service_stand_alone(gateway: RunningGateway, channel: grpc.Channel) -> None:
+def test_rejected_events_of_a_managed_service_are_only_rejected(gateway: RunningGateway, channel: grpc.Channel) -> None:
     good, bad = event(), event(action="x")
 
     answer = send(channel, [good, bad], SERVICE, token=TOKEN)
@@ -153,7 +153,7 @@ def test_rejected_events_of_a_managed_service_stand_alone(gateway: RunningGatewa
     assert gateway.published()[0]["attributes"]["publisher.source"] == "billing"
 
 
-def test_an_id_sent_twice_once_well_has_succeeded(gateway: RunningGateway, channel: grpc.Channel) -> None:
+def test_an_id_sent_twice_and_valid_once_has_succeeded(gateway: RunningGateway, channel: grpc.Channel) -> None:
     sent = event()
 
     answer = send(channel, [event(sent.id, action="x"), sent, sent])
@@ -183,7 +183,7 @@ def test_metadata_of_first_release_exporters_is_merged(gateway: RunningGateway, 
     assert gateway.published()[0]["message"]["event"]["parameters"] == {"metadata": {"count": 7.0, "old": 1.0}}
 
 
-def test_unknown_fields_are_no_error(gateway: RunningGateway, channel: grpc.Channel) -> None:
+def test_unknown_fields_are_ignored(gateway: RunningGateway, channel: grpc.Channel) -> None:
     newer = pb.Event.FromString(event().SerializeToString() + bytes([0xFA, 0x3E, 0x01, 0x41]))
 
     answer = send(channel, [newer])
@@ -215,24 +215,24 @@ class TestManagedServices:
             (("authorization", f"Bearer {TOKEN}"), ("authorization", f"Bearer {TOKEN}")),
         ],
     )
-    def test_no_readable_token(self, channel: grpc.Channel, headers: tuple[tuple[str, str], ...]) -> None:
+    def test_a_missing_or_malformed_token(self, channel: grpc.Channel, headers: tuple[tuple[str, str], ...]) -> None:
         answer = stream(channel, [metadata(SERVICE), batch(event())], headers=headers)
 
         assert answer.code is grpc.StatusCode.UNAUTHENTICATED
         assert TOKEN not in answer.details
 
     @pytest.mark.parametrize("token", ["wrong", "another-token"])
-    def test_a_token_that_is_not_this_service_s(self, channel: grpc.Channel, token: str) -> None:
+    def test_a_token_of_another_service(self, channel: grpc.Channel, token: str) -> None:
         answer = send(channel, [event()], SERVICE, token=token)
 
         assert answer.code is grpc.StatusCode.PERMISSION_DENIED
 
-    def test_a_service_that_has_no_token_here(self, channel: grpc.Channel) -> None:
+    def test_a_service_without_a_token(self, channel: grpc.Channel) -> None:
         unknown = pb.Identifier(managed_service={"service_id": "unknown"})  # type: ignore[arg-type]
 
         assert send(channel, [event()], unknown, token=TOKEN).code is grpc.StatusCode.PERMISSION_DENIED
 
-    def test_a_gateway_without_tokens_refuses_them(self, tmp_path: Path) -> None:
+    def test_a_gateway_without_tokens_rejects_managed_services(self, tmp_path: Path) -> None:
         (tmp_path / "own").mkdir()
         with running_gateway(tmp_path / "own") as gateway, gateway.channel() as channel:
             answer = send(channel, [event()], SERVICE, token=TOKEN)
@@ -247,7 +247,7 @@ class TestManagedServices:
         assert gateway.published_ids() == [sent.id]
 
     @pytest.mark.parametrize("identifier", [INSTANCE, LICENSED, pb.Identifier()])
-    def test_one_event_of_anybody_else(self, channel: grpc.Channel, identifier: pb.Identifier) -> None:
+    def test_one_event_of_an_instance_is_rejected(self, channel: grpc.Channel, identifier: pb.Identifier) -> None:
         assert send_one(channel, event(), identifier, token=TOKEN).code is grpc.StatusCode.INVALID_ARGUMENT
 
     def test_one_event_that_is_invalid(self, gateway: RunningGateway, channel: grpc.Channel) -> None:

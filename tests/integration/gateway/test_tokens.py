@@ -1,4 +1,4 @@
-"""Tokens that an authority answers for, over real HTTP, and certificates of clients."""
+"""Tokens that an authority issues and checks, over real HTTP, and client certificates."""
 
 import asyncio
 import base64
@@ -58,7 +58,7 @@ class TestJwts:
         assert token not in answer.details
         return answer.code, answer.details
 
-    def test_a_good_one_passes_and_keys_are_asked_for_once(
+    def test_a_valid_one_is_accepted_and_keys_are_fetched_once(
         self, gateway: RunningGateway, authority: TestAuthority
     ) -> None:
         for claims in ({}, {"scope": None, "scp": ["other", SCOPE]}, {"aud": ["x", AUDIENCE]}):
@@ -82,7 +82,7 @@ class TestJwts:
             ({"client_id": None}, "the token is not valid for this managed service"),
         ],
     )
-    def test_claims_that_do_not_pass(
+    def test_invalid_claims(
         self, gateway: RunningGateway, authority: TestAuthority, claims: dict[str, Any], details: str
     ) -> None:
         assert self._send(gateway, authority.sign(**claims)) == (DENIED, details)
@@ -99,18 +99,18 @@ class TestJwts:
 
         assert self._send(gateway, forged) == (DENIED, "the token's signature is not valid")
 
-    def test_no_signature_at_all(self, gateway: RunningGateway, authority: TestAuthority) -> None:
+    def test_a_missing_signature(self, gateway: RunningGateway, authority: TestAuthority) -> None:
         header = base64.urlsafe_b64encode(b'{"alg":"none","kid":"first"}').rstrip(b"=").decode()
         payload = authority.sign().split(".")[1]
 
         assert self._send(gateway, f"{header}.{payload}.")[0] is DENIED
 
     @pytest.mark.parametrize("token", ["nonsense", "a.b.c", "....", "e30.e30.e30"])
-    def test_no_jwt_at_all(self, gateway: RunningGateway, token: str) -> None:
+    def test_a_token_that_is_not_a_jwt(self, gateway: RunningGateway, token: str) -> None:
         assert self._send(gateway, token)[0] is DENIED
 
     @pytest.mark.parametrize("answer", [(500, b"{}"), (200, b"no json"), (200, b"[]"), (200, b"{}")])
-    def test_an_issuer_that_cannot_answer(
+    def test_an_issuer_without_a_valid_response(
         self, gateway: RunningGateway, authority: TestAuthority, answer: tuple[int, bytes]
     ) -> None:
         authority.answer_with = answer
@@ -134,9 +134,9 @@ async def _passes(jwts: Jwts | Introspection, token: str) -> bool:
 
 
 class TestKeys:
-    """Each test runs in an event loop of its own; no gRPC is needed to see when keys are asked for."""
+    """When keys are fetched. Each test has its own event loop and needs no gRPC."""
 
-    def test_a_new_key_is_asked_for_but_not_at_every_try(self, authority: TestAuthority) -> None:
+    def test_a_new_key_is_fetched_but_not_for_every_token(self, authority: TestAuthority) -> None:
         clock = Clock()
 
         async def scenario() -> list[bool]:
@@ -151,7 +151,7 @@ class TestKeys:
         assert _run(scenario()) == [True, False, True]
         assert authority.asked == ["/jwks", "/jwks"]
 
-    def test_known_keys_hold_while_the_issuer_is_away(self, authority: TestAuthority) -> None:
+    def test_known_keys_stay_valid_while_the_issuer_is_unavailable(self, authority: TestAuthority) -> None:
         clock = Clock()
 
         async def scenario() -> list[bool]:
@@ -166,7 +166,7 @@ class TestKeys:
         assert _run(scenario()) == [True, True, True]
         assert len(authority.asked) == 3
 
-    def test_an_issuer_that_was_never_there_is_not_asked_at_every_try(self, authority: TestAuthority) -> None:
+    def test_an_unavailable_issuer_is_not_requested_for_every_token(self, authority: TestAuthority) -> None:
         authority.answer_with = (503, b"")
 
         async def scenario() -> None:
@@ -217,7 +217,9 @@ class TestIntrospection:
             assert send(channel, [event()], SERVICE, token="token").code is code
 
     @pytest.mark.parametrize("token", ["good", "bad"])
-    def test_answers_are_cached_bad_ones_too(self, gateway: tuple[RunningGateway, TestAuthority], token: str) -> None:
+    def test_responses_are_cached_also_negative_ones(
+        self, gateway: tuple[RunningGateway, TestAuthority], token: str
+    ) -> None:
         running, authority = gateway
 
         with running.channel() as channel:
@@ -226,7 +228,7 @@ class TestIntrospection:
         assert codes == {grpc.StatusCode.OK if token == "good" else DENIED}
         assert authority.asked == ["/introspect"]
 
-    def test_an_authority_that_cannot_answer_is_never_a_pass(
+    def test_an_unavailable_authority_never_accepts_a_token(
         self, gateway: tuple[RunningGateway, TestAuthority]
     ) -> None:
         running, authority = gateway
@@ -241,7 +243,7 @@ class TestIntrospection:
         assert broken.details == "the token cannot be checked now: the authority responded with status 500"
         assert well.code is grpc.StatusCode.OK
 
-    def test_an_authority_that_nobody_vouches_for(self, tmp_path: Path) -> None:
+    def test_an_authority_with_an_untrusted_certificate(self, tmp_path: Path) -> None:
         real, other = CertificateAuthority(tmp_path, "real"), CertificateAuthority(tmp_path, "other")
         with running_authority(real.issue("authority")) as authority:
 
@@ -256,7 +258,7 @@ class TestIntrospection:
             assert authority.asked == []
 
     @pytest.mark.interpreter
-    def test_an_authority_without_key_identifiers_passes_or_is_named_by_its_fault(self, tmp_path: Path) -> None:
+    def test_an_authority_without_key_identifiers_is_accepted_or_reported(self, tmp_path: Path) -> None:
         certificates = CertificateAuthority(tmp_path, key_identifiers=False)
         with running_authority(certificates.issue("authority")) as authority:
             asking = Authority(certificates.file).ask(f"{authority.url}/jwks")
@@ -266,7 +268,7 @@ class TestIntrospection:
             else:
                 assert "keys" in asyncio.run(asking)
 
-    def test_a_cached_answer_ends_with_its_time_and_with_its_token(self, authority: TestAuthority) -> None:
+    def test_a_cached_response_expires_with_its_time_and_its_token(self, authority: TestAuthority) -> None:
         clock = Clock()
         authority.tokens["token"] = {"active": True, "scope": SCOPE, "exp": clock.now + 50}
 
@@ -283,7 +285,7 @@ class TestIntrospection:
         assert _run(scenario()) == [True, True, False]
         assert authority.asked == ["/introspect"] * 3
 
-    def test_the_cache_is_bounded(self, authority: TestAuthority, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_size_of_the_cache_is_limited(self, authority: TestAuthority, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("telemetry_gateway.identity.introspection._MAX_CACHED", 2)
 
         async def scenario() -> None:
@@ -332,7 +334,7 @@ class TestCertificates:
             assert self._send(gateway.address, root, strangers.issue("stranger")) is grpc.StatusCode.UNAVAILABLE
             assert self._send(gateway.address, root) is grpc.StatusCode.UNAVAILABLE
 
-    def test_a_renewed_certificate_is_shown_without_a_restart(
+    def test_a_renewed_certificate_is_used_without_a_restart(
         self, tmp_path: Path, certificates: CertificateAuthority
     ) -> None:
         certificate, key = certificates.issue("server")
@@ -340,13 +342,13 @@ class TestCertificates:
         with running_gateway(tmp_path, tls_cert_file=certificate, tls_key_file=key) as gateway:
             assert self._send(gateway.address, certificates.file) is grpc.StatusCode.OK
             new_certificate, new_key = renewing.issue("renewed")
-            new_certificate.replace(certificate)  # and not yet its key
+            new_certificate.replace(certificate)  # the key is not replaced yet
             assert self._send(gateway.address, certificates.file) is grpc.StatusCode.OK
             new_key.replace(key)
             assert self._send(gateway.address, renewing.file) is grpc.StatusCode.OK
             assert self._send(gateway.address, certificates.file) is grpc.StatusCode.UNAVAILABLE
 
-    def test_authorities_of_clients_are_changed_without_a_restart(
+    def test_authorities_of_clients_are_reloaded_without_a_restart(
         self, tmp_path: Path, certificates: CertificateAuthority
     ) -> None:
         certificate, key = certificates.issue("server")
@@ -403,11 +405,11 @@ def test_several_authenticators(tmp_path: Path, authority: TestAuthority) -> Non
         assert send(channel, [event()], SERVICE, token="static").code is grpc.StatusCode.OK
         assert authority.asked == []
         assert send(channel, [event()], SERVICE, token=authority.sign()).code is grpc.StatusCode.OK
-        # Denied by the first two, but the third might have let it pass.
+        # The first two deny it, but the third, which is unavailable, might accept it.
         assert send(channel, [event()], SERVICE, token="opaque").code is grpc.StatusCode.UNAVAILABLE
 
 
-def test_listed_tokens_are_given_and_taken_without_a_restart(tmp_path: Path) -> None:
+def test_tokens_are_added_and_removed_without_a_restart(tmp_path: Path) -> None:
     tokens = tmp_path / "tokens.toml"
     tokens.write_text('billing = "first"\n')
     with running_gateway(tmp_path, service_tokens_file=tokens) as gateway, gateway.channel() as channel:

@@ -1,4 +1,4 @@
-"""Django's requests set the context of what is recorded under them: sync and async, whole and streamed."""
+"""Events recorded in Django requests have the request's context: sync and async, also in streamed responses."""
 
 import asyncio
 import subprocess
@@ -35,7 +35,7 @@ seen: list[EventContext] = []
 
 
 def record() -> None:
-    """Stands for `recorder.record`, which reads the context where it is called."""
+    """Replace `recorder.record`, which reads the context where it is called."""
     seen.append(current_context())
 
 
@@ -100,7 +100,7 @@ def failing_view(request: HttpRequest) -> HttpResponse:
 
 
 def early(get_response: Any) -> Any:
-    """A middleware that records before the view, in the event loop where there is one."""
+    """A middleware that records before the view, under ASGI in the event loop."""
 
     def middleware(request: HttpRequest) -> HttpResponse:
         record()
@@ -115,7 +115,7 @@ def early(get_response: Any) -> Any:
     return async_middleware if iscoroutinefunction(get_response) else middleware
 
 
-early.async_capable = True  # type: ignore[attr-defined]  # how Django is told
+early.async_capable = True  # type: ignore[attr-defined]  # declared for Django
 
 
 def identify(request: HttpRequest) -> Mapping[str, Any]:
@@ -131,7 +131,7 @@ async def coroutine_identify(request: HttpRequest) -> Mapping[str, Any]:
 
 
 class Odd:
-    """A user of another library."""
+    """A user object of another library."""
 
     is_authenticated = True
     pk = "7e57"
@@ -196,7 +196,7 @@ def user_id() -> int:
 def get(
     url: str, *, behind_asgi: bool, signed_in: bool = True, headers: Mapping[str, str] = ANONYMOUS
 ) -> HttpResponseBase:
-    """Return the answer to one request, which was consumed and closed as a server does it."""
+    """Return the response to a request, read and closed in the same way as by a server."""
     client: Any = AsyncClient() if behind_asgi else Client()
     if signed_in:
         client.force_login(get_user_model().objects.get())
@@ -229,11 +229,11 @@ class TestBothServers:
         assert current_context() == EventContext()
 
     @pytest.mark.parametrize("url", ["/sync", "/async"])
-    def test_somebody_who_is_not_signed_in(self, behind_asgi: bool, url: str) -> None:
+    def test_without_a_signed_in_user(self, behind_asgi: bool, url: str) -> None:
         get(url, behind_asgi=behind_asgi, signed_in=False)
         assert [(context.user_id, context.anonymous_user_id) for context in seen] == [(None, "anonymous-1")]
 
-    def test_what_is_streamed_is_in_the_context(self, behind_asgi: bool) -> None:
+    def test_streamed_parts_have_the_context(self, behind_asgi: bool) -> None:
         get("/async-stream" if behind_asgi else "/sync-stream", behind_asgi=behind_asgi)
         assert [context.user_id for context in seen] == [user_id()] * (2 if behind_asgi else 3)
 
@@ -242,7 +242,7 @@ class TestBothServers:
         assert [context.user_id for context in seen] == [None, user_id()]
 
     @pytest.mark.parametrize("url", ["/sync", "/async"])
-    def test_what_the_host_knows(self, behind_asgi: bool, url: str) -> None:
+    def test_context_from_the_host(self, behind_asgi: bool, url: str) -> None:
         with override_settings(
             TELEMETRY_IDENTIFY=f"{__name__}.identify",
             TELEMETRY_REQUEST_HEADERS={"client": "X-Client", "country": "X-Country", "interaction_id": None},
@@ -253,29 +253,29 @@ class TestBothServers:
         assert (context.client, context.country_code) == (telemetry.Client("web", "3.2"), "DE")
         assert (context.user_id, context.interaction_id) == (user_id(), None)
 
-    def test_a_host_that_knows_nonsense_does_not_disturb_the_request(self, behind_asgi: bool) -> None:
+    def test_an_invalid_context_from_the_host_does_not_affect_the_request(self, behind_asgi: bool) -> None:
         with override_settings(TELEMETRY_IDENTIFY=nonsense), capture_logs() as logs:
             assert get("/sync", behind_asgi=behind_asgi).status_code == 200
         assert seen[0].anonymous_user_id == "anonymous-1"
         assert [line["event"] for line in logs] == ["request context without what identify returned"]
         assert CANARY not in str(logs)
 
-    def test_an_id_that_is_no_integer_is_left_out(self, behind_asgi: bool) -> None:
+    def test_an_id_that_is_not_an_integer_is_omitted(self, behind_asgi: bool) -> None:
         with override_settings(MIDDLEWARE=[OURS, f"{__name__}.odd_user"]), capture_logs() as logs:
             get("/sync", behind_asgi=behind_asgi, signed_in=False)
         assert [context.user_id for context in seen] == [None]
         assert logs == []
 
-    def test_without_djangos_users(self, behind_asgi: bool) -> None:
+    def test_without_django_users(self, behind_asgi: bool) -> None:
         with override_settings(MIDDLEWARE=[OURS]):
             get("/async", behind_asgi=behind_asgi, signed_in=False)
         assert [context.anonymous_user_id for context in seen] == ["anonymous-1"]
 
-    def test_what_other_middleware_records_has_the_headers_at_least(self, behind_asgi: bool) -> None:
+    def test_events_of_other_middleware_have_at_least_the_headers(self, behind_asgi: bool) -> None:
         with override_settings(MIDDLEWARE=[OURS, SESSIONS, AUTHENTICATION, f"{__name__}.early"]):
             get("/async", behind_asgi=behind_asgi)
         assert [context.anonymous_user_id for context in seen] == ["anonymous-1"] * 2
-        # In the loop, before the view, Django does not say who it is.
+        # In the event loop, before the view, Django does not allow a lookup of the user.
         assert [context.user_id for context in seen] == [None if behind_asgi else user_id(), user_id()]
 
 
@@ -289,7 +289,7 @@ def test_a_request_that_records_nothing_costs_no_query() -> None:
         assert len(queries) == 2  # the session, the user
 
 
-def test_a_user_who_cannot_be_looked_up_does_not_disturb_the_request() -> None:
+def test_a_failed_user_lookup_does_not_affect_the_request() -> None:
     def broken(get_response: Any) -> Any:
         def middleware(request: Any) -> Any:
             request.user = object()
@@ -304,7 +304,7 @@ def test_a_user_who_cannot_be_looked_up_does_not_disturb_the_request() -> None:
     assert seen[0].anonymous_user_id == "anonymous-1"
 
 
-def test_the_context_ends_with_a_request_that_failed() -> None:
+def test_the_context_ends_after_a_failed_request() -> None:
     with event_context(user_id=99):
         with pytest.raises(RuntimeError):
             get("/failing", behind_asgi=False)
@@ -312,7 +312,7 @@ def test_the_context_ends_with_a_request_that_failed() -> None:
     assert seen[0].user_id == user_id()
 
 
-def test_an_answer_that_the_browser_gave_up_ends_in_the_context() -> None:
+def test_an_aborted_response_is_closed_in_the_context() -> None:
     response: Any = TelemetryContextMiddleware(sync_stream)(
         RequestFactory(headers={"X-Sourcegraph-Interaction-ID": "interaction-1"}).get("/sync-stream")
     )
@@ -321,7 +321,7 @@ def test_an_answer_that_the_browser_gave_up_ends_in_the_context() -> None:
     assert [context.interaction_id for context in seen] == ["interaction-1"] * 2
 
 
-def test_a_file_can_still_be_sent_by_the_server() -> None:
+def test_the_server_can_still_send_files() -> None:
     middleware = TelemetryContextMiddleware(file_view)
     response: Any = middleware(RequestFactory().get("/file"))
     assert response.file_to_stream is not None
@@ -339,7 +339,7 @@ def test_a_file_can_still_be_sent_by_the_server() -> None:
         ("TELEMETRY_IDENTIFY", coroutine_identify, "must not be a coroutine function"),
     ],
 )
-def test_a_setting_that_breaks_its_rule_is_told_when_django_starts(setting: str, value: Any, problem: str) -> None:
+def test_an_invalid_setting_is_reported_when_django_starts(setting: str, value: Any, problem: str) -> None:
     with override_settings(**{setting: value}), pytest.raises(ImproperlyConfigured, match=problem):
         Client().get("/silent")
 

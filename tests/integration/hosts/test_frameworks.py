@@ -1,4 +1,4 @@
-"""What frameworks do with threads, tasks and streams keeps the request's context."""
+"""Threads, tasks and streams of web frameworks keep the context of the request."""
 
 import asyncio
 from collections.abc import Iterator, Mapping
@@ -24,7 +24,7 @@ seen: list[EventContext] = []
 
 
 def record() -> None:
-    """Stands for `recorder.record`, which reads the context where it is called."""
+    """Replace `recorder.record`, which reads the context where it is called."""
     seen.append(current_context())
 
 
@@ -34,7 +34,7 @@ def _forget() -> None:
 
 
 class Backend(AuthenticationBackend):
-    """Signs everybody in."""
+    """Authenticates every request."""
 
     async def authenticate(self, conn: HTTPConnection) -> tuple[AuthCredentials, SimpleUser]:
         return AuthCredentials(["authenticated"]), SimpleUser("7")
@@ -72,7 +72,7 @@ async def host_middleware(request: Request, call_next: Any) -> Any:
     return await call_next(request)
 
 
-# Ours is the outermost: whoever is signed in is found out inside.
+# The telemetry middleware is the outermost one; the user is authenticated inside.
 signed_in = asgi.TelemetryContextMiddleware(
     AuthenticationMiddleware(BaseHTTPMiddleware(api, dispatch=host_middleware), backend=Backend()),
     identify=user_of_scope,
@@ -126,13 +126,13 @@ def shop() -> flask.Flask:
         if flask.request.path == "/sign-in":
             record()
 
-    app.wsgi_app = wsgi.TelemetryContextMiddleware(  # type: ignore[method-assign]  # the place that Flask has for it
+    app.wsgi_app = wsgi.TelemetryContextMiddleware(  # type: ignore[method-assign]  # documented by Flask
         app.wsgi_app, identify=lambda _environ: {"user_id": flask.session.get("user_id")}
     )
     return app
 
 
-def test_flasks_session_says_who_it_is(shop: flask.Flask) -> None:
+def test_the_user_of_flasks_session(shop: flask.Flask) -> None:
     client = shop.test_client()
     client.get("/sign-in", headers={INTERACTION: "i"})
     assert [(context.user_id, context.interaction_id) for context in seen] == [(None, "i"), (7, "i"), (7, "i")]
@@ -141,7 +141,7 @@ def test_flasks_session_says_who_it_is(shop: flask.Flask) -> None:
     assert [(context.user_id, context.interaction_id) for context in seen] == [(7, "j")]
 
 
-def test_a_stream_without_flasks_context_has_what_the_headers_say(shop: flask.Flask) -> None:
+def test_a_stream_without_flasks_context_has_the_headers(shop: flask.Flask) -> None:
     with capture_logs() as logs:
         assert shop.test_client().get("/forgetful-stream", headers={INTERACTION: "k"}).data == b"part"
     assert [(context.user_id, context.interaction_id) for context in seen] == [(None, "k")]

@@ -1,4 +1,4 @@
-"""What a library does in a host that has configured no logging: it prints nothing, whatever happens."""
+"""The library prints nothing in a host that has not configured logging."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""A small ASGI application, served as commands serve theirs: `python app_to_serve.py ADDRESS MODE`."""
+"""A small ASGI application, served in the same way as by the commands: `python app_to_serve.py ADDRESS MODE`."""
 
 import asyncio
 import sys

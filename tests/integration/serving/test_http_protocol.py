@@ -1,4 +1,4 @@
-"""What is no HTTP, and what comes behind a request that is."""
+"""Invalid HTTP, also behind a valid request."""
 
 import asyncio
 import contextlib
@@ -23,7 +23,7 @@ MAX_CONNECTIONS = 3
 async def slow(scope: Scope, receive: Receive, send: Send) -> None:
     while (await receive()).get("more_body"):
         pass
-    await asyncio.sleep(0.2)  # what follows the request is read meanwhile
+    await asyncio.sleep(0.2)  # the bytes behind the request are read in the meantime
     await send({"type": "http.response.start", "status": 204, "headers": []})
     await send({"type": "http.response.body", "body": b""})
 
@@ -50,7 +50,7 @@ def address(request: pytest.FixtureRequest) -> Iterator[tuple[str, int]]:
 
 
 def say(address: tuple[str, int], text: bytes) -> bytes:
-    """Sends text, and returns all that comes back until the connection is closed."""
+    """Send text, and return all that is received until the connection is closed."""
     with socket.create_connection(address, timeout=30) as connection:
         connection.sendall(text)
         answer = b""
@@ -63,27 +63,27 @@ REQUEST = b"POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n"
 
 
 @pytest.mark.parametrize("behind", [b"}}", b"}}\r\n\r\n", b"\xc3\xbc"])
-def test_a_request_is_answered_whatever_comes_behind_it(address: tuple[str, int], behind: bytes) -> None:
+def test_a_request_is_answered_before_invalid_bytes_behind_it(address: tuple[str, int], behind: bytes) -> None:
     answer = say(address, REQUEST + b"{}" + behind)
     assert answer.startswith(b"HTTP/1.1 204 ")
     assert answer.count(b"HTTP/1.1 204 ") == 1
 
 
-def test_requests_one_behind_the_other_are_answered_before_garbage_is(address: tuple[str, int]) -> None:
+def test_pipelined_requests_are_answered_before_invalid_bytes(address: tuple[str, int]) -> None:
     answer = say(address, (REQUEST + b"{}") * 3 + b"}}")
     assert answer.count(b"HTTP/1.1 204 ") == 3
 
 
 @pytest.mark.parametrize("text", [b"no request at all\r\n\r\n", b"GET /gr\xc3\xbcn HTTP/1.1\r\nHost: h\r\n\r\n"])
-def test_what_is_no_http_is_refused_without_a_word(address: tuple[str, int], text: bytes) -> None:
+def test_invalid_http_is_rejected_with_an_empty_body(address: tuple[str, int], text: bytes) -> None:
     head, _, body = say(address, text).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 400 ")
     assert body == b""
 
 
-def test_a_head_without_an_end_is_not_kept(address: tuple[str, int]) -> None:
+def test_the_size_of_a_head_is_limited(address: tuple[str, int]) -> None:
     header = b"X-Header: " + b"x" * 990 + b"\r\n"
-    most = 64 * 1024  # more than the system holds of a connection while the server is not on the processor
+    most = 64 * 1024  # more than the kernel buffers for a connection while the server is not running
     sent = 0
     with socket.create_connection(address, timeout=30) as connection, contextlib.suppress(ConnectionError):
         connection.sendall(b"GET / HTTP/1.1\r\nHost: h\r\n")
@@ -103,13 +103,13 @@ def connection_ended(connection: socket.socket) -> bool:
         connection.settimeout(30)
 
 
-def test_a_large_body_is_no_head(address: tuple[str, int]) -> None:
+def test_a_large_body_does_not_count_as_a_head(address: tuple[str, int]) -> None:
     body = b"x" * 300_000
     head = b"POST /x HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body)
     assert say(address, head + body).startswith(b"HTTP/1.1 204 ")
 
 
-def test_a_connection_too_many_is_refused_without_a_word_and_the_others_are_served(address: tuple[str, int]) -> None:
+def test_a_connection_over_the_limit_is_answered_503_with_an_empty_body(address: tuple[str, int]) -> None:
     with contextlib.ExitStack() as open_ones:
         connections = [
             open_ones.enter_context(socket.create_connection(address, timeout=30)) for _ in range(MAX_CONNECTIONS)

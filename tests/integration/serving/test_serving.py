@@ -1,4 +1,4 @@
-"""How commands serve an application over HTTP."""
+"""Serving an application over HTTP from a command."""
 
 import signal
 import socket
@@ -31,7 +31,7 @@ def program(mode: str = "plain", listen_addr: str = "127.0.0.1:0") -> Iterator["
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.interpreter
-def test_a_signal_lets_running_requests_end_and_the_process_end_well(number: signal.Signals) -> None:
+def test_a_signal_waits_for_requests_and_exits_with_0(number: signal.Signals) -> None:
     with program() as process, ThreadPoolExecutor(1) as pool:
         address = wait_for_line(process, r"listening on (\S+)")
         answer = pool.submit(httpx2.get, f"http://{address}/slow", timeout=60)
@@ -43,7 +43,7 @@ def test_a_signal_lets_running_requests_end_and_the_process_end_well(number: sig
         assert "Traceback" not in err
 
 
-def test_a_port_that_is_taken_is_told_in_one_line() -> None:
+def test_a_port_in_use_is_reported_in_one_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         with program(listen_addr=address) as process:
@@ -52,14 +52,14 @@ def test_a_port_that_is_taken_is_told_in_one_line() -> None:
     assert err == f"error: cannot listen on {address}: Address already in use\n"
 
 
-def test_a_host_that_is_not_this_machines_is_told() -> None:
+def test_an_address_of_another_machine_is_reported() -> None:
     with program(listen_addr="192.0.2.1:0") as process:
         _, err = process.communicate(timeout=60)
     assert process.returncode == 1
     assert err.startswith("error: cannot listen on 192.0.2.1:0: ")
 
 
-def test_an_application_that_does_not_start_is_told_without_its_words() -> None:
+def test_a_failed_startup_is_reported_without_the_exception_text() -> None:
     with program("fails") as process:
         _, err = process.communicate(timeout=60)
     assert process.returncode == 1
@@ -67,7 +67,7 @@ def test_an_application_that_does_not_start_is_told_without_its_words() -> None:
     assert "CANARY" not in err
 
 
-def test_a_broken_handler_is_logged_by_its_place_and_never_by_its_words() -> None:
+def test_a_failed_handler_is_logged_without_the_exception_text() -> None:
     with program() as process:
         address = wait_for_line(process, r"listening on (\S+)")
         assert httpx2.get(f"http://{address}/broken", timeout=60).status_code == 500
@@ -81,7 +81,7 @@ def test_a_broken_handler_is_logged_by_its_place_and_never_by_its_words() -> Non
 
 
 @pytest.mark.parametrize(("mode", "seen"), [("plain", "127.0.0.1"), ("proxied", "192.0.2.7")])
-def test_a_forwarded_address_is_believed_of_named_proxies_alone(mode: str, seen: str) -> None:
+def test_only_trusted_proxies_can_set_the_forwarded_address(mode: str, seen: str) -> None:
     with program(mode) as process:
         address = wait_for_line(process, r"listening on (\S+)")
         headers = {"x-forwarded-for": "192.0.2.7"}
@@ -92,7 +92,7 @@ REQUEST = b"GET /address HTTP/1.1\r\nhost: x\r\n"
 
 
 @pytest.mark.parametrize("sent", [b"", b"G", REQUEST], ids=["nothing", "a letter", "half a head"])
-def test_a_head_that_does_not_come_is_not_waited_for(sent: bytes) -> None:
+def test_a_connection_without_a_complete_head_is_closed(sent: bytes) -> None:
     with program("hasty") as process:
         host, _, port = wait_for_line(process, r"listening on (\S+)").rpartition(":")
         with socket.create_connection((host, int(port)), timeout=60) as connection:
@@ -101,9 +101,11 @@ def test_a_head_that_does_not_come_is_not_waited_for(sent: bytes) -> None:
         with socket.create_connection((host, int(port)), timeout=60) as kept:
             kept.sendall(REQUEST + b"\r\n")
             await_text(kept, b"127.0.0.1")
-            kept.sendall(b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n")  # takes longer to answer than a head may take
+            kept.sendall(
+                b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n"
+            )  # the response takes longer than the timeout of a head
             await_text(kept, b"done")
-            kept.sendall(REQUEST)  # and of the next request, half
+            kept.sendall(REQUEST)  # half of the next request
             assert closed(kept)
 
 
@@ -116,14 +118,14 @@ def await_text(connection: socket.socket, text: bytes) -> None:
 
 
 def closed(connection: socket.socket) -> bool:
-    """Waits for the other side to close, or raises."""
+    """Wait until the server closes the connection; raise on a timeout."""
     try:
         return connection.recv(4096) == b""
     except ConnectionResetError:
         return True
 
 
-def test_ipv6_addresses_stand_in_brackets() -> None:
+def test_ipv6_addresses_have_brackets() -> None:
     with program(listen_addr="[::1]:0") as process:
         address = wait_for_line(process, r"listening on (\S+)")
         assert address.startswith("[::1]:")

@@ -36,7 +36,7 @@ def window(tmp_path: Path, clock: Clock) -> Iterator[DeduplicationWindow]:
 
 
 @given(remembered=key_sets, asked=key_sets)
-def test_what_was_remembered_is_known(
+def test_remembered_keys_are_known(
     tmp_path_factory: pytest.TempPathFactory, remembered: set[tuple[str, str]], asked: set[tuple[str, str]]
 ) -> None:
     path = tmp_path_factory.mktemp("window") / "w.db"
@@ -47,7 +47,7 @@ def test_what_was_remembered_is_known(
         assert window.known(asked) == remembered & asked
 
 
-def test_the_look_up_uses_the_primary_key(tmp_path: Path, window: DeduplicationWindow) -> None:
+def test_the_lookup_uses_the_primary_key(tmp_path: Path, window: DeduplicationWindow) -> None:
     window.remember([("p", str(number)) for number in range(5000)], "")
     with closing(sqlite3.connect(tmp_path / "w.db")) as database:
         plan = database.execute(
@@ -59,7 +59,7 @@ def test_the_look_up_uses_the_primary_key(tmp_path: Path, window: DeduplicationW
     assert "SEARCH published USING PRIMARY KEY (publisher=? AND event_id=?)" in [row[3] for row in plan]
 
 
-def test_old_ids_are_forgotten_and_never_pile_up(tmp_path: Path, window: DeduplicationWindow, clock: Clock) -> None:
+def test_expired_ids_are_deleted(tmp_path: Path, window: DeduplicationWindow, clock: Clock) -> None:
     for round_ in range(10):
         window.remember([("p", f"{round_}-{number}") for number in range(3000)], "")
         clock.now += 1900  # two rounds fit into the window
@@ -70,7 +70,7 @@ def test_old_ids_are_forgotten_and_never_pile_up(tmp_path: Path, window: Dedupli
     assert window.known([("p", "9-0")]) == {("p", "9-0")}
 
 
-def test_an_id_that_comes_again_after_the_window_is_remembered_anew(window: DeduplicationWindow, clock: Clock) -> None:
+def test_an_id_sent_after_the_window_is_remembered_again(window: DeduplicationWindow, clock: Clock) -> None:
     window.remember([("p", "a")], "1")
     clock.now += 3601
     assert window.known([("p", "a")]) == set()

@@ -1,4 +1,4 @@
-"""The compiled JSON mapping and the library's say the same."""
+"""The compiled JSON mapping has the same result as the protobuf library's."""
 
 import json
 import math
@@ -9,7 +9,7 @@ import pytest
 from google.protobuf import (
     descriptor_pb2,
     descriptor_pool,
-    duration_pb2,  # noqa: F401 - puts its file into the pool, which the later schema imports
+    duration_pb2,  # noqa: F401 - adds its file to the pool, which the later schema imports
     message_factory,
 )
 from google.protobuf.descriptor import FieldDescriptor
@@ -39,7 +39,7 @@ SCALARS: dict[int, st.SearchStrategy[Any]] = {
 
 
 def fill(draw: st.DrawFn, message: Message) -> None:
-    """Sets some of a message's fields, by its schema: fields of later versions, too."""
+    """Set some fields of a message by its schema, including fields of later versions."""
     for field in message.DESCRIPTOR.fields:
         if not draw(st.booleans()):
             continue
@@ -68,14 +68,14 @@ def events(draw: st.DrawFn) -> pb.Event:
 
 
 @given(events())
-def test_both_say_the_same(event: pb.Event) -> None:
+def test_result_equals_that_of_the_protobuf_library(event: pb.Event) -> None:
     ours = json.loads(orjson.dumps(event_to_json(event)))
 
     assert ours == MessageToDict(event)
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
-def test_what_is_no_json_is_refused(number: float) -> None:
+def test_numbers_that_are_not_valid_json_are_rejected(number: float) -> None:
     event = pb.Event()
     event.parameters.private_metadata.fields["a"].list_value.values.append(Value(number_value=number))
 
@@ -96,7 +96,7 @@ def test_large_numbers_stay_numbers() -> None:
 
 
 def _later_version() -> Any:
-    """Return a schema with what today's does not have: repeated fields, messages in maps, other packages'."""
+    """Return a schema with features that the current one lacks: repeated fields, messages in maps, other packages."""
     file = descriptor_pb2.FileDescriptorProto(
         name="later.proto",
         package="telemetrygateway.v1",
@@ -125,7 +125,7 @@ def _later_version() -> Any:
     return pool
 
 
-def test_a_schema_of_later_times() -> None:
+def test_fields_of_a_later_schema_are_encoded() -> None:
     pool = _later_version()
     later: Any = message_factory.GetMessageClass(pool.FindMessageTypeByName("telemetrygateway.v1.Later"))()
     later.names.extend(["a", "b"])

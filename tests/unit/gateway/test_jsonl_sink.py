@@ -1,4 +1,4 @@
-"""The sink `jsonl`: what is on the disk after a good write, a failed one, a crash, a rotation."""
+"""The sink `jsonl`: the file after successful and failed writes, crashes and rotation."""
 
 import errno
 import gzip
@@ -48,7 +48,7 @@ class Clock:
 
 
 class Disk:
-    """A sync that counts, and fails when it is told to."""
+    """A sync function that counts calls, and can be set to fail."""
 
     def __init__(self) -> None:
         self.synced = 0
@@ -81,13 +81,13 @@ def test_keys_since_a_position(tmp_path: Path) -> None:
 
     assert keys(sink, position) == [key("b")]
     assert keys(sink) == keys(sink, "1:0") == keys(sink, "nonsense") == [key("a"), key("b")]
-    assert keys(sink, f"{position}0") == [key("a"), key("b")]  # beyond its end: another file
+    assert keys(sink, f"{position}0") == [key("a"), key("b")]  # beyond the end, so the position is of another file
     assert keys(sink, not_before=4e9) == []
     sink.close()
 
 
 @given(torn=st.binary(max_size=200).filter(lambda data: b"\n" not in data), whole=st.integers(0, 3))
-def test_a_torn_tail_is_cut_off(tmp_path_factory: pytest.TempPathFactory, torn: bytes, whole: int) -> None:
+def test_an_incomplete_last_line_is_removed(tmp_path_factory: pytest.TempPathFactory, torn: bytes, whole: int) -> None:
     path = tmp_path_factory.mktemp("torn") / "e.jsonl"
     first = JsonlSink(path, LIMIT)
     first.publish([message(str(number)) for number in range(whole)])
@@ -103,7 +103,7 @@ def test_a_torn_tail_is_cut_off(tmp_path_factory: pytest.TempPathFactory, torn: 
     sink.close()
 
 
-def test_a_torn_line_longer_than_a_block(tmp_path: Path) -> None:
+def test_an_incomplete_line_longer_than_a_block_is_removed(tmp_path: Path) -> None:
     path = tmp_path / "e.jsonl"
     path.write_bytes(b'{"x": 1}\n' + b"y" * 200_000)
 
@@ -112,7 +112,7 @@ def test_a_torn_line_longer_than_a_block(tmp_path: Path) -> None:
     assert path.read_bytes() == b'{"x": 1}\n'
 
 
-def test_lines_of_somebody_else_are_left_alone_and_skipped(tmp_path: Path) -> None:
+def test_lines_of_other_programs_are_kept_and_skipped(tmp_path: Path) -> None:
     path = tmp_path / "e.jsonl"
     path.write_bytes(b'not json\n{"message": {}}\n[]\n')
     sink = JsonlSink(path, LIMIT)
@@ -141,7 +141,7 @@ def test_keys_of_every_kind_of_publisher(tmp_path: Path, identifier: object, pub
     sink.close()
 
 
-def test_a_failed_sync_takes_the_lines_back_and_trusts_the_disk_no_more(tmp_path: Path) -> None:
+def test_a_failed_sync_removes_the_lines_and_breaks_the_sink(tmp_path: Path) -> None:
     disk = Disk()
     sink = JsonlSink(tmp_path / "e.jsonl", LIMIT, sync=disk)
     sink.publish([message("a")])
@@ -166,7 +166,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
     with pytest.raises(SinkError, match="cannot be written: No space left on device"):
         sink.publish([message("a")])
 
-    # A device cannot be cut back, so what it holds now is unknown.
+    # A device cannot be truncated, so its content is unknown.
     with pytest.raises(SinkError, match="could not be written before"):
         sink.publish([message("a")])
     os.close(full)
@@ -174,7 +174,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
     sink.close()
 
 
-def test_two_gateways_and_one_file(tmp_path: Path) -> None:
+def test_a_second_gateway_cannot_open_the_file(tmp_path: Path) -> None:
     first = JsonlSink(tmp_path / "e.jsonl", LIMIT)
     with pytest.raises(SinkError, match="another gateway writes to it"):
         JsonlSink(tmp_path / "e.jsonl", LIMIT)
@@ -183,7 +183,7 @@ def test_two_gateways_and_one_file(tmp_path: Path) -> None:
     JsonlSink(tmp_path / "e.jsonl", LIMIT).close()
 
 
-def test_a_path_that_cannot_be_a_file(tmp_path: Path) -> None:
+def test_an_invalid_path_is_reported(tmp_path: Path) -> None:
     (tmp_path / "e.jsonl").mkdir()
     with pytest.raises(SinkError, match="cannot be opened for writing: Is a directory"):
         JsonlSink(tmp_path / "e.jsonl", LIMIT)
@@ -213,7 +213,7 @@ class TestRotation:
         assert files[1].name == "e-20251009T120000.000001Z.jsonl"
         sink.close()
 
-    def test_a_new_file_that_cannot_be_opened_leaves_the_old_one_in_use(
+    def test_the_old_file_stays_in_use_if_the_new_one_cannot_be_opened(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         path = tmp_path / "e.jsonl"
@@ -224,12 +224,12 @@ class TestRotation:
             with pytest.raises(SinkError, match="cannot be written: Too many open files"):
                 sink.publish([message("b", padding=200)])
         assert (ids(path), closed_files(path)) == (["a"], [])
-        sink.publish([message("b", padding=200)])  # it is not broken: the disk was never in doubt
+        sink.publish([message("b", padding=200)])  # the sink is not broken, because no write has failed
         (closed,) = closed_files(path)
         assert (ids(closed), ids(path)) == (["a"], ["b"])
         sink.close()
 
-    def test_a_group_larger_than_the_size_has_a_file_of_its_own(self, tmp_path: Path) -> None:
+    def test_a_group_larger_than_the_size_gets_a_separate_file(self, tmp_path: Path) -> None:
         sink = self._sink(tmp_path / "e.jsonl", Rotation(max_bytes=100), Clock())
 
         sink.publish([message("a", 500)])
@@ -287,7 +287,7 @@ class TestRotation:
         assert keys(again) == [key("a"), key("b"), key("c")]
         again.close()
 
-    def test_what_a_crash_left_half_compressed_is_finished(self, tmp_path: Path) -> None:
+    def test_compression_interrupted_by_a_crash_is_completed(self, tmp_path: Path) -> None:
         path = tmp_path / "e.jsonl"
         first = self._sink(path, Rotation(max_bytes=300), Clock())
         for name in "abc":
@@ -311,7 +311,7 @@ class TestRotation:
         assert keys(again) == [key("a"), key("b"), key("c"), key("d")]
         again.close()
 
-    def test_a_compressed_file_that_was_cut_short(self, tmp_path: Path) -> None:
+    def test_a_truncated_compressed_file_is_reported(self, tmp_path: Path) -> None:
         path = tmp_path / "e.jsonl"
         sink = self._sink(path, Rotation(max_bytes=300, compress=True), Clock())
         for name in "ab":
@@ -325,7 +325,7 @@ class TestRotation:
             keys(again)
         again.close()
 
-    def test_a_name_with_the_letters_of_patterns(self, tmp_path: Path) -> None:
+    def test_a_file_name_with_glob_characters(self, tmp_path: Path) -> None:
         path = tmp_path / "e[1]*.jsonl"
         sink = self._sink(path, Rotation(max_bytes=300), Clock())
         for name in "ab":
@@ -334,7 +334,7 @@ class TestRotation:
         assert keys(sink) == [key("a"), key("b")]
         sink.close()
 
-    def test_a_file_that_cannot_be_compressed_stays(self, tmp_path: Path) -> None:
+    def test_a_file_that_cannot_be_compressed_is_kept(self, tmp_path: Path) -> None:
         path = tmp_path / "e.jsonl"
         blocked = tmp_path / "e-20251009T120000.000000Z.jsonl.gz.part"
         sink = self._sink(path, Rotation(max_bytes=300, compress=True), Clock())
@@ -349,7 +349,7 @@ class TestRotation:
         again.close()
         assert ids(path) == ["b", "c"]
 
-    def test_a_leftover_and_a_rotation_at_the_same_start(self, tmp_path: Path) -> None:
+    def test_leftovers_and_a_rotation_at_the_same_start(self, tmp_path: Path) -> None:
         path = tmp_path / "e.jsonl"
         first = self._sink(path, Rotation(), Clock())
         first.publish([message("a", 200)])

@@ -1,4 +1,4 @@
-"""How an event becomes a message."""
+"""The conversion of events to messages."""
 
 import json
 import math
@@ -32,7 +32,7 @@ identifiers = st.one_of(
     ),
     st.builds(
         lambda one: pb.Identifier(managed_service=pb.Identifier.ManagedServiceIdentifier(service_id=one)),
-        text.filter(bool).filter(lambda one: not one.endswith(("_instance", "_service"))),  # words that are kept
+        text.filter(bool).filter(lambda one: not one.endswith(("_instance", "_service"))),  # reserved words
     ),
 )
 json_values = st.recursive(
@@ -52,7 +52,9 @@ def maker(identifier: pb.Identifier = INSTANCE, limit: int = 1024 * 1024) -> Mes
     private=st.dictionaries(text, json_values, max_size=4),
     user=st.integers(-(2**63), 2**63 - 1),
 )
-def test_a_message_says_what_came_in(identifier: pb.Identifier, private: dict[str, object], user: int) -> None:
+def test_a_message_contains_the_event_and_its_metadata(
+    identifier: pb.Identifier, private: dict[str, object], user: int
+) -> None:
     sent = event()
     sent.parameters.private_metadata.update(private)  # type: ignore[arg-type]
     sent.user.user_id = user
@@ -63,7 +65,7 @@ def test_a_message_says_what_came_in(identifier: pb.Identifier, private: dict[st
     body = json.loads(made.body)
     assert Parse(json.dumps(body["event"]), pb.Event()) == sent
     assert Parse(json.dumps(body["metadata"]["identifier"]), pb.Identifier()) == identifier
-    # What is read back from a file is told by the same name as what comes in.
+    # A line read from the file has the same publisher name as the received event.
     assert name_in_json(body["metadata"]["identifier"]) == made.publisher
 
 
@@ -90,7 +92,7 @@ def test_timestamps_are_published_or_rejected(seconds: int, nanos: int) -> None:
     assert isinstance(maker().make(sent), Message) == good
 
 
-def test_attributes_are_bounded() -> None:
+def test_the_size_of_attributes_is_limited() -> None:
     sent = event()
     for number in range(200):
         sent.parameters.metadata[f"recordsPrivateMetadata{number:040}"] = 1
@@ -98,7 +100,7 @@ def test_attributes_are_bounded() -> None:
     assert maker().make(sent) == "has attributes of more than 4096 bytes"
 
 
-def test_a_service_id_is_bounded() -> None:
+def test_the_length_of_a_service_id_is_limited() -> None:
     identifier = pb.Identifier(managed_service=pb.Identifier.ManagedServiceIdentifier(service_id="x" * 257))
     with pytest.raises(InvalidStreamError, match="more than 256 characters"):
         read_publisher(identifier)

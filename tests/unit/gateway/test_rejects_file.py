@@ -1,4 +1,4 @@
-"""The file of rejected events: what is on the disk after a good write, a torn one, a full disk."""
+"""The file of rejected events after successful and interrupted writes, and on a full disk."""
 
 import resource
 import signal
@@ -27,7 +27,7 @@ def kept(path: Path) -> list[str]:
 
 @contextmanager
 def no_file_larger_than(size: int) -> Iterator[None]:
-    """A disk that is full: the kernel takes a part of a write, then no more."""
+    """Simulate a full disk: the kernel accepts a part of a write, then fails."""
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, limit[1]))
@@ -38,17 +38,17 @@ def no_file_larger_than(size: int) -> Iterator[None]:
         signal.signal(signal.SIGXFSZ, handler)
 
 
-def test_a_disk_that_was_full_costs_none_of_the_rejects_that_come_after(tmp_path: Path) -> None:
+def test_events_rejected_after_a_full_disk_can_be_read(tmp_path: Path) -> None:
     path = tmp_path / "rejects.jsonl"
     file = RejectsFile(path, 1_000_000)
     file.add([reject("a")])
     with no_file_larger_than(path.stat().st_size + 20), pytest.raises(RejectsError, match="cannot be written"):
         file.add([reject("b")])
-    file.add([reject("b")])  # it was not acknowledged, so it comes again
+    file.add([reject("b")])  # it was not acknowledged, so the exporter sends it again
     assert kept(path) == ["a", "b"]
 
 
-def test_a_line_that_a_kill_tore_costs_none_of_the_rejects_that_come_after(tmp_path: Path) -> None:
+def test_events_rejected_after_an_incomplete_line_can_be_read(tmp_path: Path) -> None:
     path = tmp_path / "rejects.jsonl"
     RejectsFile(path, 1_000_000).add([reject("a")])
     with path.open("ab") as torn:
@@ -58,7 +58,7 @@ def test_a_line_that_a_kill_tore_costs_none_of_the_rejects_that_come_after(tmp_p
     assert kept(path) == ["a", "b", "c"]
 
 
-def test_many_rejects_of_a_stream_with_much_to_say_of_itself_are_not_held_in_memory_at_once(tmp_path: Path) -> None:
+def test_rejected_events_with_large_metadata_are_written_in_blocks(tmp_path: Path) -> None:
     path = tmp_path / "rejects.jsonl"
     metadata = pb.RecordEventsRequestMetadata(request_id="x" * 16_000)
     tracemalloc.start()
@@ -74,7 +74,7 @@ def test_many_rejects_of_a_stream_with_much_to_say_of_itself_are_not_held_in_mem
     assert len(kept(path)) == 1_000
 
 
-def test_past_its_size_it_is_put_aside_whole(tmp_path: Path) -> None:
+def test_a_file_above_its_size_is_renamed(tmp_path: Path) -> None:
     path = tmp_path / "rejects.jsonl"
     file = RejectsFile(path, 250)
     for name in "abcd":

@@ -1,4 +1,4 @@
-"""The gateway's settings: what is refused, and that every fault is told at once."""
+"""The gateway's settings: invalid values, and that all faults are reported together."""
 
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ def faults(**settings: Any) -> dict[str, str]:
     return {name.removeprefix(PREFIX): problem for name, problem in caught.value.faults}
 
 
-def test_defaults_are_good() -> None:
+def test_defaults_are_valid() -> None:
     settings = GatewaySettings.load()
 
     assert is_loopback(split_listen_address(settings.listen_addr)[0])
@@ -37,17 +37,17 @@ def test_the_environment_is_read_and_arguments_win(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("address", ["", "localhost", ":80", "host:", "host:x", "host:65536", "host:-1"])
-def test_addresses_that_are_none(address: str) -> None:
+def test_invalid_addresses_are_rejected(address: str) -> None:
     assert "must be host:port" in faults(listen_addr=address)["LISTEN_ADDR"]
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0:80", "[::]:80", "gateway.test:80", "192.0.2.1:80"])
-def test_plain_text_beyond_loopback_needs_the_switch(address: str) -> None:
+def test_plain_text_beyond_loopback_needs_insecure(address: str) -> None:
     assert "plain text is allowed only on loopback" in faults(listen_addr=address)["LISTEN_ADDR"]
     assert GatewaySettings.load(listen_addr=address, insecure=True).insecure
 
 
-def test_every_fault_is_told_at_once(tmp_path: Path) -> None:
+def test_all_faults_are_reported_together(tmp_path: Path) -> None:
     told = faults(
         listen_addr="0.0.0.0:80",
         tls_key_file=tmp_path / "key.pem",
@@ -75,13 +75,13 @@ def test_every_fault_is_told_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("url", ["http://issuer.test/jwks", "ftp://127.0.0.1/", "issuer.test"])
-def test_keys_never_come_over_plain_text(url: str) -> None:
+def test_keys_are_never_fetched_over_plain_text(url: str) -> None:
     told = faults(jwt_jwks_url=url, jwt_issuer="i", jwt_audience="a")
     assert told == {"JWT_JWKS_URL": "must be https://, or http:// on loopback"}
 
 
 @pytest.mark.parametrize("text", ["billing = 1\n", "x = " + "[" * 5_000, 'billing = ""\n', "no toml", "\xff"])
-def test_a_tokens_file_that_cannot_be_read_is_not_repeated(tmp_path: Path, text: str) -> None:
+def test_the_error_for_an_invalid_tokens_file_does_not_quote_it(tmp_path: Path, text: str) -> None:
     file = tmp_path / "tokens.toml"
     file.write_text(text, encoding="latin-1")
 

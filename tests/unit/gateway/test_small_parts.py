@@ -1,4 +1,4 @@
-"""Parts that need no server."""
+"""Parts of the gateway that need no server."""
 
 import asyncio
 import io
@@ -31,20 +31,20 @@ class TestStdout:
         sink.close()
         assert not stream.closed
 
-    def test_a_reader_that_went_away(self) -> None:
+    def test_a_closed_stream_is_reported(self) -> None:
         stream = io.BytesIO()
         stream.close()
 
         with pytest.raises(SinkError, match=r"standard output cannot be written \(ValueError\)"):
             StdoutSink(1024, stream).publish([Message("p", "a", {}, b"{}")])
 
-    def test_it_is_standard_output(self, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    def test_it_writes_to_standard_output(self, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
         StdoutSink(1024).publish([Message("p", "a", {}, b"{}")])
 
         assert capfdbinary.readouterr().out == b'{"attributes":{},"message":{}}\n'
 
 
-def test_nobody_to_ask_is_no_pass() -> None:
+def test_a_token_is_denied_without_authenticators() -> None:
     with pytest.raises(PermissionDeniedError):
         asyncio.run(AnyOf([]).authenticate("token", "service"))
 
@@ -56,21 +56,21 @@ async def _messages(*pauses: float) -> AsyncIterator[float]:
 
 
 class TestPatience:
-    def test_it_returns_what_comes_and_then_nothing(self) -> None:
+    def test_it_returns_each_message_and_then_none(self) -> None:
         async def scenario() -> list[float | None]:
             patience, messages = Patience(timedelta(seconds=5)), _messages(0, 0.01)
             return [await patience.next_message(messages) for _ in range(3)]
 
         assert asyncio.run(scenario()) == [0, 0.01, None]
 
-    def test_it_ends(self) -> None:
+    def test_a_silent_stream_is_ended(self) -> None:
         async def scenario() -> None:
             await Patience(timedelta(milliseconds=20)).next_message(_messages(5))
 
         with pytest.raises(SilentStreamError, match=r"no message arrived for 0\.02 s"):
             asyncio.run(scenario())
 
-    def test_while_draining_a_waiting_stream_has_a_second(self) -> None:
+    def test_a_waiting_stream_ends_within_a_second_while_draining(self) -> None:
         async def scenario() -> float:
             patience = Patience(timedelta(minutes=5))
             waiting = asyncio.create_task(patience.next_message(_messages(60)))
