@@ -1,4 +1,4 @@
-"""Gets events out: leases them from the queue, redacts them, streams them to a gateway."""
+"""Export of queued events: lease them from the queue, redact them, stream them to a gateway."""
 
 from typing import TYPE_CHECKING
 

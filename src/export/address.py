@@ -1,4 +1,4 @@
-"""The gateway's address, and whether it may be spoken to in plain text."""
+"""The gateway's address: host, port, and whether it uses TLS."""
 
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -10,12 +10,12 @@ _DEFAULT_PORTS = {"https": 443, "http": 80}
 
 @dataclass(frozen=True, slots=True)
 class GatewayAddress:
-    """Where a gateway listens.
+    """The address that a gateway listens on.
 
     Attributes:
-        host: A name or an address.
+        host: A host name or an IP address.
         port: The port.
-        secure: Whether it speaks TLS.
+        secure: Whether it uses TLS.
     """
 
     host: str
@@ -24,13 +24,13 @@ class GatewayAddress:
 
     @property
     def target(self) -> str:
-        """The address as gRPC takes it."""
+        """The address in the form that gRPC accepts."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}"
 
     @property
     def is_loopback(self) -> bool:
-        """Whether what is sent there cannot leave this machine."""
+        """Whether the address is on this machine, so that traffic to it does not leave it."""
         return is_loopback(self.host)
 
     def __str__(self) -> str:
@@ -38,20 +38,20 @@ class GatewayAddress:
 
 
 def parse_gateway_address(text: str) -> GatewayAddress:
-    """Reads `https://host:port` or `http://host:port`.
+    """Parse `https://host:port` or `http://host:port`.
 
     Raises:
-        ValueError: It is neither.
+        ValueError: The text is neither.
     """
     try:
         parts = urlsplit(text.strip())
         port = parts.port
     except ValueError:
-        raise ValueError("must be https://host:port; the port is a number up to 65535") from None
+        raise ValueError("must be https://host:port; the port must be a number up to 65535") from None
     if parts.scheme not in _DEFAULT_PORTS or not parts.hostname:
         raise ValueError("must be https://host:port, or http://host:port for plain text")
     if parts.username or parts.password or parts.path not in ("", "/") or parts.query or parts.fragment:
-        raise ValueError("must hold nothing but scheme, host and port; credentials have settings of their own")
+        raise ValueError("must contain only scheme, host and port; set credentials in their own settings")
     if port == 0:
-        raise ValueError("names port 0, which nothing can listen on")
+        raise ValueError("must not use port 0, which no server can listen on")
     return GatewayAddress(parts.hostname, port or _DEFAULT_PORTS[parts.scheme], secure=parts.scheme == "https")

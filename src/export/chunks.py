@@ -1,4 +1,4 @@
-"""Turns queued rows into requests: read, parse, redact, and cut to size, a page at a time."""
+"""Requests from queued rows: read, parse, redact and split by size, one page at a time."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,21 +11,21 @@ from telemetry import ExportPolicy, RedactionError, Redactor
 from telemetry.v1 import telemetrygateway_pb2 as pb
 
 PAGE_ROWS: Final = 500
-"""How many rows are in memory before they are sent."""
+"""Rows held in memory before they are sent."""
 
 _TAG_BYTES: Final = 1
-"""Of the one field in each: `RecordEventsRequest.events`, `EventsPayload.events`."""
+"""Size of the tag of the only field in each message: `RecordEventsRequest.events`, `EventsPayload.events`."""
 
 
 @dataclass(slots=True)
 class Outgoing:
-    """What became of the rows that were to be sent. Filled while requests are made.
+    """The outcome of the rows to send. Filled while requests are made.
 
     Attributes:
-        sent: Ids handed to the transport.
+        sent: Ids passed to the transport.
         bytes: Their serialized size.
-        unfit: Ids that must not or cannot be sent, each with the reason; they are dead letters.
-        held: Ids outside the export mode; they stay in the queue.
+        unfit: Ids that must not or cannot be sent, each with the reason. They become dead letters.
+        held: Ids that the export mode does not cover. They stay in the queue.
     """
 
     sent: set[str] = field(default_factory=set)
@@ -35,12 +35,12 @@ class Outgoing:
 
 
 class ChunkMaker:
-    """Makes requests from rows.
+    """A maker of requests from rows.
 
     Args:
         read: Returns the serialized events of rows, by id.
-        redactor: Applied to each event immediately before its bytes are made.
-        policy: Says which features may leave now.
+        redactor: Applied to each event immediately before it is serialized.
+        policy: Decides which features may be exported now.
         chunk_bytes: The largest request, serialized; a single event may be larger.
     """
 
@@ -55,13 +55,13 @@ class ChunkMaker:
         self._read = read
         self._redactor = redactor
         self._policy = policy
-        # What is left for the events when the request's one field has its tag and its length.
+        # The bytes left for events beside the tag and the length of the request's only field.
         self._room = chunk_bytes - (_field_bytes(chunk_bytes) - chunk_bytes)
 
     def requests(self, ids: Sequence[str], outgoing: Outgoing) -> Iterator[pb.RecordEventsRequest]:
-        """Yields requests for rows, in order, noting in `outgoing` what became of each.
+        """Yield requests for rows, in order, and note the outcome of each row in `outgoing`.
 
-        Memory holds a page of rows and one request, whatever the number of rows.
+        At most one page of rows and one request are in memory, regardless of the number of rows.
 
         Raises:
             RecorderError: The rows could not be read.
@@ -73,7 +73,7 @@ class ChunkMaker:
             payloads = self._read(page)
             for event_id in page:
                 payload = payloads.get(event_id)
-                if payload is None:  # exported by a late acknowledgement meanwhile, and pruned
+                if payload is None:  # marked by a late acknowledgement and pruned meanwhile
                     continue
                 events = request.events.events
                 size = self._add(events, event_id, payload, outgoing)
@@ -82,15 +82,15 @@ class ChunkMaker:
                 if chunk_ids and chunk_bytes + size > self._room:
                     following = pb.RecordEventsRequest()
                     following.events.events.append(events.pop())
-                    yield self._hand_over(request, chunk_ids, chunk_bytes, outgoing)
+                    yield self._mark_sent(request, chunk_ids, chunk_bytes, outgoing)
                     request, chunk_ids, chunk_bytes = following, [], 0
                 chunk_ids.append(event_id)
                 chunk_bytes += size
         if chunk_ids:
-            yield self._hand_over(request, chunk_ids, chunk_bytes, outgoing)
+            yield self._mark_sent(request, chunk_ids, chunk_bytes, outgoing)
 
     @staticmethod
-    def _hand_over(
+    def _mark_sent(
         request: pb.RecordEventsRequest, ids: Sequence[str], size: int, outgoing: Outgoing
     ) -> pb.RecordEventsRequest:
         outgoing.sent.update(ids)
@@ -100,28 +100,28 @@ class ChunkMaker:
     def _add(
         self, events: "RepeatedCompositeFieldContainer[pb.Event]", event_id: str, payload: bytes, outgoing: Outgoing
     ) -> int | None:
-        """Parses an event straight into the request and redacts it there.
+        """Parse an event directly into the request and redact it there.
 
-        Returns its size in the request, or None when it does not belong there.
+        Return its size in the request, or None if it must not be in the request.
         """
         event = events.add()
         problem = None
         try:
             event.ParseFromString(payload)
             if event.id != event_id:
-                problem = "unreadable: the stored event has another id than its row"
-            # SECURITY: an export mode that was narrowed since holds back what it does not cover.
+                problem = "unreadable: the stored event has a different id than its row"
+            # SECURITY: the current export mode decides, even if it was wider when the event was recorded.
             elif not self._policy.covers(event.feature):
                 outgoing.held.append(event_id)
             else:
-                # SECURITY: redacted with the allowlist of this moment, immediately before the bytes are made.
+                # SECURITY: redacted with the current allowlist, immediately before serialization.
                 self._redactor.redact(event)
                 return _field_bytes(event.ByteSize())
         except DecodeError:
-            problem = "unreadable: the stored event is no protobuf Event"
+            problem = "unreadable: the stored event is not a valid protobuf Event"
         except RedactionError as error:
             problem = f"redaction: {error}"
-        # SECURITY: whatever it is, it leaves the request again.
+        # SECURITY: in each of these cases, the event is removed from the request.
         del events[-1]
         if problem is not None:
             outgoing.unfit[event_id] = problem
@@ -134,5 +134,5 @@ def _pages(ids: Sequence[str]) -> Iterator[Sequence[str]]:
 
 
 def _field_bytes(size: int) -> int:
-    """Returns what a message of `size` bytes takes as a field: its tag, its length, itself."""
+    """Return the bytes of a field with a message of `size` bytes: tag, length and message."""
     return _TAG_BYTES + max(1, (size.bit_length() + 6) // 7) + size

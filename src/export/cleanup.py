@@ -1,4 +1,4 @@
-"""Deletes what has been kept long enough, in small transactions."""
+"""Deletion of rows past their retention, in small transactions."""
 
 import threading
 from collections.abc import Callable
@@ -15,17 +15,17 @@ from telemetry_store.export_queue import ExportQueue
 from telemetry_store.export_runs import ExportRuns
 
 ROWS_PER_TRANSACTION: Final = 1_000
-"""So few that recorders hardly wait for a cleanup."""
+"""Small, so that recorders hardly wait for a cleanup."""
 
 _log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class CleanupReport:
-    """What a cleanup deleted.
+    """The numbers of rows that a cleanup deleted.
 
     Attributes:
-        exported: Rows of the queue whose events were exported long ago.
+        exported: Exported rows of the queue past their retention.
         event_logs: Rows of `event_logs` past their retention.
     """
 
@@ -34,17 +34,17 @@ class CleanupReport:
 
 
 class Cleanup:
-    """Deletes exported rows past their retention, and old rows of `event_logs` where a retention is set.
+    """The deletion of exported rows past their retention, and of old rows of `event_logs` if a retention is set.
 
-    An unexported row or a dead letter is never deleted. Of the notes about export passes the latest are kept.
+    An unexported row or a dead letter is never deleted. Of the reports on export passes, the latest are kept.
 
     Args:
-        database: Where both tables are.
+        database: The database of both tables.
         queue: The queue.
         exported_retention: How long exported rows are kept.
-        event_logs_retention: How long `event_logs` keeps a row; None: for ever.
-        metrics: What Prometheus is told.
-        clock: Tells the time.
+        event_logs_retention: How long `event_logs` keeps a row; None: forever.
+        metrics: The Prometheus metrics.
+        clock: Returns the current time.
     """
 
     def __init__(
@@ -66,10 +66,10 @@ class Cleanup:
         self._stopping = threading.Event()
 
     def run(self) -> CleanupReport:
-        """Deletes what is past its retention now.
+        """Delete the rows that are past their retention now.
 
         Raises:
-            RecorderError: The database failed; what was deleted before stays deleted.
+            RecorderError: The database failed; rows deleted before that stay deleted.
         """
         now = self._clock()
         exported = self._prune(self._prune_exported, now - self._exported_retention)
@@ -81,7 +81,7 @@ class Cleanup:
         return CleanupReport(exported, event_logs)
 
     def stop(self) -> None:
-        """Ends a running cleanup after its current transaction."""
+        """Stop a running cleanup after its current transaction."""
         self._stopping.set()
 
     def _prune_exported(self, before: datetime, limit: int) -> int:

@@ -18,24 +18,24 @@ from export.settings import ExporterSettings
 from telemetry_runtime.certificate_faults import certificate_fault
 
 _TIMEOUT_SECONDS: Final = 10
-# A token is renewed this long before it expires, or after 9/10 of its life if that is later.
+# A token is renewed this long before it expires, or after 9/10 of its lifetime if that is later.
 _RENEW_BEFORE_SECONDS: Final = 60
-_DEFAULT_LIFE_SECONDS: Final = 300.0
+_DEFAULT_LIFETIME_SECONDS: Final = 300.0
 
 
 class TokenSource(Protocol):
-    """Where bearer tokens come from. Threads share one."""
+    """A source of bearer tokens, shared by threads."""
 
     def token(self) -> str:
-        """Returns a token that is valid now.
+        """Return a token that is valid now.
 
         Raises:
-            CredentialsError: None can be had; the text never holds a secret.
+            CredentialsError: Getting a token failed; the message never contains a secret.
         """
         ...
 
     def invalidate(self, token: str) -> None:
-        """Forgets a token that the gateway refused."""
+        """Discard a token that the gateway refused."""
         ...
 
 
@@ -46,23 +46,23 @@ class StaticToken:
         self._token = token
 
     def token(self) -> str:
-        """Returns it."""
+        """Return the token."""
         return self._token
 
     def invalidate(self, token: str) -> None:
-        """Changes nothing: there is no other token."""
+        """Do nothing: there is no other token."""
 
 
 class ClientCredentials:
-    """OAuth 2.0 client credentials (RFC 6749, 4.4): one cached token, whatever the number of threads.
+    """OAuth 2.0 client credentials (RFC 6749, 4.4): one cached token for all threads.
 
     Args:
-        token_url: Where the token is asked for.
+        token_url: The URL that issues tokens.
         client_id: The client's id.
         client_secret: The client's secret.
-        scope: The scope to ask for.
-        verify: How the token URL's certificate is checked.
-        monotonic: Tells seconds.
+        scope: The scope to request.
+        verify: How the token URL's certificate is verified.
+        monotonic: Returns seconds.
     """
 
     def __init__(
@@ -86,20 +86,20 @@ class ClientCredentials:
         self._renew_at = 0.0
 
     def token(self) -> str:
-        """Returns the cached token, or fetches one; other threads wait for it.
+        """Return the cached token, or fetch one while other threads wait for it.
 
         Raises:
-            CredentialsError: The token URL did not give one.
+            CredentialsError: The token URL did not return one.
         """
         with self._lock:
             if self._token is None or self._monotonic() >= self._renew_at:
                 self._token = None
-                self._token, life = self._fetch()
-                self._renew_at = self._monotonic() + max(life - _RENEW_BEFORE_SECONDS, life * 0.9)
+                self._token, lifetime = self._fetch()
+                self._renew_at = self._monotonic() + max(lifetime - _RENEW_BEFORE_SECONDS, lifetime * 0.9)
             return self._token
 
     def invalidate(self, token: str) -> None:
-        """Makes the next call fetch a new token, unless another thread did so already."""
+        """Let the next call fetch a new token, unless another thread has done so already."""
         with self._lock:
             if self._token == token:
                 self._token = None
@@ -110,8 +110,8 @@ class ClientCredentials:
                 self._client_id, self._client_secret, scope=self._scope, verify=self._verify, timeout=_TIMEOUT_SECONDS
             )
             with closing(client):
-                answer = client.fetch_token(self._token_url, grant_type="client_credentials")
-            return check_token(str(answer["access_token"])), _life(answer.get("expires_in"))
+                response = client.fetch_token(self._token_url, grant_type="client_credentials")
+            return check_token(str(response["access_token"])), _lifetime(response.get("expires_in"))
         except AuthlibBaseError as error:
             # The error's code is from a fixed list (RFC 6749, 5.2); its description is free text.
             problem = f"the token URL refused the client credentials ({error.error})"
@@ -125,19 +125,19 @@ class ClientCredentials:
                 else f"the token URL's certificate is rejected: {fault}"
             )
         except (KeyError, TypeError, ValueError, OverflowError) as error:
-            problem = f"the token URL's answer holds no usable token ({type(error).__name__})"
+            problem = f"the token URL's response does not contain a usable token ({type(error).__name__})"
         # SECURITY: raised outside the handlers, so that no request with the secret is chained to it.
         raise CredentialsError(problem)
 
 
-def _life(expires_in: Any) -> float:
-    """Returns how many seconds a token may be used. What the answer says wrongly, it does not say."""
+def _lifetime(expires_in: Any) -> float:
+    """Return how many seconds a token may be used. An invalid `expires_in` is treated as missing."""
     seconds = float(expires_in or 0)
-    return seconds if math.isfinite(seconds) and seconds > 0 else _DEFAULT_LIFE_SECONDS
+    return seconds if math.isfinite(seconds) and seconds > 0 else _DEFAULT_LIFETIME_SECONDS
 
 
 def token_source(settings: ExporterSettings) -> TokenSource | None:
-    """Returns where tokens come from as the settings have it; None where none is sent."""
+    """Return the token source that the settings name; None if no credentials are set."""
     if settings.bearer_token is not None:
         return StaticToken(settings.bearer_token.get_secret_value())
     if settings.oauth_token_url and settings.oauth_client_id and settings.oauth_client_secret:

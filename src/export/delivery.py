@@ -1,4 +1,4 @@
-"""One stream: sends rows, and marks what is acknowledged as the acknowledgements come."""
+"""One stream to the gateway: send rows, and mark them as exported as their acknowledgements arrive."""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -14,16 +14,16 @@ from telemetry.v1 import telemetrygateway_pb2 as pb
 
 @dataclass(slots=True)
 class Delivery:
-    """What became of the rows of one stream.
+    """The outcome of the rows of one stream.
 
     Attributes:
-        outgoing: What was sent, and what was not fit to be.
+        outgoing: The rows that were sent, and those that could not be.
         exported: Acknowledged, and marked in the queue.
-        unmarked: Acknowledged, but the queue could not be told.
-        rejected: Named by the gateway as never to succeed, each with its reason.
-        unexpected: How many answered ids were unknown or answered before.
-        failure: Why the stream broke; None when it ended well.
-        unreadable: Why rows could not be read from the queue; they were not sent.
+        unmarked: Acknowledged, but marking them in the queue failed.
+        rejected: Permanently rejected by the gateway, each with its reason.
+        unexpected: Number of ids in responses that were unknown or had been answered before.
+        failure: Why the stream failed; None if it ended normally.
+        unreadable: Why reading rows from the queue failed; they were not sent.
     """
 
     outgoing: Outgoing = field(default_factory=Outgoing)
@@ -35,11 +35,11 @@ class Delivery:
     unreadable: Exception | None = None
 
     def is_answered(self, event_id: str) -> bool:
-        """Returns whether the gateway has said what became of an event."""
+        """Return whether the gateway has acknowledged or rejected an event."""
         return event_id in self.exported or event_id in self.rejected or event_id in self.unmarked
 
-    def tell(self, current: Span, request_id: str) -> None:
-        """Tells a span what became of the rows. Not the gateway's reasons: they may quote an event."""
+    def set_attributes(self, current: Span, request_id: str) -> None:
+        """Set the attributes of a span: numbers only, because the gateway's reasons may quote an event."""
         current.set_attributes(
             {
                 "telemetry.request_id": request_id,
@@ -55,17 +55,17 @@ class Delivery:
 
 
 class _Requests:
-    """Requests as the transport's thread takes them, until the courier has no more use for them.
+    """Requests, read by the thread of the transport until `end` is called.
 
-    An error ends the sending, not the waiting for answers.
+    An error ends the sending, but not the waiting for responses.
     """
 
     def __init__(self, requests: Iterator[pb.RecordEventsRequest], stopping: threading.Event) -> None:
         self._requests = requests
         self._stopping = stopping
-        # That thread may still ask for a request when the stream has ended already.
+        # The transport may still request one after the stream has ended.
         self._lock = threading.Lock()
-        self._over = False
+        self._ended = False
         self._error: Exception | None = None
 
     def __iter__(self) -> Iterator[pb.RecordEventsRequest]:
@@ -75,14 +75,14 @@ class _Requests:
                 return
 
     def end(self) -> Exception | None:
-        """Makes no more requests; returns why the last one could not be made, if so."""
+        """Make no more requests; return the error that making the last one raised, if any."""
         with self._lock:
-            self._over = True
+            self._ended = True
             return self._error
 
     def _next(self) -> pb.RecordEventsRequest | None:
         with self._lock:
-            if self._over:
+            if self._ended:
                 return None
             try:
                 return next(self._requests, None)
@@ -92,10 +92,10 @@ class _Requests:
 
 
 class Courier:
-    """Sends rows over one stream at a time.
+    """A sender of rows, over one stream at a time.
 
     Args:
-        gateway: Where to.
+        gateway: The gateway to send to.
     """
 
     def __init__(self, gateway: Gateway) -> None:
@@ -113,18 +113,18 @@ class Courier:
         mark: Callable[[Sequence[str]], bool],
         deadline: timedelta | None = None,
     ) -> Delivery:
-        """Send rows, as `chunks` makes requests of them, and wait for the answers or for the stream to break.
+        """Send rows in the requests that `chunks` makes, until all are answered or the stream fails.
 
         Args:
-            request_id: Names the stream.
+            request_id: The id of the stream.
             ids: The rows.
-            chunks: Makes requests of them.
-            mark: Marks acknowledged events as exported; returns whether the queue took it.
-            deadline: The longest that the stream takes; the gateway client's own by default.
+            chunks: Makes requests from rows.
+            mark: Marks acknowledged events as exported; returns whether that succeeded.
+            deadline: The longest time that the stream may take; default: the gateway client's deadline.
         """
         with span("telemetry export stream") as current:
             delivery = self._send(request_id, ids, chunks, mark, deadline)
-            delivery.tell(current, request_id)
+            delivery.set_attributes(current, request_id)
         return delivery
 
     def _send(
@@ -151,11 +151,11 @@ class Courier:
         return delivery
 
     def finish(self) -> None:
-        """Sends no more; what was sent may still be answered."""
+        """Send nothing more; wait for the responses to what was sent."""
         self._stopping.set()
 
     def cancel(self) -> None:
-        """Breaks the stream that is open now, and every later one."""
+        """Cancel the open stream, and every later one."""
         self._cancelled.set()
         stream = self._stream
         if stream is not None:
@@ -171,7 +171,7 @@ def _take(response: pb.RecordEventsResponse, delivery: Delivery, mark: Callable[
             delivery.unexpected += 1
     acknowledged: dict[str, None] = {}
     for event_id in response.succeeded_events:
-        if event_id in delivery.rejected:  # for exporters that know no rejections; ours lets them win
+        if event_id in delivery.rejected:  # also acknowledged for older exporters; here, the rejection wins
             continue
         if event_id in sent and event_id not in acknowledged and not delivery.is_answered(event_id):
             acknowledged[event_id] = None

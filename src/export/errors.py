@@ -1,4 +1,4 @@
-"""What can go wrong between the queue and the gateway. Nothing of it loses an event."""
+"""Errors between the queue and the gateway. Whatever fails, no event is lost."""
 
 import enum
 from collections.abc import Mapping
@@ -10,21 +10,21 @@ from telemetry import TelemetryError
 
 
 class ExportError(TelemetryError):
-    """Base of what goes wrong on the way out. The events stay in the queue."""
+    """Base class of export errors. The events stay in the queue."""
 
 
 class CredentialsError(ExportError):
-    """No token could be had for the gateway."""
+    """Getting a token for the gateway failed."""
 
 
 class NotRecordedError(ExportError):
-    """Events that were to be recorded straight at a gateway did not all get there.
+    """Some events that were to be recorded directly at a gateway were not.
 
-    Recording the same events again, under their ids, repeats none: the gateway recognizes them.
+    Recording the same events again with the same ids is safe: the gateway recognizes duplicates.
 
     Attributes:
-        recorded: How many of them the gateway holds durably all the same.
-        rejected: The ids of those that it will never take, each with its reason.
+        recorded: Number of events that the gateway holds durably.
+        rejected: Ids of the events that the gateway rejects permanently, each with its reason.
     """
 
     def __init__(self, total: int, recorded: int, rejected: Mapping[str, str], problem: str) -> None:
@@ -36,21 +36,21 @@ class NotRecordedError(ExportError):
         self.affects_every_event = not rejected
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Lets the error cross process borders whole."""
+        """Support pickling, so that the error can be passed between processes."""
         return type(self), (self.total, self.recorded, self.rejected, self.problem)
 
 
 class FailureKind(enum.Enum):
-    """What a stream's failure says of the events that it carried."""
+    """What the failure of a stream means for its events."""
 
     OUTAGE = "outage"
-    """Nothing: the gateway is away, slow or busy. Back off and send again."""
+    """Nothing: the gateway is unreachable, slow or busy. Back off and send again."""
     REFUSED = "refused"
-    """Nothing: credentials, identity or address are wrong. An operator must act; the next pass tries again."""
+    """Nothing: the credentials, the identity or the address are wrong. An operator must act; the next pass retries."""
     TOO_LARGE = "too_large"
-    """A message was larger than the gateway takes. Split and send again."""
+    """A message was larger than the gateway accepts. Split it and send again."""
     UNCLEAR = "unclear"
-    """Perhaps one of the events cannot be taken. Split to find out; outages look the same."""
+    """The gateway may be unable to accept one of the events, or may be down. Split to find out."""
 
 
 _KINDS = {
@@ -72,8 +72,8 @@ class GatewayError(ExportError):
     """A stream to the gateway failed.
 
     Attributes:
-        code: The gRPC status, or `CREDENTIALS` where none was reached.
-        kind: What it says of the events.
+        code: The gRPC status, or `CREDENTIALS` if no token could be obtained.
+        kind: What it means for the events.
         token_refused: Whether a new token may help.
     """
 
@@ -86,7 +86,7 @@ class GatewayError(ExportError):
 
     @classmethod
     def from_status(cls, code: grpc.StatusCode, details: str) -> "GatewayError":
-        """Returns the error for a gRPC status."""
+        """Return the error for a gRPC status."""
         kind = _KINDS.get(code, FailureKind.UNCLEAR)
         if code is grpc.StatusCode.RESOURCE_EXHAUSTED and any(words in details.lower() for words in _SIZE_WORDS):
             kind = FailureKind.TOO_LARGE

@@ -1,4 +1,4 @@
-"""One pass: lease, redact, chunk, send, mark, until the queue holds nothing that is due."""
+"""One export pass: lease, redact, chunk, send and mark events, until none in the queue is due."""
 
 import threading
 import time
@@ -24,27 +24,27 @@ from telemetry_store.export_queue import ExportQueue, Lease, LeasedEvent
 from telemetry_store.export_runs import ExportRuns
 from telemetry_store.pass_report import PassOutcome, PassReport
 
-# Streams of one lease that may break before one event is acknowledged: enough to descend by halves
-# from the largest lease, several times over. A gateway that takes some events is searched to the end.
+# Streams of one lease that may fail before an event is acknowledged: enough to halve the largest lease down to single
+# events several times. If the gateway accepts some events, the search goes on to the end.
 _MAX_FRUITLESS_STREAMS: Final = 64
 _log = get_logger(__name__)
 
 
 class Exporter:
-    """Exports what is due. Any number may share one queue, in one process or many.
+    """An exporter of the events that are due. Any number may share one queue, in one process or many.
 
     Args:
-        queue: Where events come from.
-        gateway: Where they go.
+        queue: The queue of events.
+        gateway: The gateway to send them to.
         load_redactor: Called at the start of each pass; its redactor is applied to each event
             immediately before it is sent. A `ValueError` from it ends the pass with nothing sent.
-        load_policy: Called at the start of each pass and before each lease; its policy says whether anything, and
-            which features, may leave now. A `ValueError` from it ends the pass with nothing more sent.
-        settings: How to go about it.
-        metrics: What Prometheus is told.
-        runs: Where each pass is noted for operators; None: nowhere.
+        load_policy: Called at the start of each pass and before each lease; its policy decides whether anything, and
+            which features, may be exported now. A `ValueError` from it ends the pass with nothing more sent.
+        settings: The settings of a pass.
+        metrics: The Prometheus metrics.
+        runs: Where the report of each pass is stored for operators; None: nowhere.
         id_factory: Makes request ids.
-        random: Spreads the waits.
+        random: Randomizes the pauses.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Exporter:
         self._settings = settings
         self._metrics = metrics
         self._runs = runs
-        self._clock = queue.clock  # leases run by it
+        self._clock = queue.clock  # the clock that leases end by
         self._id_factory = id_factory
         self._random = Random() if random is None else random  # noqa: S311 - jitter, not secrecy
         self._stopping = threading.Event()
@@ -75,14 +75,14 @@ class Exporter:
         self._courier = Courier(gateway)
 
     def run_pass(self) -> PassReport:
-        """Exports until nothing is due, the gateway stays away, or `stop` is called.
+        """Export until no event is due, the gateway stays unreachable, or `stop` is called.
 
-        Never raises for what the gateway or the database does; the report says it.
+        Failures of the gateway or the database do not raise: the report holds them.
         """
         with self._one_pass, span("telemetry export pass") as current:
             started_at, started = self._clock(), time.perf_counter()
             report = PassReport(request_id=self._id_factory(), started_at=started_at, last_at=started_at)
-            # SECURITY: consent and export mode are asked before anything is read.
+            # SECURITY: consent and export mode are checked before anything is read.
             if self._policy_now(report) is not None and (redactor := self._redactor_now(report)) is not None:
                 try:
                     self._drain(redactor, report)
@@ -90,30 +90,30 @@ class Exporter:
                 except RecorderError as error:
                     report.outcome, report.problem = PassOutcome.DATABASE, str(error)
             report.duration = time.perf_counter() - started
-            self._tell(report)
-            self._note(report)
+            self._observe(report)
+            self._store(report)
             report.tell(current)
             return report
 
     def stop(self) -> None:
-        """Ends a running pass soon: no new lease, a bounded wait for what is on its way. Returns at once.
+        """End a running pass soon: take no new lease, and wait for sent events for a limited time. Return at once.
 
-        May be called from another thread or a signal handler; the exporter cannot be used again.
+        May be called from another thread or a signal handler. The exporter cannot be used again.
         """
         self._stopping.set()
         self._courier.finish()
-        timer = threading.Timer(self._settings.shutdown_timeout.total_seconds(), self._cut_off)
+        timer = threading.Timer(self._settings.shutdown_timeout.total_seconds(), self._cancel_stream)
         timer.daemon = True
         timer.start()
 
-    def _cut_off(self) -> None:
+    def _cancel_stream(self) -> None:
         self._out_of_time.set()
         self._courier.cancel()
 
     def _policy_now(self, report: PassReport) -> ExportPolicy | None:
-        """Returns what may leave now; None, with the outcome told, where nothing may."""
+        """Return the current policy; None, with the outcome in the report, if nothing may be exported."""
         try:
-            # SECURITY: consent of this moment. Where it cannot be read, nobody has said yes.
+            # SECURITY: the current consent. If it cannot be read, it is not given.
             policy = self._load_policy()
         except ValueError as error:
             report.outcome, report.problem = PassOutcome.SETTINGS, str(error)
@@ -125,7 +125,7 @@ class Exporter:
 
     def _redactor_now(self, report: PassReport) -> Redactor | None:
         try:
-            # SECURITY: the allowlist of this moment. One that cannot be read lets nothing leave.
+            # SECURITY: the current allowlist. If it cannot be read, nothing is exported.
             return self._load_redactor()
         except ValueError as error:
             report.outcome, report.problem = PassOutcome.ALLOWLIST, str(error)
@@ -136,7 +136,7 @@ class Exporter:
             self._queue.payloads, redactor=redactor, policy=policy, chunk_bytes=self._settings.chunk_bytes
         )
 
-    def _in_hand(self, lease: Lease, report: PassReport) -> LeaseInHand:
+    def _lease_in_hand(self, lease: Lease, report: PassReport) -> LeaseInHand:
         return LeaseInHand(
             lease,
             self._queue,
@@ -153,10 +153,10 @@ class Exporter:
             outages = 0
             reauthenticated = False
             while not self._stopping.is_set():
-                # SECURITY: asked again, because a backlog is sent for hours and somebody may say no meanwhile.
+                # SECURITY: checked again, because sending a backlog takes hours and consent may be withdrawn meanwhile.
                 if (policy := self._policy_now(report)) is None:
                     return
-                hand = self._in_hand(leases.take(), report)
+                hand = self._lease_in_hand(leases.take(), report)
                 if not hand.events:
                     return
                 failure = self._send_lease(hand, self._chunk_maker(redactor, policy))
@@ -165,7 +165,7 @@ class Exporter:
                     continue
                 report.problem = str(failure)
                 if failure.token_refused and not reauthenticated:
-                    reauthenticated = True  # the cached token was forgotten; once, a new one is tried at once
+                    reauthenticated = True  # the cached token was discarded; retry immediately with a new one, once
                     continue
                 if failure.kind is FailureKind.REFUSED:
                     report.outcome = PassOutcome.REFUSED
@@ -179,23 +179,23 @@ class Exporter:
             report.outcome = PassOutcome.STOPPED
 
     def _send_lease(self, hand: LeaseInHand, chunks: ChunkMaker) -> GatewayError | None:
-        """Send a lease's events; return why not, where that was no event's fault."""
+        """Send the events of a lease; return a failure that is not the fault of an event."""
         try:
             return self._send_parts(hand, chunks)
         finally:
-            hand.give_back()
+            hand.release_open()
 
     def _send_parts(self, hand: LeaseInHand, chunks: ChunkMaker) -> GatewayError | None:
-        """Send events together, those that failed often alone, and split what the gateway chokes on.
+        """Send events together, those that failed often alone, and split the streams that fail.
 
-        A stream that breaks for an unclear reason is sent again in halves, down to single events.
-        One that fails alone is at fault only if the gateway took others meanwhile; else it is an outage.
+        If a stream fails for an unclear reason, its events are sent again in halves, down to single events.
+        An event that fails alone is at fault only if the gateway accepted others meanwhile; else it is an outage.
         """
         parts = Parts(hand.events, alone_from=self._settings.attempts_before_alone, random=self._random)
         suspects: dict[str, tuple[LeasedEvent, GatewayError]] = {}
         failure: GatewayError | None = None
         fruitless = 0
-        # What is not sent when the lease ends may be another exporter's by then.
+        # After the end of the lease, another exporter may hold the events that are not sent.
         while parts and not self._stopping.is_set() and not hand.has_ended():
             part = parts.take()
             failure = self._send(hand, part, chunks)
@@ -203,7 +203,7 @@ class Exporter:
                 continue
             if failure.kind in (FailureKind.OUTAGE, FailureKind.REFUSED):
                 return failure
-            unanswered = hand.still_open(part)
+            unanswered = hand.unsettled(part)
             if len(unanswered) > 1:
                 parts.split(unanswered)
             elif unanswered and failure.kind is FailureKind.TOO_LARGE:
@@ -222,7 +222,7 @@ class Exporter:
 
     def _send(self, hand: LeaseInHand, part: Sequence[LeasedEvent], chunks: ChunkMaker) -> GatewayError | None:
         delivery = self._courier.send(hand.next_request_id(), [event.id for event in part], chunks, mark=hand.mark)
-        hand.take_up(delivery, part)
+        hand.settle(delivery, part)
         if delivery.unreadable is not None:
             raise delivery.unreadable
         return delivery.failure
@@ -231,17 +231,17 @@ class Exporter:
         first, longest = self._settings.backoff
         return self._random.uniform(0, min(longest, first * 2 ** (outages - 1)).total_seconds())
 
-    def _note(self, report: PassReport) -> None:
-        """Keeps what the pass did for operators; that it could not be kept is no reason to fail."""
+    def _store(self, report: PassReport) -> None:
+        """Store the report for operators; failing to store it does not fail the pass."""
         if self._runs is None or (report.outcome is PassOutcome.DATABASE and self._stopping.is_set()):
-            return  # who was told to stop does not wait for a database that is away once more
+            return  # stopping does not wait for an unreachable database again
         try:
             report.last_at = self._clock()
             self._runs.add(report)
         except RecorderError as error:
             _log.warning("export pass not noted", request_id=report.request_id, error=str(error))
 
-    def _tell(self, report: PassReport) -> None:
+    def _observe(self, report: PassReport) -> None:
         self._metrics.passes.labels(report.outcome).inc()
         self._metrics.duration.observe(report.duration)
         if report.outcome is PassOutcome.DRAINED:

@@ -1,4 +1,4 @@
-"""The channel to a gateway, and one stream of events over it."""
+"""The client of a gateway: its gRPC channel, and streams of events over it."""
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -20,66 +20,66 @@ from telemetry_runtime.watched_files import WatchedFiles
 
 _MAX_TEXT: Final = 300
 _OPTIONS: Final = (
-    # A connection that a firewall dropped in silence is noticed while a stream waits on it.
+    # Detects a connection that a firewall dropped silently while a stream waits on it.
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
-    # Retries are the exporter's: it knows which events were acknowledged.
+    # The exporter retries: it knows which events were acknowledged.
     ("grpc.enable_retries", 0),
 )
-# SECURITY: plain text goes to the address that was checked, not to a proxy that the environment names.
+# SECURITY: plain text goes to the validated address, not to a proxy from the environment.
 _PLAIN_TEXT_OPTIONS: Final = (*_OPTIONS, ("grpc.enable_http_proxy", 0))
 
 
 class EventStream(Protocol):
-    """A stream of events to a gateway, open."""
+    """An open stream of events to a gateway."""
 
     def __iter__(self) -> Iterator[pb.RecordEventsResponse]:
-        """Yields the gateway's answers as they come.
+        """Yield the gateway's responses as they arrive.
 
         Raises:
-            GatewayError: The stream ended with another status than OK.
+            GatewayError: The stream ended with a status other than OK.
         """
         ...
 
     def cancel(self) -> None:
-        """Ends the stream now. May be called from any thread."""
+        """Cancel the stream. May be called from any thread."""
         ...
 
 
 class Gateway(Protocol):
-    """Where an exporter sends events."""
+    """The gateway that an exporter sends events to."""
 
     def open_stream(
         self, request_id: str, batches: Iterable[pb.RecordEventsRequest], *, deadline: timedelta | None = None
     ) -> EventStream:
-        """Opens a stream that sends its metadata, then `batches` as the transport takes them.
+        """Open a stream that sends its metadata, then `batches`.
 
         Args:
-            request_id: Names the stream in the logs of both sides.
-            batches: Is run in another thread; an exception in it ends the stream.
-            deadline: The longest that it may take; by default the gateway's own.
+            request_id: Identifies the stream in the logs of both sides.
+            batches: The requests. Iterated over in another thread; an exception there ends the stream.
+            deadline: The longest time that the stream may take; default: the deadline of the client.
 
         Raises:
-            GatewayError: No credentials could be had.
+            GatewayError: Getting credentials failed.
         """
         ...
 
     def close(self) -> None:
-        """Closes the channel."""
+        """Close the channel."""
         ...
 
 
 class GatewayClient(Forkable):
-    """Speaks to a gateway over gRPC.
+    """A client of a gateway, over gRPC.
 
     Args:
-        address: Where it listens.
-        identifier: Who is sending.
-        deadline: The longest that a stream may take.
-        channel_credentials: Gives what TLS is spoken with: asked before each call, so that renewed certificates are
-            used from the next one on. None for plain text.
-        tokens: Where bearer tokens come from; None sends none.
-        secrets: Texts that are masked in what the gateway says.
+        address: The address of the gateway.
+        identifier: The identity of the sender.
+        deadline: The longest time that a stream may take.
+        channel_credentials: Returns the TLS credentials. Called before each call, so that renewed certificates are used
+            from the next call on. None for plain text.
+        tokens: The source of bearer tokens; None to send no token.
+        secrets: Texts to mask in what the gateway returns.
     """
 
     def __init__(
@@ -94,8 +94,8 @@ class GatewayClient(Forkable):
     ) -> None:
         super().__init__()
         if tokens is not None and channel_credentials is None:
-            # SECURITY: settings refuse this already; a client made by hand must not get past it.
-            raise ValueError("a token never travels over plain text; give channel_credentials")
+            # SECURITY: settings reject this already; a client made without them must not bypass the check.
+            raise ValueError("a token is never sent over plain text; pass channel_credentials")
         self._address = address
         self._identifier = identifier
         self._deadline = deadline
@@ -108,7 +108,7 @@ class GatewayClient(Forkable):
 
     @classmethod
     def from_settings(cls, settings: ExporterSettings) -> "GatewayClient":
-        """Makes a client as the settings have it; connects when the first stream is opened.
+        """Make a client from settings. It connects when the first stream is opened.
 
         Raises:
             ValueError: No gateway address is set.
@@ -128,7 +128,7 @@ class GatewayClient(Forkable):
     def open_stream(
         self, request_id: str, batches: Iterable[pb.RecordEventsRequest], *, deadline: timedelta | None = None
     ) -> EventStream:
-        """Opens a stream: see `Gateway`."""
+        """Open a stream: see `Gateway`."""
         credentials = self._credentials()
 
         def requests() -> Iterator[pb.RecordEventsRequest]:
@@ -140,15 +140,15 @@ class GatewayClient(Forkable):
         return _Stream(stub.RecordEvents(requests(), timeout=timeout, metadata=credentials.call_metadata), credentials)
 
     def record_event(self, request_id: str, event: pb.Event, *, deadline: timedelta | None = None) -> None:
-        """Sends one event, and returns when the gateway holds it durably. For managed services only.
+        """Send one event; return when the gateway holds it durably. For managed services only.
 
         Args:
-            request_id: Names the call in the logs of both sides.
+            request_id: Identifies the call in the logs of both sides.
             event: The event, redacted.
-            deadline: The longest that it may take; by default the gateway's own.
+            deadline: The longest time that the call may take; default: the deadline of the client.
 
         Raises:
-            GatewayError: It was refused, or did not get there.
+            GatewayError: The gateway refused the event or could not be reached.
         """
         credentials = self._credentials()
         request = pb.RecordEventRequest(metadata=self._metadata(request_id), event=event)
@@ -163,14 +163,14 @@ class GatewayClient(Forkable):
         raise failure
 
     def close(self) -> None:
-        """Closes the channel. A later stream opens a new one."""
+        """Close the channel. A later stream opens a new one."""
         with self._lock:
             channel, self._channel = self._channel, None
         if channel is not None:
             channel.close()
 
     def after_fork_in_child(self) -> None:
-        """Leaves the parent's channel to the parent: its threads do not survive a fork."""
+        """Do not use the channel of the parent process: its threads do not survive a fork."""
         self._lock = threading.Lock()
         self._channel = None
 
@@ -184,7 +184,7 @@ class GatewayClient(Forkable):
         credentials = None if self._channel_credentials is None else self._channel_credentials()
         with self._lock:
             if self._channel is None or credentials is not self._opened_with:
-                # A former channel is not closed here: calls of other threads end on it, then it goes.
+                # The previous channel is not closed here: calls of other threads may still use it.
                 self._opened_with = credentials
                 if credentials is None:
                     self._channel = grpc.insecure_channel(self._address.target, options=_PLAIN_TEXT_OPTIONS)
@@ -194,10 +194,10 @@ class GatewayClient(Forkable):
 
 
 class _Credentials:
-    """What one call is sent with, and what of it must not come back in the gateway's words.
+    """The credentials of one call, and the secrets to mask in its responses.
 
     Raises:
-        GatewayError: No token could be had.
+        GatewayError: Getting a token failed.
     """
 
     def __init__(self, tokens: TokenSource | None, secrets: tuple[str, ...]) -> None:
@@ -205,16 +205,16 @@ class _Credentials:
         self._token = None if tokens is None else _token(tokens)
         self.call_metadata: tuple[tuple[str, str], ...] = ()
         if self._token is not None:
-            # SECURITY: only ever on a TLS channel; see the client's constructor.
+            # SECURITY: only on a TLS channel; see the constructor of the client.
             self.call_metadata = (("authorization", f"Bearer {self._token}"),)
-        # SECURITY: a peer could echo what it was sent as credentials.
+        # SECURITY: a peer could echo the credentials that it received.
         self._secrets = secrets if self._token is None else (*secrets, self._token)
 
     def clean(self, text: str) -> str:
         return clean_text(text, secrets=self._secrets)
 
     def failure(self, error: grpc.RpcError) -> GatewayError:
-        """Returns what a call's error means; forgets the token if it was refused."""
+        """Return the `GatewayError` for an error of the call; discard the token if it was refused."""
         if not isinstance(error, grpc.Call):
             return GatewayError.from_status(grpc.StatusCode.UNKNOWN, "")
         failure = GatewayError.from_status(error.code(), self.clean(error.details() or ""))
@@ -245,7 +245,7 @@ class _Stream:
 
 
 def clean_text(text: str, *, secrets: Iterable[str]) -> str:
-    """Returns a peer's words fit for logs, terminals and text columns: masked, on one line, cut to length."""
+    """Return a text from a peer as fit for logs, terminals and text columns: masked, on one line, truncated."""
     for secret in secrets:
         text = text.replace(secret, "***")
     printable = "".join(character if character.isprintable() else " " for character in text)
@@ -261,7 +261,7 @@ def _token(tokens: TokenSource) -> str:
 
 
 def _channel_credentials(settings: ExporterSettings) -> Callable[[], grpc.ChannelCredentials]:
-    """Returns what gives the credentials that stand in the settings' files now."""
+    """Return a function that returns the credentials that the files of the settings contain now."""
     ca, certificate, key = settings.tls_ca_file, settings.tls_cert_file, settings.tls_key_file
 
     def read() -> grpc.ChannelCredentials:

@@ -1,4 +1,4 @@
-"""Records straight at a gateway: for managed services that have no database of their own."""
+"""A store that records directly at a gateway, for managed services without a database."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -28,7 +28,7 @@ _log = get_logger(__name__)
 
 @dataclass(slots=True)
 class _CallResult:
-    """What became of the events of one call."""
+    """The outcome of the events of one call."""
 
     recorded: set[str] = field(default_factory=set)
     rejected: dict[str, str] = field(default_factory=dict)
@@ -36,31 +36,31 @@ class _CallResult:
 
 
 class GatewayStore:
-    """Where a `Recorder` puts events when there is no database: a gateway, by one call or a stream.
+    """A store for a `Recorder` without a database: it sends events to a gateway, in one call or a stream.
 
-    When `record` returns, the gateway holds the event durably. One event goes as a single call, several go as a
-    stream. A gateway that is away or busy is tried again until the deadline. Nothing is kept here: what did not
-    get there by then is the caller's, who is told.
+    When `record` returns, the gateway holds the event durably. One event is sent in a single call, several are sent in
+    a stream. If the gateway is unreachable or busy, sending is retried until the deadline. Nothing is kept here: for
+    events not recorded by then, `NotRecordedError` is raised.
 
         recorder = Recorder(GatewayStore.from_settings(ExporterSettings.load()), service_version="1.4.0")
 
-    Events that may not leave (export mode, consent, the switch for a user) are not sent, and as there is no
-    `event_logs` here, they are recorded nowhere.
+    Events that may not be exported (export mode, consent, the switch for a user) are not sent. As there is no
+    `event_logs` here, they are not recorded at all.
 
     Args:
-        gateway: Where events go.
-        policy: Decides which events may leave.
-        redactor: Removes from them what must not leave.
-        deadline: The longest that a call of the recorder takes.
+        gateway: The gateway to send events to.
+        policy: Decides which events may be exported.
+        redactor: Removes the parts of events that must not be exported.
+        deadline: The longest time that a call of the recorder takes.
         chunk_bytes: The largest request.
-        monotonic: Tells seconds.
-        sleep: Waits seconds, between two tries.
+        monotonic: Returns seconds.
+        sleep: Waits for a number of seconds, between two attempts.
         id_factory: Makes request ids.
-        random: Spreads the waits.
+        random: Randomizes the pauses.
 
     Attributes:
-        policy: As given.
-        redactor: As given.
+        policy: The policy.
+        redactor: The redactor.
     """
 
     def __init__(
@@ -90,19 +90,19 @@ class GatewayStore:
 
     @classmethod
     def from_settings(cls, settings: ExporterSettings, *, deadline: timedelta = timedelta(seconds=10)) -> Self:
-        """Makes a store as the exporter's settings have it; connects with the first event.
+        """Make a store from the exporter's settings. It connects with the first event.
 
         Args:
             settings: Address, service id, credentials, TLS, export mode, allowlist.
-            deadline: The longest that a call of the recorder takes.
+            deadline: The longest time that a call of the recorder takes.
 
         Raises:
-            InvalidSettingsError: The settings name no gateway, or no managed service.
+            InvalidSettingsError: The address of the gateway or the service id is not set.
         """
         ExporterSettings.checked(settings)
         needed = {"export_addr": settings.export_addr, "service_id": settings.service_id}
         if missing := [name for name, value in needed.items() if value is None]:
-            problem = "is not set; only a managed service records straight at a gateway"
+            problem = "is not set; a managed service needs it to record directly at a gateway"
             raise InvalidSettingsError([(settings.variable_of(name), problem) for name in missing])
         return cls(
             GatewayClient.from_settings(settings),
@@ -113,36 +113,36 @@ class GatewayStore:
         )
 
     def store_events(self, events: Sequence[BuiltEvent], *, connection: CallersConnection | None = None) -> None:
-        """Records events at the gateway; returns when it holds all of them durably.
+        """Record events at the gateway; return when it holds all of them durably.
 
         Args:
-            events: Whole events, private metadata included.
-            connection: Must be left out: a gateway cannot join a transaction.
+            events: Complete events, including private metadata.
+            connection: Must be None: a gateway cannot join a transaction.
 
         Raises:
-            NotRecordedError: Some did not get there; says how many did, and what the gateway will never take.
+            NotRecordedError: Some were not recorded; names how many were, and which the gateway rejects permanently.
             RedactionError: An event could not be redacted; nothing was sent.
             InvalidConnectionError: A connection was given.
         """
         if connection is not None:
-            raise InvalidConnectionError("connection", "cannot be joined by a recorder at a gateway; leave it out")
-        # SECURITY: export mode, consent and the user's switch decide before anything is sent.
-        leaving = [self._redacted(each.event) for each in events if self.policy.allows(each.event)]
-        if not leaving:
+            raise InvalidConnectionError("connection", "cannot be used by a recorder at a gateway; omit it")
+        # SECURITY: export mode, consent and the user's switch are checked before anything is sent.
+        redacted = [self._redacted(each.event) for each in events if self.policy.allows(each.event)]
+        if not redacted:
             return
         result = _CallResult()
-        send = self._send_one if len(leaving) == 1 else self._send_stream
-        self._try(lambda remaining: send(leaving, result, remaining), result)
-        wanted = len({event.id for event in leaving})
+        send = self._send_one if len(redacted) == 1 else self._send_stream
+        self._send_with_retries(lambda remaining: send(redacted, result, remaining), result)
+        wanted = len({event.id for event in redacted})
         if len(result.recorded) < wanted:
             problem = next(iter(result.rejected.values()), result.problem)
             raise NotRecordedError(wanted, len(result.recorded), result.rejected, problem)
 
     def check(self) -> None:
-        """Checks that the gateway takes a stream of ours, by one on which nothing is sent. Not where nothing may leave.
+        """Check that the gateway accepts a stream, by one without events. Do nothing if nothing may be exported.
 
         Raises:
-            GatewayError: It does not.
+            GatewayError: The gateway does not accept it.
         """
         if self.policy.obstacle is not None:
             return
@@ -150,18 +150,18 @@ class GatewayStore:
             pass
 
     def close(self) -> None:
-        """Closes the channel."""
+        """Close the channel."""
         self._gateway.close()
 
     def _redacted(self, event: pb.Event) -> pb.Event:
-        leaving = pb.Event()
-        leaving.CopyFrom(event)
-        # SECURITY: what must not leave is removed from the copy that is sent, and that is checked.
-        self.redactor.redact(leaving)
-        return leaving
+        redacted = pb.Event()
+        redacted.CopyFrom(event)
+        # SECURITY: the copy that is sent is redacted, and the redaction is checked.
+        self.redactor.redact(redacted)
+        return redacted
 
-    def _try(self, send: Callable[[timedelta], GatewayError | None], result: _CallResult) -> None:
-        """Sends until all is answered, the gateway refuses, or the deadline is over."""
+    def _send_with_retries(self, send: Callable[[timedelta], GatewayError | None], result: _CallResult) -> None:
+        """Send until all events are answered, the gateway refuses, or the deadline is over."""
         end = self._monotonic() + self._deadline
         pause = _FIRST_PAUSE_SECONDS
         reauthenticated = False
@@ -171,7 +171,7 @@ class GatewayStore:
                 return
             result.problem = str(failure)
             if failure.token_refused and not reauthenticated:
-                reauthenticated = True  # the cached token was forgotten; a new one is tried at once
+                reauthenticated = True  # the cached token was discarded; retry immediately with a new one
                 continue
             if failure.kind is not FailureKind.OUTAGE:
                 return

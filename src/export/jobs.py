@@ -1,4 +1,4 @@
-"""Export, cleanup and metrics on a scheduler: a process of its own, once, or inside a service."""
+"""Export, cleanup and metrics on a scheduler: in a separate process, once, or inside a service."""
 
 import logging
 from collections.abc import Callable
@@ -27,27 +27,27 @@ from telemetry_store.export_runs import ExportRuns
 
 _JITTER_SHARE = 10
 _log = get_logger(__name__)
-# Its warnings, for example that a pass took longer than its interval, belong into the log of the host: without a
-# handler they would be printed.
+# Its warnings, for example that a pass took longer than its interval, belong in the log of the host. Without a handler,
+# they would be printed.
 logging.getLogger("apscheduler").addHandler(logging.NullHandler())
 
 
 class ExportJobs:
-    """Everything that the export side does, assembled from its settings.
+    """All jobs of the export side, assembled from its settings.
 
-    May be made any number of times in a process, as a lifespan under several test clients does.
+    Any number may be made in a process, for example by a lifespan under several test clients.
 
     Args:
-        settings: What an operator said.
-        gateway: Where events go; made from the settings by default.
-        load_policy: Tells before each lease whether anything may leave: see `Exporter`; by default what the
-            settings say, for good.
-        metrics: What Prometheus is told; in the default registry by default.
-        clock: Tells the time.
+        settings: The exporter's settings.
+        gateway: The gateway to send events to; made from the settings by default.
+        load_policy: Decides before each lease whether anything may be exported: see `Exporter`; by default the policy
+            of the settings, which never changes.
+        metrics: The Prometheus metrics; registered in the default registry by default.
+        clock: Returns the current time.
 
     Raises:
         ValueError: No gateway is given and the settings have no address.
-        UnsupportedDatabaseError: The database URL is none that works.
+        UnsupportedDatabaseError: The database URL is not supported.
     """
 
     def __init__(
@@ -90,15 +90,15 @@ class ExportJobs:
         self._scheduler: Any = None
 
     def start(self) -> Self:
-        """Starts the three jobs in threads of this process, each at once and then at its interval.
+        """Start the three jobs in threads of this process, each immediately and then at its interval.
 
-        Call it in the process that is to export, after any fork.
+        Call it in the process that exports, after any fork.
 
         Raises:
-            ExportError: They run already.
+            ExportError: The jobs are already running.
         """
         if self._scheduler is not None:
-            raise ExportError("the export jobs run already; stop them first")
+            raise ExportError("the export jobs are already running; stop them first")
         scheduler = BackgroundScheduler(executors={"default": ThreadPoolExecutor(3)}, timezone="UTC")
         for job, interval in (
             (self.exporter.run_pass, self._settings.export_interval),
@@ -112,7 +112,7 @@ class ExportJobs:
         return self
 
     def stop(self) -> None:
-        """Stops the jobs: no new lease, a bounded wait for what is on its way, leases given back."""
+        """Stop the jobs: take no new lease, wait for sent events for a limited time, release the leases."""
         self.exporter.stop()
         self.cleanup.stop()
         if self._scheduler is not None:
@@ -122,12 +122,12 @@ class ExportJobs:
         _log.info("export jobs stopped")
 
     def close(self) -> None:
-        """Closes the channel and the database connections."""
+        """Close the channel and the database connections."""
         self._gateway.close()
         self.database.close()
 
     def observe_queue(self) -> None:
-        """Measures the queue for Prometheus."""
+        """Measure the queue for Prometheus."""
         try:
             self.metrics.observe_queue(self.queue.counts(), self._clock())
         except RecorderError as error:

@@ -1,4 +1,4 @@
-"""The lease that is being sent: what becomes of its events, and what the pass reports of them."""
+"""The lease that is being sent: the outcomes of its events, and their numbers in the report of the pass."""
 
 import threading
 from collections import defaultdict
@@ -22,16 +22,16 @@ _log = get_logger(__name__)
 
 
 class LeaseInHand:
-    """Writes to the queue what became of a lease's events, and counts it.
+    """A lease whose outcomes are written to the queue and counted.
 
     Args:
         lease: The lease.
-        queue: Where it was taken.
-        report: Counts what is done.
-        settings: How often, and when, an event is tried again.
-        metrics: Counts what is done, for Prometheus.
-        random: Spreads the retries.
-        out_of_time: Set when the process cannot wait for the database any longer.
+        queue: The queue of the lease.
+        report: Counts the outcomes.
+        settings: How often, and when, sending an event is retried.
+        metrics: Counts the outcomes, for Prometheus.
+        random: Randomizes the times of retries.
+        out_of_time: Set when the process must not wait for the database any longer.
 
     Attributes:
         events: The lease's events, oldest first.
@@ -67,12 +67,12 @@ class LeaseInHand:
         """Return whether the lease is over, so that another exporter may hold the events."""
         return self._queue.clock() >= self._lease.expires_at
 
-    def still_open(self, events: Iterable[LeasedEvent]) -> list[LeasedEvent]:
-        """Return those of the events whose outcome is not settled."""
+    def unsettled(self, events: Iterable[LeasedEvent]) -> list[LeasedEvent]:
+        """Return the events whose outcome is not settled."""
         return [event for event in events if event.id in self._open]
 
-    def settled(self, ids: Iterable[str]) -> None:
-        """Take note that nothing more is to be done about events under this lease."""
+    def _settle_ids(self, ids: Iterable[str]) -> None:
+        """Note that the outcome of events is settled for this lease."""
         self._open.difference_update(ids)
 
     def next_request_id(self) -> str:
@@ -81,7 +81,7 @@ class LeaseInHand:
         return f"{self._report.request_id}-{self._report.streams}"
 
     def mark(self, ids: Sequence[str]) -> bool:
-        """Mark what was acknowledged; retry until the lease ends, when it would be sent again anyway."""
+        """Mark acknowledged events; retry until the lease ends, because after that they may be sent again anyway."""
         pause = _FIRST_MARK_RETRY_SECONDS
         while True:
             try:
@@ -96,16 +96,16 @@ class LeaseInHand:
             else:
                 return True
 
-    def take_up(self, delivery: Delivery, part: Sequence[LeasedEvent]) -> None:
-        """Count what a stream did, and write to the queue what it left open.
+    def settle(self, delivery: Delivery, part: Sequence[LeasedEvent]) -> None:
+        """Count the outcomes of a stream, and write those to the queue that it has not marked.
 
         Raises:
             RecorderError: The database failed.
         """
         self._count(delivery)
-        self.settled(delivery.exported)
-        # These come back when the lease ends; until then another try would only send them twice.
-        self.settled(delivery.unmarked)
+        self._settle_ids(delivery.exported)
+        # Not released: they are due again when the lease ends. Sending them earlier would only send them twice.
+        self._settle_ids(delivery.unmarked)
         if delivery.unexpected:
             _log.warning("gateway answered unknown or repeated ids", count=delivery.unexpected)
         outgoing = delivery.outgoing
@@ -113,11 +113,11 @@ class LeaseInHand:
         rejections = {event_id: f"rejected: {reason}" for event_id, reason in delivery.rejected.items()}
         self._set_aside({**outgoing.unfit, **rejections})
         if delivery.failure is None:
-            unacknowledged = [event for event in self.still_open(part) if event.id in outgoing.sent]
+            unacknowledged = [event for event in self.unsettled(part) if event.id in outgoing.sent]
             self.count_attempts(unacknowledged, "not_acknowledged: the gateway did not say why")
 
     def count_attempts(self, events: Sequence[LeasedEvent], reason: str) -> None:
-        """Let events be tried again later; those that failed too often become dead letters.
+        """Schedule events to be sent again later; make those that failed too often dead letters.
 
         Raises:
             RecorderError: The database failed.
@@ -130,10 +130,10 @@ class LeaseInHand:
                 self._set_aside(dict.fromkeys(ids, reason))
             else:
                 self._queue.fail(self._lease, ids, self._retry_at(attempts))
-                self.settled(ids)
+                self._settle_ids(ids)
 
-    def give_back(self) -> None:
-        """Release the events whose outcome is open, for any exporter to take.
+    def release_open(self) -> None:
+        """Release the events whose outcome is not settled, so that any exporter may lease them.
 
         Raises:
             RecorderError: The database failed.
@@ -158,14 +158,14 @@ class LeaseInHand:
         if not reasons:
             return
         dead = self._queue.set_aside(self._lease, reasons)
-        self.settled(reasons)
+        self._settle_ids(reasons)
         self._report.dead += dead
         self._metrics.dead.inc(dead)
 
     def _postpone(self, ids: Sequence[str]) -> None:
         if ids:
             self._queue.postpone(self._lease, ids, self._queue.clock() + self._settings.held_for)
-            self.settled(ids)
+            self._settle_ids(ids)
 
     def _retry_at(self, attempts: int) -> datetime:
         longest = min(self._settings.retry_after * 2 ** (attempts - 1), _LONGEST_RETRY_AFTER).total_seconds()

@@ -1,4 +1,4 @@
-"""Takes the next lease while the current one is being sent, so that sending never waits for the queue."""
+"""Leases taken ahead while the current one is being sent, so that sending does not wait for the queue."""
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,13 +10,13 @@ from telemetry_store.export_queue import ExportQueue, Lease
 
 
 class LeasesAhead:
-    """The leases of one pass. At most one is held beside that which is being sent; the end gives it back.
+    """The leases of one pass. At most one is taken ahead; leaving the context releases it.
 
     Args:
-        queue: Where they are taken.
-        limit: Events in one.
-        duration: How long one is held. It begins when the lease is taken, not when it is asked for.
-        stopping: Says that none is to be taken any more.
+        queue: The queue to lease from.
+        limit: Events per lease.
+        duration: How long a lease is held. It begins when the queue grants it, not when `take` is called.
+        stopping: Returns whether to take no more leases.
     """
 
     def __init__(self, queue: ExportQueue, limit: int, duration: timedelta, *, stopping: Callable[[], bool]) -> None:
@@ -31,14 +31,14 @@ class LeasesAhead:
         return self
 
     def take(self) -> Lease:
-        """Returns the next lease; an empty one where nothing is due.
+        """Return the next lease; an empty one if no event is due.
 
         Raises:
             RecorderError: The database failed.
         """
         following, self._following = self._following, None
         lease = self._lease() if following is None else following.result()
-        # A lease that is not full was the last one, as far as one can know.
+        # A lease that is not full has probably emptied the queue.
         if len(lease.events) == self._limit and not self._stopping():
             self._following = self._thread.submit(self._lease)
         return lease

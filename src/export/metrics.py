@@ -1,4 +1,4 @@
-"""What Prometheus is told of the export. No label ever holds anything that an event said."""
+"""The Prometheus metrics of the export. Labels never contain data of events."""
 
 from datetime import datetime
 
@@ -10,14 +10,14 @@ from telemetry_store.pass_report import PassOutcome
 
 
 class ExportMetrics:
-    """The exporter's instruments.
+    """The metrics of an exporter.
 
     Args:
-        registry: Where they are registered. Exporters that are given the same registry share the instruments: counts
-            add up, and gauges show the reading of the last one. Give each of several queues its own registry.
+        registry: The registry of the metrics. Exporters with the same registry share the metrics: counts add up, and
+            gauges show the last reading. With several queues, use a separate registry for each.
 
     Attributes:
-        registry: The same.
+        registry: The registry.
     """
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
@@ -25,11 +25,11 @@ class ExportMetrics:
         self.exported = instrument(
             Counter,
             "telemetry_events_exported",
-            "Events that the gateway acknowledged and that were marked.",
+            "Events that the gateway acknowledged and that were marked as exported.",
             registry=registry,
         )
         self.rejected = instrument(
-            Counter, "telemetry_events_rejected", "Events that the gateway said can never succeed.", registry=registry
+            Counter, "telemetry_events_rejected", "Events that the gateway rejected permanently.", registry=registry
         )
         self.dead = instrument(Counter, "telemetry_events_dead", "Events that became dead letters.", registry=registry)
         self.pruned = instrument(
@@ -48,12 +48,12 @@ class ExportMetrics:
             Counter, "telemetry_export_bytes", "Serialized size of the events that were sent.", registry=registry
         )
         self.passes = instrument(
-            Counter, "telemetry_export_passes", "Export passes, by how they ended.", ["outcome"], registry=registry
+            Counter, "telemetry_export_passes", "Export passes, by outcome.", ["outcome"], registry=registry
         )
         self.last_success = instrument(
             Gauge,
             "telemetry_export_last_success_timestamp_seconds",
-            "When a pass last left nothing behind that was due.",
+            "Time of the last pass that exported everything that was due.",
             registry=registry,
         )
         self.batch_size = instrument(
@@ -66,7 +66,7 @@ class ExportMetrics:
         self.duration = instrument(
             Histogram,
             "telemetry_export_pass_seconds",
-            "Time that a pass took.",
+            "Duration of a pass.",
             buckets=(0.1, 0.5, 1, 5, 15, 60, 300, 1_800),
             registry=registry,
         )
@@ -76,19 +76,19 @@ class ExportMetrics:
         self.queued = instrument(
             Gauge,
             "telemetry_events_queued",
-            "Events that were ever put into the queue, by its ledger.",
+            "All events ever added to the queue, by its ledger.",
             registry=registry,
         )
         self.oldest_age = instrument(
             Gauge, "telemetry_queue_oldest_age_seconds", "Age of the oldest unexported event.", registry=registry
         )
         self.dead_letters = instrument(Gauge, "telemetry_dead_letters", "Dead letters in the queue.", registry=registry)
-        # Shown as 0 from the start: what appears only with its first pass has no rate for an alert.
+        # Shown as 0 from the start: an alert on a rate misses the first pass of an outcome otherwise.
         for outcome in PassOutcome:
             self.passes.labels(outcome.value)
 
     def observe_queue(self, counts: QueueCounts, now: datetime) -> None:
-        """Takes over a reading of the queue."""
+        """Set the gauges from a reading of the queue."""
         self.queue_size.set(counts.pending)
         self.queued.set(counts.recorded)
         self.dead_letters.set(counts.dead)

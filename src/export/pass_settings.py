@@ -1,4 +1,4 @@
-"""How an export pass goes about it."""
+"""The settings of an export pass."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -6,19 +6,19 @@ from datetime import timedelta
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PassSettings:
-    """How a pass goes about it.
+    """The settings of an export pass.
 
     Attributes:
-        batch_size: Events leased at a time.
-        lease: How long they are held; longer than a stream's deadline.
-        chunk_bytes: The largest request.
-        shutdown_timeout: How long `stop` lets a stream go on.
-        attempts_before_alone: An event not acknowledged so often is sent in a stream of its own.
-        attempts_before_dead: An event not acknowledged so often becomes a dead letter.
-        retry_after: Before the second attempt; doubled for each further one, at most an hour.
-        held_for: How long an event outside the export mode rests before it is looked at again.
-        outages_per_pass: After so many in a row the pass gives up until the next one.
-        backoff: The first and the longest wait between two of them; the wait is random below it.
+        batch_size: Events per lease.
+        lease: How long a lease is held. Must be longer than the deadline of a stream.
+        chunk_bytes: The largest request, in bytes.
+        shutdown_timeout: How long `stop` waits for a running stream.
+        attempts_before_alone: After this many failed attempts, an event is sent alone in a stream.
+        attempts_before_dead: After this many failed attempts, an event becomes a dead letter.
+        retry_after: The longest delay before the second attempt; doubled for each further one, at most an hour.
+        held_for: The delay before an event that the export mode does not cover is checked again.
+        outages_per_pass: After this many consecutive outages, the pass ends.
+        backoff: The upper limit of the random pause after the first outage, and the limit that doubling it may reach.
     """
 
     batch_size: int = 10_000

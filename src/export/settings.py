@@ -20,7 +20,7 @@ from telemetry_store.settings import DatabaseSettings
 
 _PREFIX = "TELEMETRY_GATEWAY_EXPORTER_"
 _NOTHING = timedelta()
-# gRPC's own limit is 4 MiB; one event more than fits (64 KiB by default, 1 MiB at most) must stay below it.
+# A request and one more event (64 KiB by default, 1 MiB at most) must stay below gRPC's limit of 4 MiB.
 _MAX_CHUNK_BYTES = 2 * 1024 * 1024
 
 
@@ -40,35 +40,35 @@ def _check_token_url(value: str) -> str:
         usable = parts.scheme == "https" and bool(parts.hostname) and parts.port != 0
     except ValueError:
         usable = False
-    # SECURITY: the client secret travels to this URL.
+    # SECURITY: the client secret is sent to this URL.
     if not usable:
-        raise ValueError("must be https://host, with a path where the server has one")
+        raise ValueError("must be https://host, with a path if the server needs one")
     return value
 
 
 class ExporterSettings(DatabaseSettings):
-    """Everything that the export job can be told. Which events may leave is `PrivacySettings`."""
+    """The settings of the export job. `PrivacySettings` decides which events may be exported."""
 
     model_config = variables_named(_PREFIX)
 
     database_timeout: PositiveDuration = Field(
         default=timedelta(minutes=5),
-        description="How long an answer of PostgreSQL is waited for before the pass ends; the next one tries again.",
+        description="How long a pass waits for a response of PostgreSQL. After that it ends, and the next one retries.",
     )
     export_addr: Annotated[str, AfterValidator(_check_address)] | None = Field(
         default=None,
-        description="The gateway, `https://host:port`. `http://` is for loopback, or with the insecure switch. "
-        "None: nothing is exported.",
+        description="The address of the gateway, `https://host:port`. `http://` is allowed for loopback, "
+        "or if the insecure setting is on; none: nothing is exported.",
     )
     export_interval: Annotated[PositiveDuration, Le(timedelta(hours=1))] = Field(
         default=timedelta(minutes=5),
-        description="Time between two passes; a tenth of it is varied at random.",
+        description="Time between two passes, varied at random by up to a tenth.",
     )
     export_batch_size: int = Field(
         default=10_000,
         ge=100,
         le=100_000,
-        description="How many events are leased at a time.",
+        description="Number of events leased at a time.",
     )
     exported_events_retention: Annotated[Duration, Ge(_NOTHING)] = Field(
         default=timedelta(hours=24),
@@ -84,57 +84,60 @@ class ExporterSettings(DatabaseSettings):
     )
     metrics_addr: ListenAddress | None = Field(
         default=None,
-        description="Where `telemetry export run` serves Prometheus metrics over plain HTTP, `host:port`, such as "
-        "`127.0.0.1:9464`; none: nowhere.",
+        description="The address, `host:port`, where `telemetry export run` serves Prometheus metrics over plain HTTP, "
+        "for example `127.0.0.1:9464`; none: nowhere.",
     )
     event_logs_retention: Annotated[Duration, Ge(timedelta(days=1))] | None = Field(
         default=None,
         validation_alias="TELEMETRY_EVENT_LOGS_RETENTION",
-        description="How long `event_logs` keeps a row; none: for ever.",
+        description="How long `event_logs` keeps a row; none: forever.",
     )
     rpc_deadline: PositiveDuration = Field(
         default=timedelta(minutes=1),
-        description="The longest that one stream may take; shorter than the lease.",
+        description="The longest time that one stream may take; must be shorter than the lease.",
     )
     lease: PositiveDuration = Field(
         default=timedelta(minutes=5),
-        description="After this time the events of an exporter that died are due again.",
+        description="How long an exporter holds events. If it crashes, they are due again after this time.",
     )
     chunk_bytes: int = Field(
         default=1024 * 1024,
         ge=64 * 1024,
         le=_MAX_CHUNK_BYTES,
-        description="The size of one message to the gateway, serialized.",
+        description="The size of one serialized message to the gateway, in bytes.",
     )
     shutdown_timeout: Annotated[Duration, Ge(_NOTHING)] = Field(
         default=timedelta(seconds=10),
-        description="How long SIGTERM waits for what is on its way.",
+        description="How long SIGTERM waits for acknowledgements of sent events.",
     )
     insecure: bool = Field(
         default=False,
-        description="Allows `http://` to a gateway on another machine. Credentials are refused even then.",
+        description="Allow `http://` to a gateway on another machine. Credentials are rejected even then.",
     )
     tls_ca_file: Path | None = Field(
         default=None,
-        description="PEM file of the authorities to trust, for the gateway and the token URL; none: the system's.",
+        description="PEM file of the trusted certificate authorities, for the gateway and the token URL; "
+        "none: the system's.",
     )
     tls_cert_file: Path | None = Field(default=None, description="PEM file of the client certificate.")
     tls_key_file: Path | None = Field(default=None, description="PEM file of the client certificate's key.")
     license_key: SecretStr | None = Field(
-        default=None, validation_alias="TELEMETRY_LICENSE_KEY", description="Makes this a licensed instance."
+        default=None,
+        validation_alias="TELEMETRY_LICENSE_KEY",
+        description="The license key; makes this a licensed instance.",
     )
     instance_id: str | None = Field(
         default=None,
         validation_alias="TELEMETRY_INSTANCE_ID",
-        description="The instance's id; alone: unlicensed.",
+        description="The id of the instance; without a license key, it is unlicensed.",
     )
     external_url: str | None = Field(
-        default=None, validation_alias="TELEMETRY_EXTERNAL_URL", description="Where users reach the instance."
+        default=None, validation_alias="TELEMETRY_EXTERNAL_URL", description="The URL of the instance for its users."
     )
     service_id: str | None = Field(
         default=None,
         validation_alias="TELEMETRY_SERVICE_ID",
-        description="Makes this a managed service, which must authenticate.",
+        description="The id of the managed service; makes this a managed service, which must authenticate.",
     )
     service_environment: str | None = Field(
         default=None, validation_alias="TELEMETRY_SERVICE_ENVIRONMENT", description="The managed service's environment."
@@ -144,11 +147,11 @@ class ExporterSettings(DatabaseSettings):
     )
     oauth_token_url: Annotated[str, AfterValidator(_check_token_url)] | None = Field(
         default=None,
-        description="Where OAuth 2.0 client credentials are exchanged for a token; `https://`.",
+        description="The `https://` URL that exchanges OAuth 2.0 client credentials for a token.",
     )
     oauth_client_id: str | None = Field(default=None, description="The OAuth 2.0 client id.")
     oauth_client_secret: SecretStr | None = Field(default=None, description="The OAuth 2.0 client secret.")
-    oauth_scope: str = Field(default=EVENTS_WRITE_SCOPE, description="The scope to ask for.")
+    oauth_scope: str = Field(default=EVENTS_WRITE_SCOPE, description="The OAuth 2.0 scope to request.")
 
     def _faults_together(self) -> Iterator[tuple[str, str]]:
         if self.rpc_deadline + self.shutdown_timeout >= self.lease:
@@ -161,15 +164,18 @@ class ExporterSettings(DatabaseSettings):
     def _transport_faults(self) -> Iterator[tuple[str, str]]:
         address = self.address
         if address is not None and not address.secure:
-            # SECURITY: plain text leaves this machine only when an operator said so.
+            # SECURITY: plain text is sent to another machine only if an operator allows it.
             if not address.is_loopback and not self.insecure:
-                yield "export_addr", f"plain http:// only to loopback; use https:// or set {_PREFIX}INSECURE=true"
-            # SECURITY: a token never travels over plain text, not even to loopback.
+                yield (
+                    "export_addr",
+                    f"plain http:// is allowed only for loopback; use https:// or set {_PREFIX}INSECURE=true",
+                )
+            # SECURITY: a token is never sent over plain text, not even to loopback.
             if self.bearer_token or self.oauth_client_id:
-                yield "export_addr", "credentials never travel over plain http://; use https://"
-            # SECURITY: a license key is what a licensed instance is known by.
+                yield "export_addr", "credentials are never sent over plain http://; use https://"
+            # SECURITY: a license key identifies a licensed instance.
             if self.license_key is not None and not address.is_loopback:
-                yield "export_addr", "a license key never travels over plain http:// to another machine; use https://"
+                yield "export_addr", "a license key is never sent over plain http:// to another machine; use https://"
 
     def _certificate_faults(self) -> Iterator[tuple[str, str]]:
         if self.tls_ca_file is not None and (problem := authorities_problem(self.tls_ca_file)):
@@ -179,15 +185,15 @@ class ExporterSettings(DatabaseSettings):
 
     def _identity_faults(self) -> Iterator[tuple[str, str]]:
         if self.service_id is not None and (self.license_key is not None or self.instance_id is not None):
-            yield "service_id", "a managed service has no license key or instance id; keep one kind of identity"
+            yield "service_id", "must not be set with a license key or an instance id; keep one kind of identity"
         if self.license_key is not None and self.instance_id is None:
-            yield "instance_id", "is missing; a licensed instance has an id too"
+            yield "instance_id", "is missing; a licensed instance needs an id as well"
         if self.export_addr is None:
             return
         if self.service_id is None and self.instance_id is None and self.license_key is None:
-            yield "instance_id", "is missing; say who is sending: an instance's id, or TELEMETRY_SERVICE_ID"
+            yield "instance_id", "is missing; set the id of the instance, or TELEMETRY_SERVICE_ID"
         if self.service_id is not None and self.bearer_token is None and self.oauth_token_url is None:
-            yield "bearer_token", "is missing; a managed service must authenticate, by a token or client credentials"
+            yield "bearer_token", "is missing; a managed service must authenticate with a token or client credentials"
 
     def _credentials_faults(self) -> Iterator[tuple[str, str]]:
         oauth = ("oauth_token_url", "oauth_client_id", "oauth_client_secret")
@@ -196,15 +202,15 @@ class ExporterSettings(DatabaseSettings):
             for name in missing:
                 yield name, "is missing; client credentials need token URL, client id and client secret"
             if self.bearer_token is not None:
-                yield "bearer_token", "stands beside client credentials; keep one of them"
+                yield "bearer_token", "must not be set with client credentials; keep one of them"
 
     @property
     def address(self) -> GatewayAddress | None:
-        """The gateway's address; None when nothing is to be exported."""
+        """The address of the gateway; None if nothing is exported."""
         return None if self.export_addr is None else parse_gateway_address(self.export_addr)
 
     def identifier(self) -> pb.Identifier:
-        """Returns who this exporter sends as."""
+        """Return the identity of this exporter."""
         identifier = pb.Identifier()
         if self.service_id is not None:
             identifier.managed_service.service_id = self.service_id
@@ -220,6 +226,6 @@ class ExporterSettings(DatabaseSettings):
         return identifier
 
     def secrets(self) -> tuple[str, ...]:
-        """Returns every secret, so that what a peer says can be searched for them before it is logged."""
+        """Return all secrets, to mask them in texts from peers before these are logged."""
         values = (self.license_key, self.bearer_token, self.oauth_client_secret)
         return tuple(value.get_secret_value() for value in values if value is not None)

@@ -1,5 +1,5 @@
-"""What leaves, how often it is tried, and who is believed."""
-# ruff: noqa: E501 - code as it stands elsewhere
+"""Mutations of the export: what is sent, how often it is retried, and which peers are trusted."""
+# ruff: noqa: E501 - code as in the source
 
 from mutations.mutation import Mutation
 
@@ -120,7 +120,7 @@ EXPORTING = (
         "export/exporter.py",
         "if failure.kind in (FailureKind.OUTAGE, FailureKind.REFUSED):",
         "if False:",
-        f"{_PASS} -k events_fault",
+        f"{_PASS} -k affect_every_event",
     ),
     Mutation(
         "a gateway that breaks every stream is an outage",
@@ -181,8 +181,8 @@ EXPORTING = (
     Mutation(
         "stopping takes no new lease",
         "export/exporter.py",
-        "            while not self._stopping.is_set():\n                # SECURITY: asked again",
-        "            while True:\n                # SECURITY: asked again",
+        "            while not self._stopping.is_set():\n                # SECURITY: checked again",
+        "            while True:\n                # SECURITY: checked again",
         f"{_PASS} -k no_new_lease",
     ),
     Mutation(
@@ -258,8 +258,8 @@ EXPORTING = (
     Mutation(
         "a token is renewed before it expires",
         "export/credentials.py",
-        "max(life - _RENEW_BEFORE_SECONDS, life * 0.9)",
-        "life * 2",
+        "max(lifetime - _RENEW_BEFORE_SECONDS, lifetime * 0.9)",
+        "lifetime * 2",
         f"{_CREDENTIALS} -k renewed",
     ),
     Mutation(

@@ -43,27 +43,27 @@ def gateway(tmp_path: Path) -> Iterator[RunningGateway]:
         yield running
 
 
-def test_where_all_is_well_nothing_is_red_or_yellow(migrated_url: str, gateway: RunningGateway) -> None:
+def test_a_healthy_instance_has_no_warnings_or_failures(migrated_url: str, gateway: RunningGateway) -> None:
     found = look(migrated_url, export_addr=f"http://{gateway.address}")
     assert levels(found, Level.WARN, Level.FAIL) == set()
-    assert found["identity"].found == "the gateway takes a stream of ours"
+    assert found["identity"].found == "accepted by the gateway"
     assert {"mode", "allowlist", "database", "tables", "clock", "disk", "backlog", "dead letters", "last export",
             "gateway", "credentials", "identity"} == set(found)  # fmt: skip
     assert gateway.published() == []
 
 
 @pytest.mark.parametrize("settings", [{"do_not_track": "1"}, {"export_mode": "none"}, {"telemetry_mode": "local"}])
-def test_where_nothing_may_leave_the_gateway_is_not_called(migrated_url: str, settings: dict[str, Any]) -> None:
-    # Nothing listens there: a call would fail, and be told.
+def test_the_gateway_is_not_called_if_nothing_may_be_exported(migrated_url: str, settings: dict[str, Any]) -> None:
+    # Nothing listens there: a call would be reported as a failure.
     found = look(migrated_url, export_addr="http://127.0.0.1:9", **settings)
-    assert found["gateway"].found == "not called, because nothing leaves"
+    assert found["gateway"].found == "not called, because nothing is exported"
     assert found["mode"].level is Level.WARN
     assert not {"credentials", "identity"} & set(found)
 
 
-def test_without_an_address_there_is_nowhere_to_export_to(migrated_url: str) -> None:
+def test_a_missing_address_is_a_warning(migrated_url: str) -> None:
     found = look(migrated_url)
-    assert (found["mode"].level, "nowhere to export to" in found["mode"].found) == (Level.WARN, True)
+    assert (found["mode"].level, "is not set, so nothing is exported" in found["mode"].found) == (Level.WARN, True)
 
 
 @contextmanager
@@ -76,10 +76,10 @@ def tls_gateway(
         yield authority, f"https://{running.address}"
 
 
-def test_a_certificate_is_checked_and_its_days_are_told(migrated_url: str, tmp_path: Path) -> None:
+def test_a_certificate_is_checked_and_its_expiry_is_reported(migrated_url: str, tmp_path: Path) -> None:
     with tls_gateway(tmp_path) as (authority, address):
         found = look(migrated_url, export_addr=address, tls_ca_file=authority.file)
-        assert "its certificate holds for 0 days" in found["gateway"].found
+        assert "its certificate expires in 0 days" in found["gateway"].found
         assert levels(found, Level.WARN, Level.FAIL) == {"gateway"}
         unknown = look(migrated_url, export_addr=address)
         assert unknown["gateway"].level is Level.FAIL
@@ -95,16 +95,16 @@ def test_a_gateways_certificate_is_checked_as_grpc_does_on_each_interpreter(migr
     assert (found["gateway"].level, found["identity"].level) == (Level.WARN, Level.OK)
 
 
-def test_a_gateway_without_tls_is_told_from_one_that_is_away(migrated_url: str, gateway: RunningGateway) -> None:
+def test_a_gateway_without_tls_differs_from_an_unreachable_one(migrated_url: str, gateway: RunningGateway) -> None:
     plain = look(migrated_url, export_addr=f"https://{gateway.address}")["gateway"]
-    assert (plain.level, "no TLS" in plain.found) == (Level.FAIL, True)
+    assert (plain.level, "the TLS handshake failed" in plain.found) == (Level.FAIL, True)
     away = look(migrated_url, export_addr="http://127.0.0.1:9")["gateway"]
     assert away.found == "http://127.0.0.1:9 cannot be reached: Connection refused"
 
 
-def test_a_client_certificate_is_shown_where_one_is_asked_for(migrated_url: str, tmp_path: Path) -> None:
+def test_a_client_certificate_is_sent_if_it_is_required(migrated_url: str, tmp_path: Path) -> None:
     with tls_gateway(tmp_path, tls_client_ca_file=CertificateAuthority(tmp_path).file):
-        pass  # the files are there now
+        pass  # this creates the files
     authority = CertificateAuthority(tmp_path, "clients")
     certificate, key = authority.issue("client")
     with tls_gateway(tmp_path, tls_client_ca_file=authority.file) as (server, address):
@@ -116,7 +116,7 @@ def test_a_client_certificate_is_shown_where_one_is_asked_for(migrated_url: str,
         assert levels(without, Level.FAIL) & {"gateway", "identity"}
 
 
-def test_credentials_are_tried(migrated_url: str, tmp_path: Path) -> None:
+def test_credentials_are_checked(migrated_url: str, tmp_path: Path) -> None:
     authority = CertificateAuthority(tmp_path)
     with tls_gateway(tmp_path) as (server, address), running_authority(authority.issue("tokens")) as tokens:
         settings: dict[str, Any] = {
@@ -131,24 +131,24 @@ def test_credentials_are_tried(migrated_url: str, tmp_path: Path) -> None:
         assert "CLIENT-SECRET" not in str(refused)
         static = look(migrated_url, **settings, bearer_token="TOKEN-5")
         assert static["credentials"].found == "a token is set"
-        # This gateway knows no tokens of services.
+        # This gateway does not accept tokens of services.
         assert (static["identity"].level, "TOKEN-5" in str(static)) == (Level.FAIL, False)
 
 
 def test_clocks_are_compared(migrated_url: str, database_kind: str) -> None:
     if database_kind == "sqlite":
-        assert look(migrated_url, ahead=MINUTE * 5)["clock"].found == "the database has this machine's"
+        assert look(migrated_url, ahead=MINUTE * 5)["clock"].found == "the database uses the clock of this machine"
         return
-    assert look(migrated_url)["clock"].found == "agrees with the database's"
+    assert look(migrated_url)["clock"].found == "agrees with the database's clock"
     assert look(migrated_url, ahead=timedelta(seconds=30))["clock"].level is Level.WARN
     behind = look(migrated_url, ahead=-MINUTE * 5)["clock"]
     assert behind.level is Level.FAIL
-    assert "s from the database's" in behind.found
+    assert "differs from the database's clock by" in behind.found
 
 
-def test_what_a_crash_could_lose_is_told_of_postgresql(migrated_url: str, database_kind: str) -> None:
+def test_settings_of_the_database_that_risk_events_are_reported(migrated_url: str, database_kind: str) -> None:
     if database_kind == "sqlite":
-        assert "journal mode wal, can be written" in look(migrated_url)["database"].found
+        assert "journal mode wal, writable" in look(migrated_url)["database"].found
         file = migrated_url.removeprefix("sqlite:///")
         read_only_file = look(f"sqlite:///file:{file}?mode=ro&uri=true")["database"]
         assert read_only_file.level is Level.FAIL
@@ -165,7 +165,7 @@ def test_what_a_crash_could_lose_is_told_of_postgresql(migrated_url: str, databa
     assert (read_only.level, "read-only" in read_only.found) == (Level.FAIL, True)
 
 
-def test_a_backlog_is_told_by_its_age(migrated_url: str, database: Database) -> None:
+def test_the_result_for_a_backlog_depends_on_its_age(migrated_url: str, database: Database) -> None:
     address: dict[str, Any] = {"export_addr": "http://127.0.0.1:9"}
     make_recorder(database).record("search", "submit")
     assert look(migrated_url, **address)["backlog"].level is Level.OK
@@ -173,13 +173,13 @@ def test_a_backlog_is_told_by_its_age(migrated_url: str, database: Database) -> 
     assert look(migrated_url, ahead=MINUTE * 40, export_interval="1h", **address)["backlog"].level is Level.OK
     old = look(migrated_url, ahead=timedelta(days=2), **address)["backlog"]
     assert old.level is Level.FAIL
-    assert old.found.startswith("1 wait, the oldest for 48h")
+    assert old.found.startswith("1 pending, the oldest recorded 48h")
     held = look(migrated_url, ahead=timedelta(days=2), export_mode="none")["backlog"]
     assert held.level is Level.WARN
-    assert held.found.endswith(", and nothing leaves")
+    assert held.found.endswith("; nothing is exported")
 
 
-def test_dead_letters_and_the_last_export_are_told(migrated_url: str, database: Database) -> None:
+def test_dead_letters_and_the_last_export_are_reported(migrated_url: str, database: Database) -> None:
     queue = ExportQueue(database)
     ids = make_recorder(database).batch_record([NewEvent("search", "submit")] * 2)
     queue.set_aside(queue.lease(2, MINUTE), dict.fromkeys(ids, "x: y"))
@@ -199,15 +199,17 @@ def test_dead_letters_and_the_last_export_are_told(migrated_url: str, database: 
 
 
 @pytest.mark.parametrize(
-    ("expires", "level", "says"),
+    ("expires", "level", "message"),
     [
-        ("expires_on = 2026-02-28", Level.WARN, "0 entries hold, 1 expired: "),
-        ("expires_on = 2026-03-15", Level.WARN, "1 of them not for long: the first until 2026-03-15"),
-        ("expires_on = 2027-03-15", Level.OK, "1 entries hold"),
-        ("", Level.OK, "1 entries hold"),
+        ("expires_on = 2026-02-28", Level.WARN, "valid entries: 0, expired: 1, the first at "),
+        ("expires_on = 2026-03-15", Level.WARN, "valid entries: 1, of which 1 expire soon, the first after 2026-03-15"),
+        ("expires_on = 2027-03-15", Level.OK, "valid entries: 1"),
+        ("", Level.OK, "valid entries: 1"),
     ],
 )
-def test_approvals_that_end_are_told(migrated_url: str, tmp_path: Path, expires: str, level: Level, says: str) -> None:
+def test_expiring_approvals_are_reported(
+    migrated_url: str, tmp_path: Path, expires: str, level: Level, message: str
+) -> None:
     path = tmp_path / "allowlist.toml"
     path.write_text(
         '[[event]]\nfeature = "search"\nkeys = { a = "b" }\napproved_by = "me"\napproved_on = 2026-01-31\n'
@@ -215,10 +217,10 @@ def test_approvals_that_end_are_told(migrated_url: str, tmp_path: Path, expires:
     )
     found = look(migrated_url, allowlist_file=path)["allowlist"]
     assert found.level is level
-    assert says in found.found
+    assert message in found.found
 
 
-def test_missing_tables_are_told_with_the_command_that_makes_them(empty_url: str, database_kind: str) -> None:
+def test_missing_tables_are_reported_with_the_command_that_creates_them(empty_url: str, database_kind: str) -> None:
     if database_kind == "sqlite":
         Path(empty_url.removeprefix("sqlite:///")).touch()
     tables = look(empty_url)["tables"]
@@ -227,7 +229,7 @@ def test_missing_tables_are_told_with_the_command_that_makes_them(empty_url: str
     )
 
 
-def test_a_file_that_is_not_there_is_told_and_not_made(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported_and_not_created(tmp_path: Path) -> None:
     for url in (f"sqlite:///{tmp_path}/mistyped.db", f"sqlite:///{tmp_path}/missing/telemetry.db"):
         found = look(url)
         assert (found["database"].level, "tables" in found) == (Level.FAIL, False)
@@ -237,20 +239,20 @@ def test_a_file_that_is_not_there_is_told_and_not_made(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_database_that_is_away_is_told(tmp_path: Path) -> None:
+def test_an_unreachable_database_is_reported(tmp_path: Path) -> None:
     for url in (f"sqlite:///{tmp_path}/missing/telemetry.db", "postgresql://127.0.0.1:9/telemetry"):
         found = look(url)
         assert found["database"].level is Level.FAIL
         assert "tables" not in found
-        assert "gateway" in found  # the rest is looked at all the same
+        assert "gateway" in found  # the other checks still run
 
 
-def test_room_is_told_of_a_folder_that_is_still_to_be_made(tmp_path: Path) -> None:
+def test_free_space_is_measured_for_a_folder_that_does_not_exist_yet(tmp_path: Path) -> None:
     assert free_bytes(tmp_path / "missing" / "below") == pytest.approx(free_bytes(tmp_path), rel=0.5)
 
 
 @pytest.mark.parametrize(("free", "level"), [(10 * GIB, Level.OK), (GIB // 2, Level.WARN), (50 * 1024**2, Level.FAIL)])
-def test_room_on_the_disk_is_told_where_it_is_seen(
+def test_free_space_is_checked_for_a_database_file(
     migrated_url: str, database_kind: str, free: int, level: Level
 ) -> None:
     disk = look(migrated_url, free=free)["disk"]

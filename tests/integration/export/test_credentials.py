@@ -31,7 +31,7 @@ STRICT_TLS = sys.version_info >= (3, 13)
 
 
 class TokenServer:
-    """Answers as a test says; counts how often it was asked."""
+    """A token URL with scripted responses, which counts requests."""
 
     def __init__(self) -> None:
         self.status = 200
@@ -92,7 +92,7 @@ def tokens(authority: CertificateAuthority) -> Iterator[TokenServer]:
 
 
 class Seconds:
-    """A monotonic clock that tests turn."""
+    """A monotonic clock that tests advance."""
 
     now = 0.0
 
@@ -132,12 +132,12 @@ def test_a_token_is_renewed_before_it_expires_and_when_it_was_refused(
     assert source.token() == "TOKEN-2"
     source.invalidate("TOKEN-2")
     assert source.token() == "TOKEN-3"
-    source.invalidate("TOKEN-2")  # a stream that began with the old one breaks only now
+    source.invalidate("TOKEN-2")  # a stream that began with the old token fails only now
     assert source.token() == "TOKEN-3"
 
 
 @pytest.mark.parametrize("life", ["-1", "0", "null"])
-def test_a_life_that_makes_no_sense_is_taken_as_a_short_one(
+def test_an_invalid_lifetime_of_a_token_is_replaced_by_a_short_one(
     tokens: TokenServer, authority: CertificateAuthority, life: str
 ) -> None:
     tokens.body = b'{"access_token": "t", "token_type": "Bearer", "expires_in": %s}' % life.encode()
@@ -159,16 +159,16 @@ def test_a_life_that_makes_no_sense_is_taken_as_a_short_one(
             "refused the client credentials (invalid_client)",
         ),
         (500, b"SECRET-TEXT", "answered with status 500"),
-        (200, b"SECRET-TEXT", "holds no usable token"),
-        (200, b"{}", "holds no usable token"),
-        (200, b'{"access_token": "t", "expires_in": "SECRET-TEXT"}', "holds no usable token"),
-        (200, b'{"access_token": "SECRET\\r\\nTEXT", "token_type": "Bearer"}', "holds no usable token"),
-        (200, b'{"access_token": "t", "expires_in": NaN}', "holds no usable token"),
-        (200, b'{"access_token": "t", "expires_in": Infinity}', "holds no usable token"),
-        (404, b"{}", "no usable token"),
+        (200, b"SECRET-TEXT", "does not contain a usable token"),
+        (200, b"{}", "does not contain a usable token"),
+        (200, b'{"access_token": "t", "expires_in": "SECRET-TEXT"}', "does not contain a usable token"),
+        (200, b'{"access_token": "SECRET\\r\\nTEXT", "token_type": "Bearer"}', "does not contain a usable token"),
+        (200, b'{"access_token": "t", "expires_in": NaN}', "does not contain a usable token"),
+        (200, b'{"access_token": "t", "expires_in": Infinity}', "does not contain a usable token"),
+        (404, b"{}", "usable token"),
     ],
 )
-def test_answers_without_a_token_are_told_without_their_text(
+def test_responses_without_a_token_are_reported_without_their_text(
     tokens: TokenServer, authority: CertificateAuthority, status: int, body: bytes, text: str
 ) -> None:
     tokens.status, tokens.body = status, body
@@ -181,7 +181,7 @@ def test_answers_without_a_token_are_told_without_their_text(
     assert credentials(tokens, authority).token()
 
 
-def test_a_token_url_that_is_not_there_or_not_trusted_is_told(
+def test_an_unreachable_or_untrusted_token_url_is_reported(
     tokens: TokenServer, authority: CertificateAuthority
 ) -> None:
     untrusting = ClientCredentials(tokens.url, "client", SECRET, "scope")
@@ -193,7 +193,7 @@ def test_a_token_url_that_is_not_there_or_not_trusted_is_told(
 
 
 @pytest.mark.interpreter
-def test_an_authority_without_key_identifiers_passes_or_is_named_by_its_fault(tmp_path: Path) -> None:
+def test_an_authority_without_key_identifiers_is_accepted_or_reported(tmp_path: Path) -> None:
     authority = CertificateAuthority(tmp_path, key_identifiers=False)
     with token_server(authority) as tokens:
         source = credentials(tokens, authority)
@@ -228,7 +228,7 @@ def server_credentials(authority: CertificateAuthority, *, mutual: bool = False)
 
 
 @pytest.mark.parametrize("code", [grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED])
-def test_a_managed_service_exports_with_client_credentials_and_renews_a_refused_token(
+def test_a_managed_service_with_client_credentials_renews_a_refused_token(
     database: Database, queue: ExportQueue, tokens: TokenServer, authority: CertificateAuthority, code: grpc.StatusCode
 ) -> None:
     make_recorder(database).record("search", "submit")
@@ -250,7 +250,7 @@ def test_a_managed_service_exports_with_client_credentials_and_renews_a_refused_
     assert (report.outcome, report.acked, tokens.asked) == (PassOutcome.DRAINED, 1, 2)
     assert gateway.metadata[0].identifier.managed_service.service_id == "svc"
     assert SECRET not in str(logs) + str(report)
-    assert "TOKEN-" not in str(logs) + str(report)  # the gateway quoted it
+    assert "TOKEN-" not in str(logs) + str(report)  # the gateway quoted the token
     assert report.problem == f"{code.name}: expired: ***"
 
 
@@ -285,7 +285,7 @@ def test_a_static_token_is_sent(database: Database, queue: ExportQueue, authorit
 
 
 @pytest.mark.parametrize("fault", ["wrong name", "wrong authority", "no client certificate"])
-def test_a_certificate_that_does_not_fit_is_an_outage_and_nothing_is_lost(
+def test_an_invalid_certificate_is_an_outage_and_nothing_is_lost(
     database: Database, queue: ExportQueue, authority: CertificateAuthority, tmp_path: Path, fault: str
 ) -> None:
     make_recorder(database).record("search", "submit")
@@ -307,7 +307,7 @@ def test_a_certificate_that_does_not_fit_is_an_outage_and_nothing_is_lost(
     assert str(report.problem).startswith("UNAVAILABLE")
 
 
-def test_a_client_certificate_opens_a_gateway_that_demands_one(
+def test_a_client_certificate_is_accepted_by_a_gateway_that_requires_one(
     database: Database, queue: ExportQueue, authority: CertificateAuthority
 ) -> None:
     make_recorder(database).record("search", "submit")
@@ -322,7 +322,7 @@ def test_a_client_certificate_opens_a_gateway_that_demands_one(
         client.close()
 
 
-def test_a_renewed_client_certificate_is_shown_from_the_next_pass_on(
+def test_a_renewed_client_certificate_is_used_from_the_next_pass_on(
     database: Database, queue: ExportQueue, authority: CertificateAuthority, tmp_path: Path
 ) -> None:
     (tmp_path / "retired").mkdir()
@@ -337,7 +337,7 @@ def test_a_renewed_client_certificate_is_shown_from_the_next_pass_on(
         make_recorder(database).record("search", "submit")
         assert exporter.run_pass().outcome is PassOutcome.OUTAGE
         new_certificate, new_key = authority.issue("renewed")
-        new_certificate.replace(certificate)  # and not yet its key: the former pair holds
+        new_certificate.replace(certificate)  # but not yet its key, so the previous pair is used
         assert exporter.run_pass().outcome is PassOutcome.OUTAGE
         new_key.replace(key)
         assert exporter.run_pass().acked == 1
@@ -373,7 +373,7 @@ def test_an_authority_that_changes_in_the_middle_of_a_stream_does_not_break_it(
 def test_a_client_made_by_hand_cannot_send_a_token_in_plain_text() -> None:
     settings = ExporterSettings.load(export_addr="http://127.0.0.1:1", instance_id="i")
     assert settings.address is not None
-    with pytest.raises(ValueError, match="a token never travels over plain text"):
+    with pytest.raises(ValueError, match="a token is never sent over plain text"):
         GatewayClient(
             settings.address, settings.identifier(), deadline=settings.rpc_deadline, channel_credentials=None,
             tokens=StaticToken("t"),

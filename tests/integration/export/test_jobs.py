@@ -40,7 +40,7 @@ def fill(database: Database, count: int, when: datetime | None = None) -> list[s
     return make_recorder(database).batch_record(NewEvent("search", "submit", timestamp=when) for _ in range(count))
 
 
-def test_cleanup_deletes_in_steps_what_is_past_its_retention(
+def test_cleanup_deletes_rows_past_their_retention_in_steps(
     database: Database, queue: ExportQueue, clock: ManualClock, registry: CollectorRegistry
 ) -> None:
     ids = fill(database, 2_100, clock.now)
@@ -59,7 +59,7 @@ def test_cleanup_deletes_in_steps_what_is_past_its_retention(
     assert sample(registry, "telemetry_events_pruned_total") == 2_050
 
 
-def test_cleanup_deletes_old_event_logs_only_where_a_retention_is_set(
+def test_cleanup_deletes_old_event_logs_only_if_a_retention_is_set(
     database: Database, queue: ExportQueue, clock: ManualClock, registry: CollectorRegistry
 ) -> None:
     fill(database, 3, clock.now - timedelta(days=31))
@@ -70,7 +70,7 @@ def test_cleanup_deletes_old_event_logs_only_where_a_retention_is_set(
     )  # fmt: skip
     assert cleanup.run().event_logs == 3
     assert sample(registry, "telemetry_event_logs_pruned_total") == 3
-    assert queue.counts().pending == 5  # their place in the queue is another matter
+    assert queue.counts().pending == 5  # the queue is not affected
     cleanup.stop()
     clock.advance(days=31)
     assert cleanup.run().event_logs == 0
@@ -94,7 +94,7 @@ def test_cleanup_keeps_the_latest_passes(
     assert len(ExportRuns(database).latest(2 * KEPT_RUNS)) == KEPT_RUNS
 
 
-def test_what_was_deleted_is_counted_even_if_the_rest_fails(
+def test_deleted_rows_are_counted_even_if_the_rest_fails(
     database: Database, queue: ExportQueue, clock: ManualClock, registry: CollectorRegistry,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
@@ -133,7 +133,7 @@ def test_started_jobs_export_at_once_and_again_and_stop_cleanly(
 ) -> None:
     fill(database, 2)
     jobs = jobs_for(migrated_url, gateway, registry, export_interval="100ms", metrics_interval="50ms").start()
-    with pytest.raises(ExportError, match="run already"):
+    with pytest.raises(ExportError, match="already running"):
         jobs.start()
     until(lambda: len(gateway.received) == 2)
     fill(database, 1)
@@ -148,7 +148,7 @@ def test_started_jobs_export_at_once_and_again_and_stop_cleanly(
 
 
 def test_jobs_can_be_made_again_in_one_process(migrated_url: str, database: Database, gateway: ScriptedGateway) -> None:
-    """As the lifespan of a web application does under one test client after another."""
+    """As the lifespan of a web application does, with several test clients in sequence."""
     loaded = ExporterSettings.load(
         database_url=migrated_url, export_addr=gateway.address, instance_id="i", export_mode="all"
     )
@@ -161,7 +161,7 @@ def test_jobs_can_be_made_again_in_one_process(migrated_url: str, database: Data
     assert sample(REGISTRY, "telemetry_events_exported_total") == before + 3
 
 
-def test_stopping_in_the_middle_gives_leases_back(
+def test_stopping_during_a_pass_releases_leases(
     migrated_url: str, database: Database, gateway: ScriptedGateway, registry: CollectorRegistry
 ) -> None:
     fill(database, 1_000)
@@ -198,7 +198,7 @@ def test_the_queue_is_measured_for_prometheus(
     assert sample(registry, "telemetry_queue_oldest_age_seconds") == 0
 
 
-def test_jobs_that_meet_a_failing_database_say_so_and_go_on(
+def test_jobs_log_a_failing_database_and_go_on(
     migrated_url: str, gateway: ScriptedGateway, registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     jobs = jobs_for(migrated_url, gateway, registry)
@@ -224,12 +224,12 @@ def test_importing_starts_nothing() -> None:
 
 
 @pytest.mark.parametrize("package", ["export", "telemetry_admin"])
-def test_what_reads_the_store_loads_no_recorder(package: str) -> None:
+def test_readers_of_the_store_do_not_load_the_recorder(package: str) -> None:
     program = f"import sys, {package}; assert 'recorder' not in sys.modules"
     subprocess.run([sys.executable, "-c", program], check=True, timeout=30)
 
 
-def test_a_service_that_only_records_loads_nothing_of_the_export_side() -> None:
+def test_a_service_that_only_records_does_not_load_the_export_side() -> None:
     program = (
         "import sys, recorder; "
         "heavy = {'grpc', 'pydantic', 'alembic', 'apscheduler', 'httpx2', 'authlib', 'sqlalchemy.orm', 'typer'}; "

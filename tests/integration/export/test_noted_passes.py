@@ -1,4 +1,4 @@
-"""Each pass is noted in the database; that it could not be is no reason to fail."""
+"""The report of each pass is stored in the database; failing to store it does not fail the pass."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ def runs(database: Database) -> ExportRuns:
     return ExportRuns(database)
 
 
-def test_a_pass_that_moved_something_is_noted_whole(
+def test_a_pass_that_moved_events_is_stored_completely(
     database: Database, runs: ExportRuns, clock: ManualClock, make_exporter: Any
 ) -> None:
     make_recorder(database).batch_record([NewEvent("search", "submit")] * 3)
@@ -39,14 +39,14 @@ def test_a_pass_that_moved_something_is_noted_whole(
     assert noted.bytes == report.bytes > 0
 
 
-def test_passes_that_found_nothing_share_one_row(runs: ExportRuns, make_exporter: Any) -> None:
+def test_passes_without_events_share_one_row(runs: ExportRuns, make_exporter: Any) -> None:
     exporter = make_exporter(runs=runs)
     for _ in range(5):
         exporter.run_pass()
     assert [(run.outcome, run.passes) for run in runs.latest(10)] == [("drained", 5)]
 
 
-def test_a_pass_that_failed_says_why(
+def test_a_failed_pass_is_stored_with_its_problem(
     database: Database, runs: ExportRuns, gateway: ScriptedGateway, make_exporter: Any
 ) -> None:
     make_recorder(database).record("search", "submit")
@@ -61,7 +61,7 @@ def test_a_pass_that_failed_says_why(
     assert "not here" in (noted.problem or "")
 
 
-def test_that_export_is_off_is_noted(runs: ExportRuns, make_exporter: Any) -> None:
+def test_a_pass_with_export_off_is_stored(runs: ExportRuns, make_exporter: Any) -> None:
     policy = ExportPolicy(export_mode=ExportMode.parse("none"))
     make_exporter(runs=runs, policy=policy).run_pass()
     (noted,) = runs.latest(10)
@@ -69,7 +69,7 @@ def test_that_export_is_off_is_noted(runs: ExportRuns, make_exporter: Any) -> No
     assert noted.problem
 
 
-def test_a_pass_that_cannot_be_noted_has_not_failed(database: Database, make_exporter: Any) -> None:
+def test_a_pass_that_cannot_be_stored_has_not_failed(database: Database, make_exporter: Any) -> None:
     make_recorder(database).record("search", "submit")
     with capture_logs() as logs:
         report = make_exporter(runs=_NoRuns(database)).run_pass()

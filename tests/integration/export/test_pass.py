@@ -1,4 +1,4 @@
-"""One pass against a gateway that does what it wants: what is marked, what waits, what is set aside."""
+"""One pass against a scripted gateway: which events are marked, retried and set aside."""
 
 import threading
 import time
@@ -78,7 +78,7 @@ def test_an_empty_queue_opens_no_stream(exporter: Exporter, gateway: ScriptedGat
     assert (report.outcome, report.streams, gateway.streams) == (PassOutcome.DRAINED, 0, 0)
 
 
-def test_a_stream_says_first_and_once_who_sends(
+def test_a_stream_sends_the_identity_first_and_once(
     database: Database, exporter: Exporter, gateway: ScriptedGateway
 ) -> None:
     fill(database, 1)
@@ -102,7 +102,7 @@ def test_exactly_what_was_sent_and_acknowledged_is_marked(
     assert (warning["event"], warning["count"]) == ("gateway answered unknown or repeated ids", 2)
 
 
-def test_what_is_not_acknowledged_is_tried_later_then_alone_then_set_aside(
+def test_an_unacknowledged_event_is_tried_later_then_alone_then_set_aside(
     database: Database,
     queue: ExportQueue,
     reading: QueueReading,
@@ -168,14 +168,14 @@ def test_a_rejection_sets_aside_at_once_and_wins(
     with capture_logs() as logs:
         report = exporter.run_pass()
     assert (report.acked, report.rejected, report.dead) == (2, 1, 1)
-    # Only "x" is unknown: that a rejected id stands among the succeeded ones, too, is the contract's way.
+    # Only "x" is unknown: by the wire contract, a rejected id may be among the succeeded ones, too.
     assert [line["count"] for line in logs if line["log_level"] == "warning"] == [1]
     (letter,) = reading.dead_letters(10)
     assert (letter.id, letter.reason) == (bad, "rejected: bad name")
     assert states(queue) == (0, 2, 1)
 
 
-def test_acknowledgements_before_a_break_stand_and_the_rest_is_sent_again(
+def test_acknowledgements_before_a_break_stand_and_other_events_are_sent_again(
     database: Database, queue: ExportQueue, gateway: ScriptedGateway, make_exporter: Any
 ) -> None:
     ids = fill(database, 3_000)
@@ -220,7 +220,7 @@ def test_outages_and_refusals_affect_every_event(
     assert [event.attempts for event in lease.events] == [0, 0, 0]
 
 
-def test_a_gateway_that_is_not_there_costs_nothing(database: Database, queue: ExportQueue, make_exporter: Any) -> None:
+def test_an_unreachable_gateway_loses_nothing(database: Database, queue: ExportQueue, make_exporter: Any) -> None:
     fill(database, 2)
     report = make_exporter(address="http://127.0.0.1:1").run_pass()
     assert (report.outcome, report.remaining) == (PassOutcome.OUTAGE, 2)
@@ -228,7 +228,7 @@ def test_a_gateway_that_is_not_there_costs_nothing(database: Database, queue: Ex
     assert [event.attempts for event in queue.lease(10, timedelta(minutes=1)).events] == [0, 0]
 
 
-def test_a_gateway_that_never_answers_costs_the_deadline(
+def test_a_gateway_that_never_responds_takes_until_the_deadline(
     database: Database, queue: ExportQueue, gateway: ScriptedGateway, make_exporter: Any
 ) -> None:
     fill(database, 1)
@@ -245,7 +245,7 @@ def test_a_gateway_that_never_answers_costs_the_deadline(
     assert states(queue) == (1, 0, 0)
 
 
-def test_a_gateway_that_dies_in_the_middle_costs_nothing(
+def test_a_gateway_that_crashes_during_a_stream_loses_nothing(
     database: Database, queue: ExportQueue, gateway: ScriptedGateway, make_exporter: Any
 ) -> None:
     fill(database, 2_000)
@@ -253,7 +253,7 @@ def test_a_gateway_that_dies_in_the_middle_costs_nothing(
     def die(batch: Batch) -> pb.RecordEventsResponse:
         if batch.number == 2:
             gateway.server.stop(0)
-            time.sleep(0.2)  # until the stream is broken
+            time.sleep(0.2)  # until the stream has failed
         return acknowledge(batch)
 
     gateway.script = die
@@ -272,7 +272,7 @@ def poisonous(batch: Batch) -> pb.RecordEventsResponse:
 
 @pytest.mark.parametrize("position", ["first", "middle", "last"])
 @pytest.mark.parametrize("poisons", [1, 2])
-def test_events_that_break_streams_hold_up_no_others_and_end_as_dead_letters(
+def test_events_that_break_streams_become_dead_letters_without_delaying_others(
     database: Database, queue: ExportQueue, reading: QueueReading, clock: ManualClock, exporter: Exporter,
     gateway: ScriptedGateway, position: str, poisons: int,
 ) -> None:  # fmt: skip
@@ -294,7 +294,7 @@ def test_events_that_break_streams_hold_up_no_others_and_end_as_dead_letters(
 
 
 @pytest.mark.parametrize(("poisons", "good"), [(100, 500), (300, 3)])
-def test_a_long_run_of_old_events_that_break_streams_blocks_no_queue(
+def test_many_old_events_that_break_streams_do_not_block_the_queue(
     database: Database, queue: ExportQueue, clock: ManualClock, exporter: Exporter, gateway: ScriptedGateway,
     poisons: int, good: int,
 ) -> None:  # fmt: skip
@@ -302,7 +302,7 @@ def test_a_long_run_of_old_events_that_break_streams_blocks_no_queue(
     fill(database, poisons, "poison")
     fill(database, good)
     acked = 0
-    for _ in range(4):  # how soon a few among many are found is chance, that they are found is not
+    for _ in range(4):  # the number of passes needed is random; that the good events are found is not
         acked += exporter.run_pass().acked
         clock.advance(hours=1)
     assert acked == good
@@ -322,11 +322,11 @@ def test_no_stream_is_opened_when_the_lease_has_ended(
     gateway.script = slow_and_choking
     report = exporter.run_pass()
     assert (report.outcome, report.acked, report.remaining) == (PassOutcome.DRAINED, 8, 0)
-    assert report.leased > 8  # the lease of five minutes ended twice on the way
+    assert report.leased > 8  # the lease of five minutes ended twice meanwhile
 
 
-@pytest.mark.parametrize("count", [3, 300])  # so few that each was tried alone; so many that not all were
-def test_a_gateway_that_breaks_every_stream_is_an_outage_that_affects_every_event(
+@pytest.mark.parametrize("count", [3, 300])  # few enough to try each alone; too many to try all
+def test_a_gateway_that_breaks_every_stream_is_an_outage(
     database: Database, queue: ExportQueue, exporter: Exporter, gateway: ScriptedGateway, count: int
 ) -> None:
     fill(database, count)
@@ -356,7 +356,7 @@ def test_a_message_that_is_too_large_is_split_and_sent_again(
     assert (report.outcome, report.acked, report.remaining) == (PassOutcome.DRAINED, 30, 0)
 
 
-def test_an_event_that_alone_is_too_large_ends_as_a_dead_letter(
+def test_a_single_event_that_is_too_large_becomes_a_dead_letter(
     database: Database,
     queue: ExportQueue,
     reading: QueueReading,
@@ -375,7 +375,7 @@ def test_an_event_that_alone_is_too_large_ends_as_a_dead_letter(
     assert [letter.reason.partition(":")[0] for letter in reading.dead_letters(10)] == ["too_large"]
 
 
-def test_marking_is_retried_until_the_database_is_well_again(
+def test_marking_is_retried_until_the_database_works_again(
     database: Database, queue: ExportQueue, make_exporter: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(database, 3)
@@ -392,7 +392,7 @@ def test_marking_is_retried_until_the_database_is_well_again(
     assert (report.outcome, report.acked, states(queue)) == (PassOutcome.DRAINED, 3, (0, 3, 0))
 
 
-def test_what_was_acknowledged_but_never_marked_is_sent_again_after_the_lease(
+def test_acknowledged_but_unmarked_events_are_sent_again_after_the_lease(
     database: Database, queue: ExportQueue, clock: ManualClock, gateway: ScriptedGateway, make_exporter: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
@@ -455,7 +455,7 @@ def test_stopping_takes_no_new_lease_and_gives_back_what_was_not_sent(
     assert exporter.run_pass().leased == 0
 
 
-def test_stopping_gives_up_on_marking_no_later_than_it_was_told_and_not_at_once(
+def test_stopping_retries_marking_until_the_shutdown_timeout(
     database: Database, queue: ExportQueue, gateway: ScriptedGateway, make_exporter: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
@@ -490,7 +490,7 @@ def test_stopping_is_bounded_while_no_stream_is_open_yet(
     open_stream = GatewayClient.open_stream
 
     def stop_first(client: GatewayClient, *arguments: Any, **options: Any) -> Any:
-        exporter.stop()  # as while a token is fetched
+        exporter.stop()  # as during the fetch of a token
         time.sleep(0.05)
         return open_stream(client, *arguments, **options)
 
@@ -502,7 +502,7 @@ def test_stopping_is_bounded_while_no_stream_is_open_yet(
     assert (report.outcome, states(queue)) == (PassOutcome.STOPPED, (1, 0, 0))
 
 
-def test_stopping_waits_for_a_slow_answer_no_longer_than_it_was_told(
+def test_stopping_waits_for_a_slow_response_until_the_shutdown_timeout(
     database: Database, queue: ExportQueue, gateway: ScriptedGateway, make_exporter: Any
 ) -> None:
     fill(database, 1)
@@ -535,17 +535,17 @@ def test_several_exporters_share_one_queue(
     assert sorted(gateway.received) == sorted(ids)
 
 
-def test_the_events_of_an_exporter_that_died_come_back(
+def test_the_events_of_a_crashed_exporter_are_due_again(
     database: Database, queue: ExportQueue, clock: ManualClock, exporter: Exporter, gateway: ScriptedGateway
 ) -> None:
     fill(database, 2)
-    queue.lease(2, timedelta(minutes=5))  # and then it died
+    queue.lease(2, timedelta(minutes=5))  # then it crashes
     assert exporter.run_pass().leased == 0
     clock.advance(minutes=5)
     assert exporter.run_pass().acked == 2
 
 
-def test_each_pass_is_one_log_line_that_says_what_it_did(database: Database, exporter: Exporter) -> None:
+def test_each_pass_logs_one_line_with_its_numbers(database: Database, exporter: Exporter) -> None:
     fill(database, 2)
     with capture_logs() as logs:
         report = exporter.run_pass()

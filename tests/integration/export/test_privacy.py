@@ -1,4 +1,4 @@
-"""What is on the wire, byte for byte, and what is told of it."""
+"""The bytes that are sent, and what logs, metrics and reports say about them."""
 
 from dataclasses import replace
 from datetime import date, timedelta
@@ -38,7 +38,7 @@ from telemetry_testing import Batch, Refuse, ScriptedGateway, acknowledge
 
 
 def queue_raw(database: Database, event: pb.Event, payload: bytes | None = None) -> str:
-    """Queues a payload as it is, as another version or the original system might have."""
+    """Queue an unredacted payload, as another version or the original system may have done."""
     row = {
         "id": event.id,
         "timestamp": event.timestamp.ToDatetime().astimezone(),
@@ -65,7 +65,7 @@ def test_a_payload_that_was_never_redacted_is_redacted_before_it_is_sent(
     assert CANARY not in str(logs)
 
 
-def test_the_allowlist_of_the_moment_of_sending_decides(
+def test_the_allowlist_at_the_time_of_sending_decides(
     database: Database, make_exporter: Any, gateway: ScriptedGateway
 ) -> None:
     for redactor, left in (
@@ -92,11 +92,14 @@ def test_unknown_fields_of_a_newer_version_are_not_sent(
 @pytest.mark.parametrize(
     ("payload", "reason"),
     [
-        (b"\xff\xff\xff" + CANARY.encode(), "unreadable: the stored event is no protobuf Event"),
-        (pb.Event(id="another", feature="search").SerializeToString(), "unreadable: the stored event has another id"),
+        (b"\xff\xff\xff" + CANARY.encode(), "unreadable: the stored event is not a valid protobuf Event"),
+        (
+            pb.Event(id="another", feature="search").SerializeToString(),
+            "unreadable: the stored event has a different id",
+        ),
     ],
 )
-def test_a_payload_that_cannot_be_read_is_set_aside_and_holds_up_no_other(
+def test_a_payload_that_cannot_be_read_is_set_aside_without_delaying_others(
     database: Database,
     queue: ExportQueue,
     reading: QueueReading,
@@ -109,7 +112,7 @@ def test_a_payload_that_cannot_be_read_is_set_aside_and_holds_up_no_other(
     good = queue_raw(database, sensitive_event())
     report = make_exporter().run_pass()
     assert (report.outcome, report.acked, report.dead) == (PassOutcome.DRAINED, 1, 1)
-    assert gateway.received == [good]  # nothing of the other one is in its request
+    assert gateway.received == [good]  # the request contains nothing of the other event
     (letter,) = reading.dead_letters(10)
     assert letter.id == bad
     assert letter.reason.startswith(reason)
@@ -152,7 +155,7 @@ def test_without_consent_nothing_is_sent(
     assert queue.counts().leased == 0
 
 
-def test_a_no_said_in_the_middle_of_a_backlog_is_obeyed_before_the_next_lease(
+def test_consent_withdrawn_during_a_backlog_holds_from_the_next_lease(
     database: Database, queue: ExportQueue, make_exporter: Any, gateway: ScriptedGateway
 ) -> None:
     make_recorder(database).batch_record([NewEvent("search", "ok")] * 6)
@@ -166,7 +169,7 @@ def test_a_no_said_in_the_middle_of_a_backlog_is_obeyed_before_the_next_lease(
     assert exporter.run_pass().acked == 4
 
 
-def test_an_export_mode_that_is_narrowed_in_the_middle_holds_back_the_rest(
+def test_an_export_mode_narrowed_during_a_backlog_holds_back_the_rest(
     database: Database, make_exporter: Any, gateway: ScriptedGateway
 ) -> None:
     make_recorder(database).batch_record([NewEvent("search", "ok")] * 4)
@@ -177,7 +180,7 @@ def test_an_export_mode_that_is_narrowed_in_the_middle_holds_back_the_rest(
     assert gateway.raw.count(b"search") == 2
 
 
-def test_consent_that_cannot_be_read_lets_nothing_leave(
+def test_nothing_is_exported_if_consent_cannot_be_read(
     database: Database, queue: ExportQueue, make_exporter: Any, gateway: ScriptedGateway
 ) -> None:
     make_recorder(database).record("search", "ok")
@@ -188,10 +191,10 @@ def test_consent_that_cannot_be_read_lets_nothing_leave(
     report = make_exporter(load_policy=load_policy).run_pass()
     assert (report.outcome, gateway.streams, queue.counts().leased) == (PassOutcome.SETTINGS, 0, 0)
     assert "TELEMETRY_SETTINGS_FILE: cannot be read" in str(report.problem)
-    assert not report.outcome.is_well
+    assert not report.is_well
 
 
-def test_an_export_mode_that_was_narrowed_holds_back_what_is_queued(
+def test_a_narrowed_export_mode_holds_back_queued_events(
     database: Database, queue: ExportQueue, clock: Any, make_exporter: Any, gateway: ScriptedGateway
 ) -> None:
     recorder = make_recorder(database)
@@ -213,7 +216,7 @@ def test_first_party_instances_send_both(database: Database, make_exporter: Any,
     assert event.parameters.private_metadata["query"] == CANARY
 
 
-def test_nothing_told_of_a_pass_holds_what_an_event_said(
+def test_logs_metrics_and_reports_of_a_pass_contain_no_event_data(
     database: Database, queue: ExportQueue, make_exporter: Any, gateway: ScriptedGateway
 ) -> None:
     for _ in range(3):
@@ -233,7 +236,7 @@ def test_nothing_told_of_a_pass_holds_what_an_event_said(
     assert report.acked == 3
 
 
-def test_a_license_key_and_what_a_gateway_echoes_of_it_stay_out_of_logs_and_reports(
+def test_a_license_key_that_a_gateway_echoes_is_not_in_logs_or_reports(
     database: Database, queue: ExportQueue, gateway: ScriptedGateway
 ) -> None:
     key = "LICENSE-KEY-SECRET"
@@ -266,7 +269,7 @@ def test_a_license_key_and_what_a_gateway_echoes_of_it_stay_out_of_logs_and_repo
 
 @settings(max_examples=40)
 @given(st.lists(valid_parameters(), min_size=1, max_size=30), st.integers(100, 2_000))
-def test_requests_are_cut_to_size_exactly(parameters: list[Any], chunk_bytes: int) -> None:
+def test_requests_are_split_at_the_exact_size(parameters: list[Any], chunk_bytes: int) -> None:
     from telemetry import EventBuilder  # noqa: PLC0415
 
     events = [EventBuilder("1").build(NewEvent("search", "submit", each, new_event_id())) for each in parameters]
@@ -285,7 +288,7 @@ def test_requests_are_cut_to_size_exactly(parameters: list[Any], chunk_bytes: in
         ids = [event.id for event in request.events.events]
         assert request.ByteSize() <= chunk_bytes or len(ids) == 1
         assert ids
-        if sent:  # the request before had no room for this one's first event
+        if sent:  # the first event of this request did not fit in the previous one
             last.events.events.append(request.events.events[0])
             assert last.ByteSize() > chunk_bytes
         last = request
@@ -297,7 +300,7 @@ def test_requests_are_cut_to_size_exactly(parameters: list[Any], chunk_bytes: in
 
 
 @pytest.mark.parametrize(("spare", "first"), [(1, 3), (0, 3), (-1, 2)])
-def test_a_request_takes_what_fits_to_the_byte(spare: int, first: int) -> None:
+def test_a_request_is_filled_to_the_byte(spare: int, first: int) -> None:
     events = {event.id: event.SerializeToString() for event in (sensitive_event() for _ in range(6))}
     three = pb.RecordEventsRequest()
     for payload in list(events.values())[:3]:
@@ -314,14 +317,14 @@ def test_a_request_takes_what_fits_to_the_byte(spare: int, first: int) -> None:
     assert len(request.events.events) == first
 
 
-def test_rows_that_vanished_meanwhile_are_passed_over() -> None:
+def test_rows_deleted_meanwhile_are_skipped() -> None:
     chunks = ChunkMaker(lambda ids: {}, redactor=Redactor(), policy=EXPORT_ALL, chunk_bytes=1_000)
     outgoing = Outgoing()
     assert list(chunks.requests(["a", "b"], outgoing)) == []
     assert (outgoing.sent, outgoing.unfit, outgoing.held) == (set(), {}, [])
 
 
-def test_memory_holds_a_page_whatever_the_number_of_rows() -> None:
+def test_memory_holds_one_page_of_rows() -> None:
     pages: list[int] = []
 
     def read(ids: Any) -> dict[str, bytes]:
@@ -339,7 +342,7 @@ def test_a_lease_is_longer_than_a_stream_by_default() -> None:
     assert defaults.rpc_deadline + defaults.shutdown_timeout < defaults.lease == timedelta(minutes=5)
 
 
-def test_an_allowlist_that_changes_between_passes_is_the_one_that_counts(
+def test_an_allowlist_that_changes_between_passes_is_read_again(
     database: Database, queue: ExportQueue, gateway: ScriptedGateway, make_exporter: Any, tmp_path: Path
 ) -> None:
     file = tmp_path / "allowlist.toml"
@@ -381,7 +384,7 @@ def _write(file: Path, text: str) -> Path:
     return file
 
 
-def test_what_a_gateway_says_of_an_event_is_cleaned_before_it_is_kept(
+def test_the_reason_of_a_gateway_is_cleaned_before_it_is_stored(
     database: Database, queue: ExportQueue, reading: QueueReading, gateway: ScriptedGateway
 ) -> None:
     key = "LICENSE-KEY-SECRET"

@@ -221,7 +221,7 @@ def test_the_same_validation_and_no_transaction_to_join(
     with pytest.raises(InvalidNameError):
         recorder.batch_record([NewEvent.with_run_time_names("Bad Name", "submit")])
     given: Any = object()
-    with pytest.raises(InvalidConnectionError, match="cannot be joined by a recorder at a gateway"):
+    with pytest.raises(InvalidConnectionError, match="cannot be used by a recorder at a gateway"):
         recorder.record("search", "submit", connection=given)
     assert scripted.streams == 0
 
@@ -249,7 +249,7 @@ def test_settings_must_name_a_gateway_and_a_service(missing: str) -> None:
     given = {"export_addr": "https://h", "service_id": "s", "bearer_token": TOKEN, missing: None}
     if missing == "service_id":
         given |= {"instance_id": "i", "bearer_token": None}
-    with pytest.raises(InvalidSettingsError, match="only a managed service records straight at a gateway"):
+    with pytest.raises(InvalidSettingsError, match="a managed service needs it to record directly at a gateway"):
         GatewayStore.from_settings(ExporterSettings.load(**given))
 
 

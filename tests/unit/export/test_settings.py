@@ -1,4 +1,4 @@
-"""The exporter's settings: export.md's table, and what does not go together."""
+"""The exporter's settings: defaults, bounds, and combinations that are not allowed."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -49,23 +49,23 @@ def test_the_defaults_are_those_of_the_specification() -> None:
         ("CHUNK_BYTES", "4194304", "less than or equal to 2097152"),
         ("RPC_DEADLINE", "0s", "greater than"),
         ("INSECURE", SECRET, "valid boolean"),
-        ("EXPORT_ADDR", f"https://u:{SECRET}@h", "must hold nothing but scheme, host and port"),
-        ("EXPORT_ADDR", "https://h:99999", "the port is a number up to 65535"),
-        ("EXPORT_ADDR", "https://h:0", "names port 0"),
+        ("EXPORT_ADDR", f"https://u:{SECRET}@h", "must contain only scheme, host and port"),
+        ("EXPORT_ADDR", "https://h:99999", "the port must be a number up to 65535"),
+        ("EXPORT_ADDR", "https://h:0", "must not use port 0"),
         ("EXPORT_ADDR", "h:443", "must be https://host:port"),
         ("TLS_CA_FILE", "/no/such/file", "there is no file /no/such/file"),
         ("TLS_CERT_FILE", __file__, "set both this and TELEMETRY_GATEWAY_EXPORTER_TLS_KEY_FILE"),
         ("LEASE", "70s", "must be longer than the RPC deadline and the shutdown timeout together"),
     ],
 )
-def test_each_bound_is_told_by_its_variable(
+def test_each_invalid_value_is_reported_with_its_variable(
     monkeypatch: pytest.MonkeyPatch, variable: str, value: str, problem: str
 ) -> None:
     monkeypatch.setenv(PREFIX + variable, value)
     assert problem in faults()[PREFIX + variable]
 
 
-def test_event_logs_are_kept_a_day_at_least(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_event_logs_are_kept_for_at_least_a_day(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TELEMETRY_EVENT_LOGS_RETENTION", "23h")
     assert "greater than or equal to" in faults()["TELEMETRY_EVENT_LOGS_RETENTION"]
 
@@ -86,7 +86,7 @@ def test_arguments_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
         ("http://[::1]:80", GatewayAddress("::1", 80, secure=False)),
     ],
 )
-def test_addresses_are_read(text: str, address: GatewayAddress) -> None:
+def test_addresses_are_parsed(text: str, address: GatewayAddress) -> None:
     assert parse_gateway_address(text) == address
     assert parse_gateway_address(str(address)) == address
 
@@ -108,7 +108,10 @@ def test_plain_text_goes_to_loopback_only(address: str, refused: bool) -> None:
     if not refused:
         assert ExporterSettings.load(export_addr=address, instance_id="i").address is not None
         return
-    assert "plain http:// only to loopback" in faults(export_addr=address, instance_id="i")[PREFIX + "EXPORT_ADDR"]
+    assert (
+        "plain http:// is allowed only for loopback"
+        in faults(export_addr=address, instance_id="i")[PREFIX + "EXPORT_ADDR"]
+    )
     assert ExporterSettings.load(export_addr=address, instance_id="i", insecure=True).address is not None
 
 
@@ -120,30 +123,30 @@ def test_plain_text_goes_to_loopback_only(address: str, refused: bool) -> None:
         {"oauth_token_url": "https://t", "oauth_client_id": "c", "oauth_client_secret": SECRET},
     ],
 )
-def test_credentials_never_travel_over_plain_text(address: str, credentials: dict[str, str]) -> None:
-    told = faults(export_addr=address, service_id="s", insecure=True, **credentials)
-    assert told[PREFIX + "EXPORT_ADDR"] == "credentials never travel over plain http://; use https://"
+def test_credentials_are_never_sent_over_plain_text(address: str, credentials: dict[str, str]) -> None:
+    problems = faults(export_addr=address, service_id="s", insecure=True, **credentials)
+    assert problems[PREFIX + "EXPORT_ADDR"] == "credentials are never sent over plain http://; use https://"
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1", "https://", "https:///token", "https://h:99999", "https://h:0"])
-def test_a_token_url_is_https_and_names_a_host(url: str) -> None:
-    told = faults(oauth_token_url=url, oauth_client_id="c", oauth_client_secret=SECRET)
-    assert told == {PREFIX + "OAUTH_TOKEN_URL": "must be https://host, with a path where the server has one"}
+def test_a_token_url_must_be_https_with_a_host(url: str) -> None:
+    problems = faults(oauth_token_url=url, oauth_client_id="c", oauth_client_secret=SECRET)
+    assert problems == {PREFIX + "OAUTH_TOKEN_URL": "must be https://host, with a path if the server needs one"}
 
 
 @pytest.mark.parametrize("token", [f"{SECRET}\n", f"Bearer {SECRET}", f"{SECRET}é", f"={SECRET}"])
-def test_a_token_that_no_header_can_hold_is_refused_and_not_quoted(token: str) -> None:
-    told = faults(export_addr="https://h", service_id="s", bearer_token=token)
-    assert "must be a bearer token" in told[PREFIX + "BEARER_TOKEN"]
+def test_a_token_that_is_invalid_in_a_header_is_rejected_and_not_quoted(token: str) -> None:
+    problems = faults(export_addr="https://h", service_id="s", bearer_token=token)
+    assert "must be a bearer token" in problems[PREFIX + "BEARER_TOKEN"]
 
 
-def test_a_license_key_leaves_the_machine_encrypted_only() -> None:
-    told = faults(export_addr="http://example.com", insecure=True, license_key=SECRET, instance_id="i")
-    assert "a license key never travels over plain http://" in told[PREFIX + "EXPORT_ADDR"]
+def test_a_license_key_is_sent_to_other_machines_only_encrypted() -> None:
+    problems = faults(export_addr="http://example.com", insecure=True, license_key=SECRET, instance_id="i")
+    assert "a license key is never sent over plain http://" in problems[PREFIX + "EXPORT_ADDR"]
     assert ExporterSettings.load(export_addr="http://127.0.0.1:1", license_key=SECRET, instance_id="i").address
 
 
-def test_certificates_are_read_when_the_settings_are(tmp_path: Path) -> None:
+def test_certificates_are_checked_when_settings_are_loaded(tmp_path: Path) -> None:
     authority = CertificateAuthority(tmp_path)
     certificate, key = authority.issue("client")
     _, other_key = authority.issue("other")
@@ -152,15 +155,15 @@ def test_certificates_are_read_when_the_settings_are(tmp_path: Path) -> None:
     assert ExporterSettings.load(tls_ca_file=authority.file, tls_cert_file=certificate, tls_key_file=key).tls_key_file
     assert "does not contain a PEM certificate" in faults(tls_ca_file=broken)[PREFIX + "TLS_CA_FILE"]
     for wrong in (other_key, broken):
-        told = faults(tls_cert_file=certificate, tls_key_file=wrong)
-        assert "matches the key; the key must not have a passphrase" in told[PREFIX + "TLS_CERT_FILE"]
+        problems = faults(tls_cert_file=certificate, tls_key_file=wrong)
+        assert "matches the key; the key must not have a passphrase" in problems[PREFIX + "TLS_CERT_FILE"]
 
 
 @pytest.mark.parametrize(
     ("arguments", "fault"),
     [
-        ({"license_key": SECRET}, ("TELEMETRY_INSTANCE_ID", "is missing; a licensed instance has an id too")),
-        ({}, ("TELEMETRY_INSTANCE_ID", "is missing; say who is sending: an instance's id, or TELEMETRY_SERVICE_ID")),
+        ({"license_key": SECRET}, ("TELEMETRY_INSTANCE_ID", "is missing; a licensed instance needs an id as well")),
+        ({}, ("TELEMETRY_INSTANCE_ID", "is missing; set the id of the instance, or TELEMETRY_SERVICE_ID")),
         ({"service_id": "s"}, (PREFIX + "BEARER_TOKEN", "is missing; a managed service must authenticate")),
         ({"service_id": "s", "instance_id": "i"}, ("TELEMETRY_SERVICE_ID", "keep one kind of identity")),
         ({"instance_id": "i", "oauth_client_id": "c"}, (PREFIX + "OAUTH_TOKEN_URL", "is missing; client credentials")),
@@ -169,13 +172,13 @@ def test_certificates_are_read_when_the_settings_are(tmp_path: Path) -> None:
                 "service_id": "s", "bearer_token": SECRET, "oauth_token_url": "https://t", "oauth_client_id": "c",
                 "oauth_client_secret": SECRET,
             },
-            (PREFIX + "BEARER_TOKEN", "stands beside client credentials; keep one of them"),
+            (PREFIX + "BEARER_TOKEN", "must not be set with client credentials; keep one of them"),
         ),
     ],
 )  # fmt: skip
-def test_an_identity_is_whole_and_one(arguments: dict[str, str], fault: tuple[str, str]) -> None:
-    told = faults(export_addr="https://h", **arguments)
-    assert fault[1] in told[fault[0]]
+def test_an_identity_must_be_complete_and_unambiguous(arguments: dict[str, str], fault: tuple[str, str]) -> None:
+    problems = faults(export_addr="https://h", **arguments)
+    assert fault[1] in problems[fault[0]]
 
 
 def test_the_three_kinds_of_identity() -> None:
