@@ -1,4 +1,4 @@
-"""A server on real sockets that answers as a test wants it to: not, slowly, or with something else."""
+"""A server on real sockets that responds late, incorrectly or not at all."""
 
 import contextlib
 import socket
@@ -9,17 +9,17 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 Answer = Callable[[socket.socket, threading.Event], None]
-"""Speaks on a connection whose request was read, until it has said all or the event is set."""
+"""Responds on a connection after the request was read; returns early when the event is set."""
 
 
 def status(code: int, *headers: str) -> Answer:
-    """Answers with a status and no body."""
+    """Respond with a status and an empty body."""
     head = "\r\n".join([f"HTTP/1.1 {code} Whatever", *headers, "Content-Length: 0", "", ""])
     return lambda connection, _: connection.sendall(head.encode())
 
 
 def text(*parts: bytes) -> Answer:
-    """Answers with these bytes, whatever they are."""
+    """Respond with these bytes."""
 
     def answer(connection: socket.socket, _: threading.Event) -> None:
         for part in parts:
@@ -29,12 +29,12 @@ def text(*parts: bytes) -> Answer:
 
 
 def hang(connection: socket.socket, stopping: threading.Event) -> None:
-    """Says nothing."""
+    """Never respond."""
     stopping.wait()
 
 
 def drip(connection: socket.socket, stopping: threading.Event) -> None:
-    """Says one letter after the other, and never comes to an end."""
+    """Send one letter after another, forever."""
     for letter in "HTTP/1.1 " + "2" * 100_000:
         connection.sendall(letter.encode())
         if stopping.wait(0.02):
@@ -42,16 +42,16 @@ def drip(connection: socket.socket, stopping: threading.Event) -> None:
 
 
 def reset(connection: socket.socket, _: threading.Event) -> None:
-    """Cuts the connection."""
+    """Reset the connection."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 class AwkwardServer:
-    """Takes connections one after the other.
+    """Accepts connections one after another.
 
     Attributes:
         address: `host:port`.
-        requests: What was received, whole.
+        requests: The received requests.
     """
 
     def __init__(self, answers: Sequence[Answer], tls: ssl.SSLContext | None = None) -> None:
@@ -66,7 +66,7 @@ class AwkwardServer:
         self._start(self._accept)
 
     def wait_for(self, requests: int) -> None:
-        """Waits until so many requests were received."""
+        """Wait until this number of requests was received."""
         with self._received:
             assert self._received.wait_for(lambda: len(self.requests) >= requests, 30), self.requests
 
@@ -90,7 +90,7 @@ class AwkwardServer:
                 connection, _ = self._listener.accept()
             except OSError:
                 return
-            # The last answer is for everybody who comes later.
+            # The last response is used for all later connections.
             answer = self._answers[min(number, len(self._answers) - 1)]
             number += 1
             self._start(lambda connection=connection, answer=answer: self._serve(connection, answer))  # type: ignore[misc]
@@ -108,7 +108,7 @@ class AwkwardServer:
 
 
 def read_request(connection: socket.socket) -> bytes:
-    """Reads one request, its body included."""
+    """Read one request including its body."""
     data = b""
     while b"\r\n\r\n" not in data:
         received = connection.recv(65536)
@@ -126,7 +126,7 @@ def read_request(connection: socket.socket) -> bytes:
 
 @contextmanager
 def awkward_server(*answers: Answer, tls: ssl.SSLContext | None = None) -> Iterator[AwkwardServer]:
-    """Runs a server that gives these answers, one a connection, the last one from then on."""
+    """Run a server that gives one of these responses per connection, and the last one for all later connections."""
     server = AwkwardServer(answers, tls)
     try:
         yield server

@@ -1,4 +1,4 @@
-"""A headless Chromium: the machine's own, driven by playwright."""
+"""A headless Chromium, the installed one, controlled by playwright."""
 
 import shutil
 from collections.abc import Iterator
@@ -18,15 +18,14 @@ _ARGUMENTS = (
     "--disable-sync",
 )
 PATIENCE_MS = 60_000
-"""How long a page may take for anything, on a slow machine."""
+"""The timeout of each operation on a page, for slow machines."""
 
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """Runs a browser; skips where there is none.
+    """Run a browser; skip the test if none is installed.
 
-    While it runs, this thread cannot run an event loop of its own: servers under test belong into a process or a
-    thread of theirs.
+    While it runs, this thread cannot run another event loop, so servers under test need a separate process or thread.
     """
     program = next(filter(None, map(shutil.which, _PROGRAMS)), None)
     if program is None:

@@ -1,6 +1,6 @@
 """A process that records events with canaries in all private places, and provokes errors.
 
-Its arguments: the database's URL, how many times, whether without `event_logs`.
+Arguments: the URL of the database, the number of rounds, whether without `event_logs`.
 """
 
 import asyncio
@@ -24,14 +24,14 @@ MARKETING = (
     "session_first_url",
 )  # fmt: skip
 ALLOWED = "allowed"
-"""The one private key that the allowlist lets out."""
+"""The private key that the allowlist allows to leave."""
 _SOURCE = str(Path(telemetry.__file__).parents[1])
 _log = structlog.get_logger("service")
 canary = Canaries()
 
 
 class Mischievous(Mapping[str, Any]):
-    """A mapping whose errors quote what it holds."""
+    """A mapping whose errors quote its content."""
 
     def __getitem__(self, key: str) -> Any:
         raise KeyError(canary("exception"))
@@ -64,7 +64,7 @@ def good(feature: str = "search.results", **parameters: Any) -> NewEvent:
 
 
 def bad() -> Iterator[Any]:
-    """Yield events that are refused, each for another reason, with a canary in what is wrong or beside it."""
+    """Yield invalid events, each for another reason, with a canary in or beside the invalid value."""
     yield NewEvent.with_run_time_names(canary("name"), "submit", EventParameters(private_metadata=private()))
     yield NewEvent.with_run_time_names("search", f"x {canary('name')}")
     broken: tuple[Any, ...] = (
@@ -84,13 +84,13 @@ def bad() -> Iterator[Any]:
     yield "no event"
 
 
-def told(error: BaseException) -> None:
-    """Tells an error in every way that services do, with the local variables of the calls that are ours."""
+def log_error(error: BaseException) -> None:
+    """Log an error in every way that services do, including local variables of this project's stack frames."""
     print(str(error), repr(error))
     logging.getLogger("service").error("refused", exc_info=error)
     _log.error("refused", error=str(error), exc_info=True)
-    told = traceback.TracebackException.from_exception(error, capture_locals=True)
-    chain: traceback.TracebackException | None = told
+    summary = traceback.TracebackException.from_exception(error, capture_locals=True)
+    chain: traceback.TracebackException | None = summary
     while chain is not None:
         chain.stack = traceback.StackSummary.from_list(
             [frame for frame in chain.stack if frame.filename.startswith(_SOURCE)]
@@ -112,17 +112,17 @@ def provoke(recorder: Recorder, events: Iterator[Any]) -> None:
             try:
                 record([good(), event])
             except Exception as error:  # noqa: BLE001 - all of them are looked at
-                told(error)
+                log_error(error)
             else:
                 raise AssertionError("was not refused")
         assert best_effort.batch_record([good(), event]) is None
-        buffered.batch_record([event])  # what it takes it cannot store, and says so when it is closed
+        buffered.batch_record([event])  # accepted, but cannot be stored, which is logged on close
     buffered.close()
 
 
 def main(url: str, events: int, *, without_event_logs: bool) -> None:
     logging.basicConfig(level=logging.DEBUG)
-    # The default one shows the local variables of the service, too, which are not ours to hide.
+    # The default formatter also shows local variables of the service, which this project cannot hide.
     structlog.configure(processors=[structlog.processors.format_exc_info, structlog.processors.JSONRenderer()])
     recorder = Recorder.from_url(url, service_version="1")
     asynchronous = AsyncRecorder(recorder)
@@ -149,7 +149,7 @@ def main(url: str, events: int, *, without_event_logs: bool) -> None:
         try:
             Recorder.from_url(refused, service_version="1")
         except Exception as error:  # noqa: BLE001 - all of them are looked at
-            told(error)
+            log_error(error)
     with host.begin() as connection:  # the caller's transaction, and the same id twice
         event = good()
         (event_id,) = recorder.batch_record([event], without_event_logs=without_event_logs)
@@ -157,7 +157,7 @@ def main(url: str, events: int, *, without_event_logs: bool) -> None:
         try:
             recorder.record_event(twice, connection=connection, without_event_logs=without_event_logs)
         except Exception as error:  # noqa: BLE001 - all of them are looked at
-            told(error)
+            log_error(error)
     recorder.close()
     print("made", canary.made)
 

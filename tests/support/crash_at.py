@@ -1,6 +1,6 @@
-"""Runs a program that kills itself at a named point: `python crash_at.py POINT TIMES (-m MODULE | FILE) ARGUMENTS`.
+"""Run a program that kills itself at a named point: `python crash_at.py POINT TIMES (-m MODULE | FILE) ARGUMENTS`.
 
-The product knows nothing of it: the method that the point stands beside is wrapped from outside.
+The program is not changed: the method at the named point is wrapped from outside.
 """
 
 import os
@@ -12,7 +12,7 @@ from typing import Any
 
 
 class Countdown:
-    """Kills this process when it has been reached so many times."""
+    """Kills this process when the point has been reached a number of times."""
 
     def __init__(self, times: int) -> None:
         self._left = times
@@ -33,7 +33,7 @@ def die() -> None:
 def wrap(
     owner: Any, name: str, countdown: Countdown, where: str, *, when: Callable[..., bool] = lambda *_: True
 ) -> None:
-    """Counts calls of a method: `before` them, or `after`, then with the result in front of the arguments."""
+    """Count calls of a method, `before` or `after` the call; after it, the result precedes the arguments."""
     original = getattr(owner, name)
 
     def wrapped(*arguments: Any, **named: Any) -> Any:
@@ -54,7 +54,7 @@ def before_the_transaction(countdown: Countdown) -> None:
 
 
 class _Cursor:
-    """A driver's cursor that ends the process before it inserts into `event_logs`; the other row is in already."""
+    """A driver's cursor that ends the process after the insert into the queue, before that into `event_logs`."""
 
     def __init__(self, cursor: Any, countdown: Countdown) -> None:
         self._cursor = cursor
@@ -87,7 +87,7 @@ def between_both_rows(countdown: Countdown) -> None:
 def before_the_commit(countdown: Countdown) -> None:
     from telemetry_store.event_inserts import EventInserts
 
-    # One event on PostgreSQL is one statement, and committed by then.
+    # On PostgreSQL one event is one statement, which is already committed.
     wrap(EventInserts, "insert", countdown, "after")
 
 
@@ -143,7 +143,7 @@ def before_publishing(countdown: Countdown) -> None:
 
 
 class _Os:
-    """`os` as the sink sees it, with a `write` of our own."""
+    """A replacement of `os` in the sink, with another `write`."""
 
     def __init__(self, write: Callable[[int, Any], int]) -> None:
         self.write = write
@@ -193,7 +193,7 @@ def renamed_and_not_opened(countdown: Countdown) -> None:
     original: Any = JsonlSink._rotate
 
     def rotate(sink: Any, now: float) -> None:
-        wrap(JsonlSink, "_open", countdown, "before")  # not sooner: a start opens the file, too
+        wrap(JsonlSink, "_open", countdown, "before")  # not earlier, because the start opens the file, too
         original(sink, now)
 
     JsonlSink._rotate = rotate  # type: ignore[assignment,method-assign]
@@ -226,7 +226,7 @@ _POINTS: dict[str, tuple[Callable[[Countdown], None], ...]] = {
     ),
 }
 POINTS: dict[str, tuple[str, ...]] = {kind: tuple(each.__name__ for each in all_) for kind, all_ in _POINTS.items()}
-"""The named points of each kind of process."""
+"""The named points for each kind of process."""
 
 
 def main(point: str, times: str, *program: str) -> None:

@@ -20,7 +20,7 @@ _TEMPLATE = "telemetry_template"
 
 
 class ManualClock:
-    """A clock that tests turn."""
+    """A clock that tests set."""
 
     def __init__(self) -> None:
         self.now = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -33,7 +33,7 @@ class ManualClock:
 
 
 def postgresql_target(url: URL) -> tuple[str, int] | str:
-    """Return where a server listens: a server from a wheel, on a socket file alone."""
+    """Return the address that a server listens on; a server from a wheel has only a Unix socket."""
     folder = url.query.get("host")
     port = url.port or 5432
     return f"{folder}/.s.PGSQL.{port}" if isinstance(folder, str) else (url.host or "127.0.0.1", port)
@@ -41,11 +41,11 @@ def postgresql_target(url: URL) -> tuple[str, int] | str:
 
 @contextmanager
 def postgres_server() -> Generator[str]:
-    """Yield the URL of a PostgreSQL server: the one that is named, or one started from a wheel."""
+    """Yield the URL of the configured PostgreSQL server, or of one started from a wheel."""
     if named := os.environ.get(POSTGRES_VARIABLE):
         yield named
         return
-    # Not among pytest's folders: they are closed to the user that the server runs as.
+    # Not in pytest's folders, because the server's user has no access to them.
     folder = Path(tempfile.mkdtemp(prefix="telemetry-postgres-"))
     server = server_from_wheel(folder / "data", cleanup_mode="stop")
     try:
@@ -56,7 +56,7 @@ def postgres_server() -> Generator[str]:
 
 
 class PostgresServer:
-    """Makes and drops databases of a server."""
+    """Creates and drops databases of a server."""
 
     def __init__(self, url: str) -> None:
         self._url = make_url(url).set(drivername="postgresql+psycopg")

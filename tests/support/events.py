@@ -9,11 +9,11 @@ from telemetry.event import EventBuilder
 from telemetry.v1 import telemetrygateway_pb2 as pb
 
 CANARY = "CANARY-4be1"
-"""Stands in private places; must be found in none that leaves."""
+"""A text for private fields, which must not be in anything that leaves the instance."""
 
 
 def sensitive_event(feature: str = "search.results", action: str = "submit", **private: Any) -> pb.Event:
-    """Return an event with the canary in each sensitive place."""
+    """Return an event with the canary in each sensitive field."""
     return EventBuilder("1.0").build(
         NewEvent.with_run_time_names(
             feature,
@@ -44,7 +44,7 @@ private_metadata = st.dictionaries(st.sampled_from(["query", "language", "x"]) |
 
 @st.composite
 def valid_parameters(draw: st.DrawFn) -> EventParameters:
-    """Parameters that break no rule."""
+    """Generate valid parameters."""
     return EventParameters(
         version=draw(st.integers(-(2**31), 2**31 - 1)),
         metadata=draw(st.none() | st.dictionaries(texts.filter(bool), numbers, max_size=4)),

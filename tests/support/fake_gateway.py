@@ -1,4 +1,4 @@
-"""A gateway without a network, that does to each request what a plan says. It speaks the port `export.Gateway`."""
+"""A fake gateway without a network, which handles requests by a plan. It implements the protocol `export.Gateway`."""
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
@@ -32,22 +32,22 @@ OUTCOMES = (
 
 
 class Killed(BaseException):
-    """The exporter's process is no more: nothing of it runs, not even what cleans up."""
+    """The exporter's process was killed: no code of it runs, not even cleanup."""
 
 
 @dataclass
 class FakeGateway:
-    """Remembers what it was sent.
+    """Remembers what it received.
 
     Attributes:
-        known: Ids that exist, sent or not; they make convincing strangers.
-        plan: What happens to the next requests; `acknowledge` where it is empty.
-        meanwhile: Does what an outcome says that is not the gateway's to do.
-        held: Ids that are durable here.
-        acknowledged: Ids that it acknowledged to the one who sent them.
-        rejected: Ids that it said can never succeed.
-        blame: How often each event was in something that may count as its own failure.
-        raw: Every byte that it was sent.
+        known: Existing ids, sent or not, to respond with ids of events that were not sent.
+        plan: The outcomes of the next requests; `acknowledge` if it is empty.
+        meanwhile: Called for outcomes that do not happen in the gateway.
+        held: The ids that the gateway stores durably.
+        acknowledged: The ids that were acknowledged to their sender.
+        rejected: The ids that were rejected.
+        blame: The number of failures for which each event may be responsible.
+        raw: All received bytes.
     """
 
     meanwhile: Callable[[str], None]
@@ -114,13 +114,13 @@ class _FakeStream:
             response = self._acknowledge(ids)
             others = sorted(gateway.known - set(ids))
             response.succeeded_events.extend([*others, new_event_id(), "", "no id at all"])
-            # Those of them that this stream brought before are none: it is a late answer.
+            # Ids that this stream sent before do not count as unknown: the response is only late.
             gateway.acknowledged.update(self._sent.intersection(others))
             return [response]
         if outcome == "reject one":
             gateway.rejected.add(ids[0])
             response = self._acknowledge(ids[1:])
-            response.succeeded_events.append(ids[0])  # as for exporters that know no rejections
+            response.succeeded_events.append(ids[0])  # as for exporters without support for rejections
             response.rejected_events.add(event_id=ids[0], reason="never")
             return [response]
         return [self._acknowledge(ids)]

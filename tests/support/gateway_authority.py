@@ -23,12 +23,12 @@ SCOPE = "telemetry_gateway::events::write"
 
 
 class TestAuthority:
-    """What the authority knows, and how it behaves.
+    """The state and the behaviour of the authority.
 
     Attributes:
-        url: Where it listens.
-        tokens: Token to what introspection answers; any other is inactive.
-        answer_with: When set, the status and body of every answer.
+        url: Its URL.
+        tokens: The introspection response for each token; other tokens are inactive.
+        answer_with: If set, the status and body of every response.
         asked: The path of every request.
     """
 
@@ -42,11 +42,11 @@ class TestAuthority:
         self.key = ECKey.generate_key("P-256", {"kid": "first"})
 
     def rotate_key(self) -> None:
-        """Signs with another key from now on, and publishes that one alone."""
+        """Sign with a new key from now on, and publish only that key."""
         self.key = ECKey.generate_key("P-256", {"kid": "second"})
 
     def sign(self, key: Any = None, header: dict[str, Any] | None = None, **claims: Any) -> str:
-        """Return a JWT that is good but for what the arguments say; a claim that is None is left out."""
+        """Return a valid JWT, changed by the arguments; a claim that is None is omitted."""
         payload: dict[str, Any] = {
             "iss": ISSUER,
             "aud": AUDIENCE,
@@ -87,7 +87,7 @@ def _basic(client: tuple[str, str]) -> str:
 
 @contextmanager
 def running_authority(certificate: tuple[Path, Path] | None = None) -> Iterator[TestAuthority]:
-    """Runs an authority until the block ends; over HTTPS where certificate and key files are given."""
+    """Run an authority until the block ends; over HTTPS if certificate and key files are given."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

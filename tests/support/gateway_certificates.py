@@ -1,4 +1,4 @@
-"""A certificate authority for tests, and what it signs."""
+"""A certificate authority for tests."""
 
 import datetime as dt
 import ipaddress
@@ -12,12 +12,13 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 
 class CertificateAuthority:
-    """Signs certificates and leaves them in a directory.
+    """Signs certificates and writes them to a directory.
 
     Args:
-        directory: Where the files go.
-        name: The authority's name.
-        key_identifiers: Whether certificates hold them. Many companies' do not; Python 3.13 and later reject those.
+        directory: The directory of the files.
+        name: The name of the authority.
+        key_identifiers: Whether certificates have key identifiers. Certificates of many companies do not, and Python
+            3.13 and later reject those.
     """
 
     def __init__(self, directory: Path, name: str = "test authority", *, key_identifiers: bool = True) -> None:
@@ -59,7 +60,7 @@ class CertificateAuthority:
     def _extensions(
         self, key: ec.EllipticCurvePublicKey, *, is_authority: bool
     ) -> Iterator[tuple[x509.ExtensionType, bool]]:
-        """Yield what RFC 5280 asks for, and whether it is critical."""
+        """Yield the extensions that RFC 5280 requires, and whether each is critical."""
         yield x509.BasicConstraints(ca=is_authority, path_length=None), True
         yield _key_usage(is_authority=is_authority), True
         if not is_authority:

@@ -1,4 +1,4 @@
-"""Speaks to a gateway as its peers do: raw messages, no exporter in between."""
+"""A client of the gateway that sends raw messages, without an exporter."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -23,12 +23,12 @@ SERVICE = pb.Identifier(managed_service=pb.Identifier.ManagedServiceIdentifier(s
 
 @dataclass
 class Answer:
-    """How a stream went.
+    """The result of a stream.
 
     Attributes:
-        responses: In order.
-        code: The status that it ended with.
-        details: The status's text.
+        responses: The responses in order.
+        code: The status code.
+        details: The text of the status.
         trailers: The trailing metadata.
     """
 
@@ -38,7 +38,7 @@ class Answer:
     trailers: dict[str, str | bytes] = field(default_factory=dict)
 
     def fail(self, error: grpc.RpcError) -> None:
-        """Takes the status over from a call that failed."""
+        """Copy the status of a failed call."""
         assert isinstance(error, grpc.Call)
         self.code, self.details = error.code(), error.details() or ""
         self.trailers = dict(error.trailing_metadata() or ())
@@ -53,7 +53,7 @@ class Answer:
 
 
 def event(event_id: str | None = None, feature: str = "search.results", action: str = "view") -> pb.Event:
-    """Return a good event."""
+    """Return a valid event."""
     made = pb.Event(id=event_id or new_event_id(), feature=feature, action=action)
     made.timestamp.seconds = 1_760_000_000
     made.source.server.version = "1.2.3"
@@ -62,7 +62,7 @@ def event(event_id: str | None = None, feature: str = "search.results", action: 
 
 
 def metadata(identifier: pb.Identifier = INSTANCE, request_id: str = "request-1") -> pb.RecordEventsRequest:
-    """Return a stream's first message."""
+    """Return the first message of a stream."""
     return pb.RecordEventsRequest(metadata=pb.RecordEventsRequestMetadata(request_id=request_id, identifier=identifier))
 
 
@@ -74,7 +74,7 @@ def batch(*events: pb.Event) -> pb.RecordEventsRequest:
 def stream(
     channel: grpc.Channel, requests: Iterable[pb.RecordEventsRequest], *, headers: tuple[tuple[str, str], ...] = ()
 ) -> Answer:
-    """Sends a whole stream and returns how it went."""
+    """Send a whole stream, and return the result."""
     answer = Answer()
     call = TelemeteryGatewayServiceStub(channel).RecordEvents(_each(requests), timeout=TIMEOUT, metadata=headers)
     try:
@@ -91,14 +91,14 @@ def send(
     *,
     token: str | None = None,
 ) -> Answer:
-    """Sends one batch in a stream of its own."""
+    """Send one batch in a separate stream."""
     return stream(channel, [metadata(identifier), batch(*events)], headers=bearer(token))
 
 
 def send_one(
     channel: grpc.Channel, one: pb.Event, identifier: pb.Identifier = SERVICE, *, token: str | None = None
 ) -> Answer:
-    """Calls `RecordEvent`."""
+    """Call `RecordEvent`."""
     request = pb.RecordEventRequest(metadata=metadata(identifier).metadata, event=one)
     answer = Answer()
     try:
@@ -109,7 +109,7 @@ def send_one(
 
 
 def bearer(token: str | None) -> tuple[tuple[str, str], ...]:
-    """Return the headers that carry a token."""
+    """Return the headers for a token."""
     return () if token is None else (("authorization", f"Bearer {token}"),)
 
 

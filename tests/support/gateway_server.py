@@ -1,4 +1,4 @@
-"""Runs a real gateway on loopback, in a thread with an event loop of its own."""
+"""Run a real gateway on loopback, in a thread with its own event loop."""
 
 import asyncio
 import json
@@ -19,12 +19,12 @@ _PATIENCE = 30
 
 
 class RunningGateway:
-    """A gateway that listens.
+    """A running gateway.
 
     Attributes:
         address: `host:port`.
-        server: The gateway itself.
-        sink_file: What the sink `jsonl` writes.
+        server: The server object.
+        sink_file: The file of the sink `jsonl`.
     """
 
     def __init__(self, address: str, server: GatewayServer, sink_file: Path, loop: asyncio.AbstractEventLoop) -> None:
@@ -34,11 +34,11 @@ class RunningGateway:
         self._loop = loop
 
     def published(self) -> list[dict[str, Any]]:
-        """Return the lines of the sink's file: `{"attributes": ..., "message": ...}` each."""
+        """Return the lines of the sink's file, each `{"attributes": ..., "message": ...}`."""
         return [json.loads(line) for line in self.sink_file.read_bytes().splitlines()]
 
     def published_ids(self) -> list[str]:
-        """Return the ids of what was published, in order."""
+        """Return the ids of the published events, in order."""
         return [line["message"]["event"]["id"] for line in self.published()]
 
     def channel(self) -> grpc.Channel:
@@ -46,7 +46,7 @@ class RunningGateway:
         return grpc.insecure_channel(self.address)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Runs a coroutine in the gateway's loop."""
+        """Run a coroutine in the gateway's event loop."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(_PATIENCE)
 
 
@@ -59,12 +59,12 @@ def running_gateway(
     license_check: LicenseCheck | None = None,
     **settings: Any,
 ) -> Iterator[RunningGateway]:
-    """Runs a gateway that keeps its files in `directory`, until the block ends.
+    """Run a gateway with its files in `directory` until the block ends.
 
     Args:
-        directory: Where the sink's file and the window are; a second gateway there goes on with them.
-        sink: A kind of sink, as in the settings, or a sink itself.
-        authenticator: In place of the one that the settings name.
+        directory: The directory of the sink's file and the deduplication file. A later gateway can continue with them.
+        sink: A kind of sink, as in the settings, or a sink object.
+        authenticator: Replaces the authenticator from the settings.
         license_check: The hook for license keys.
         **settings: Fields of `GatewaySettings`.
     """
@@ -95,7 +95,7 @@ def running_gateway(
 
 @contextmanager
 def surviving_gateway(directory: Path, **settings: Any) -> Iterator[RunningGateway]:
-    """Runs a gateway that, whatever the block sends it, serves others in the end."""
+    """Run a gateway, and check at the end of the block that it still serves clients."""
     with running_gateway(directory, **settings) as running:
         yield running
         with running.channel() as channel:

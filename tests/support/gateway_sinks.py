@@ -1,4 +1,4 @@
-"""Sinks for tests: in memory, told when to fail and when to wait."""
+"""Sinks for tests: in memory, with failures and delays on demand."""
 
 import threading
 from collections.abc import Iterable, Sequence
@@ -7,16 +7,16 @@ from telemetry_gateway import Message, SinkError
 
 
 class MemorySink:
-    """Holds what is published.
+    """Stores published messages in memory.
 
     Attributes:
-        max_message_bytes: The largest body that it takes.
-        published: Every message, in order.
-        groups: How many messages each `publish` had.
+        max_message_bytes: The largest accepted message body.
+        published: All messages in order.
+        groups: The number of messages in each call of `publish`.
         failure: Raised by `publish` while it is set.
         may_publish: `publish` waits for it.
-        is_publishing: Set when `publish` was entered.
-        closed: Whether it was closed.
+        is_publishing: Set when `publish` is entered.
+        closed: Whether the sink was closed.
     """
 
     def __init__(self) -> None:
@@ -48,10 +48,10 @@ class MemorySink:
         self.closed = True
 
     def ids(self) -> list[str]:
-        """Return the ids of what was published."""
+        """Return the ids of the published messages."""
         return [message.event_id for message in self.published]
 
 
 def out_of_order() -> SinkError:
-    """Return a sink's failure."""
+    """Return an error of a sink."""
     return SinkError("out of order")

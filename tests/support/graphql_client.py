@@ -1,4 +1,4 @@
-"""A GraphQL client as small as it gets, and an ingest service in this process to send to."""
+"""A minimal GraphQL client, and an ingest service in this process."""
 
 import asyncio
 import json
@@ -23,7 +23,7 @@ RECORDED = {"data": {"telemetry": {"recordEvents": {"alwaysNil": None}}}}
 
 
 def client_event(**changes: Any) -> dict[str, Any]:
-    """Return an event as clients send it."""
+    """Return an event in the format of clients."""
     return {
         "feature": "search.results",
         "action": "submit",
@@ -34,7 +34,7 @@ def client_event(**changes: Any) -> dict[str, Any]:
 
 
 class KnownTokens:
-    """A host's hook: tokens it knows, and nobody without one."""
+    """A host's authentication hook with fixed tokens; a request without a token has no caller."""
 
     def __init__(self, **callers: Caller) -> None:
         self.callers = callers
@@ -52,7 +52,7 @@ class IngestClient:
 
     Attributes:
         app: The application.
-        registry: What it counts.
+        registry: The registry of its metrics.
     """
 
     def __init__(self, app: Starlette, registry: CollectorRegistry) -> None:
@@ -73,16 +73,16 @@ class IngestClient:
         return self._runner.run(self._http.request(method, path, **options))
 
     def post(self, content: Any, headers: Mapping[str, str] | None = None, path: str = PATH) -> httpx2.Response:
-        """Posts a body, as it is or as JSON."""
+        """Post a body, as bytes or encoded as JSON."""
         body = content if isinstance(content, bytes) else json.dumps(content).encode()
         return self.request("POST", path, content=body, headers={"content-type": "application/json", **(headers or {})})
 
     def record(self, *events: Any, headers: Mapping[str, str] | None = None) -> httpx2.Response:
-        """Records events."""
+        """Record events."""
         return self.post({"query": RECORD, "variables": {"events": list(events)}}, headers)
 
     def record_at_once(self, events: Sequence[Any]) -> list[httpx2.Response]:
-        """Records each event in a request of its own, all of them at the same time."""
+        """Record each event in a separate request, all of them concurrently."""
 
         async def send(event: Any) -> httpx2.Response:
             return await self._http.post(PATH, json={"query": RECORD, "variables": {"events": [event]}})
@@ -93,7 +93,7 @@ class IngestClient:
         return self._runner.run(send_all())
 
     def query(self, query: str, headers: Mapping[str, str] | None = None, **variables: Any) -> Any:
-        """Executes a query; returns the answer's JSON."""
+        """Execute a query, and return the JSON of the response."""
         return self.post({"query": query, "variables": variables}, headers).json()
 
 
@@ -105,7 +105,7 @@ def ingest_client(
     recorder: AsyncRecorder | None = None,
     **settings: Any,
 ) -> Iterator[IngestClient]:
-    """Runs an ingest service on a database, with its lifespan; anonymous callers may record, everything may leave."""
+    """Run an ingest service on a database, with its lifespan; anonymous callers may record, all events may leave."""
     registry = CollectorRegistry()
     given: dict[str, Any] = {"anonymous": True, "export_mode": "all"} | settings
     app = create_app(
@@ -123,5 +123,5 @@ def ingest_client(
 
 
 def messages(answer: httpx2.Response) -> list[str]:
-    """Return the texts of an answer's errors."""
+    """Return the messages of the errors in a response."""
     return [error["message"] for error in answer.json()["errors"]]

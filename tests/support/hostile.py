@@ -1,4 +1,4 @@
-"""Calls that no honest caller makes, and some that are honest: by chance, the same for the same seed."""
+"""Random calls with hostile and valid arguments, reproducible by their seed."""
 
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -13,14 +13,14 @@ from telemetry import BillingMetadata, Client, EventContext, EventParameters, Ma
 from telemetry.redaction import NOT_A_STRING
 
 SECRET = "CANARY HOSTILE"
-"""Stands in many values, also in those that break a rule; no error may repeat it. It has a space, because keys of
-`metadata` that look like identifiers are named."""
+"""Part of many values, also invalid ones; no error may quote it. It has a space, because errors name keys of `metadata`
+that look like identifiers."""
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 
 class Raising(Mapping[str, Any]):
-    """A mapping that quotes a value when it is read."""
+    """A mapping that raises an error with a value when it is read."""
 
     def __getitem__(self, key: str) -> Any:
         raise KeyError(SECRET)
@@ -33,7 +33,7 @@ class Raising(Mapping[str, Any]):
 
 
 class StrangeZone(tzinfo):
-    """A time zone that raises, or that has no name and an offset of seconds."""
+    """A time zone that raises errors, or that has no name and an offset of seconds."""
 
     def __init__(self, offset: timedelta | None) -> None:
         self._offset = offset
@@ -51,7 +51,7 @@ class StrangeZone(tzinfo):
 
 
 class Text(str):
-    """Text that is more than text."""
+    """A subclass of str."""
 
     __slots__ = ()
 
@@ -97,11 +97,11 @@ _BAD_NAMES: tuple[Any, ...] = (
 
 
 class HostileCalls:
-    """Makes calls.
+    """Generates calls.
 
     Args:
-        seed: Decides about all of them.
-        share: How many of the fields are hostile, 0 to 1.
+        seed: The seed of the random generator.
+        share: The share of hostile fields, 0 to 1.
     """
 
     def __init__(self, seed: int, share: float = 0.12) -> None:
@@ -110,10 +110,10 @@ class HostileCalls:
         self._former: str | None = None
 
     def __call__(self) -> NewEvent:
-        """Return an event to be recorded.
+        """Return an event to record.
 
         Raises:
-            InvalidInputError: Its context, which is checked when it is made, breaks a rule.
+            InvalidInputError: The context is invalid, which is checked when it is created.
         """
         parts = (self._name(), self._name(), self._parameters(), self._id(), self._timestamp(), self._context())
         values: tuple[Any, ...] = parts
@@ -150,7 +150,7 @@ class HostileCalls:
         return self._chance.choice(_BAD_NAMES if self._chance.random() < self._share / 4 else _GOOD_NAMES)
 
     def _id(self) -> Any:
-        # No two runs make the same ids, so they are no part of what the seed decides.
+        # Ids are not reproducible: each run generates different ones.
         made = str(uuid6.uuid7())
         if self._chance.random() < self._share / 3:
             former = self._former or made
@@ -242,7 +242,7 @@ class HostileCalls:
             flags = self._one(
                 lambda: {self.text(): self.text()}, lambda: {self._good_text(): self._thing()}, self._thing
             )
-        # Each is one field in twenty: an event with one fault is to be the rule.
+        # Only one field in twenty is hostile, so that most events have a single fault.
         quiet = HostileCalls(chance.randrange(2**32), self._share / 6)
         return EventContext(
             user_id=quiet._maybe(lambda: chance.choice((7, 0, -1, 2**31, -(2**63), 2**63 - 1))),
@@ -272,7 +272,7 @@ def _nested(depth: int) -> Any:
 
 
 def _bomb() -> Any:
-    """Small, but unfolds to ten million values."""
+    """Return a small value that expands to ten million values."""
     made: Any = "x"
     for _ in range(7):
         made = [made] * 10

@@ -1,4 +1,4 @@
-"""A PostgreSQL server of a test's own, to be killed and started again on what it left on the disk."""
+"""A PostgreSQL server for one test, which can be killed and restarted with the same data directory."""
 
 import os
 import random
@@ -21,10 +21,10 @@ _PATIENCE = 120.0
 
 
 class KillablePostgres:
-    """A server from a wheel, as a child of this process.
+    """A server from a wheel, as a child process.
 
     Attributes:
-        url: Its database.
+        url: The URL of its database.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -40,7 +40,7 @@ class KillablePostgres:
     @classmethod
     @contextmanager
     def running(cls) -> Iterator["KillablePostgres"]:
-        # Not among pytest's folders: they are closed to the user that the server runs as.
+        # Not in pytest's folders, because the server's user has no access to them.
         folder = Path(tempfile.mkdtemp(prefix="telemetry-killable-"))
         try:
             server = cls(folder)
@@ -54,14 +54,14 @@ class KillablePostgres:
             shutil.rmtree(folder, ignore_errors=True)
 
     def migrated_url(self) -> str:
-        """Return its database's URL, with our tables in it."""
+        """Return the URL of its database, with the project's tables."""
         engine = create_database_engine(self.url)
         upgrade_database(engine)
         engine.dispose()
         return self.url
 
     def kill(self, *, whole: bool, chance: random.Random) -> None:
-        """Kills it, or one of the processes that serve a connection: the server then ends the others and recovers."""
+        """Kill the server, or one process that serves a connection; the server then ends the others and recovers."""
         if whole:
             self._process.kill()
             self._process.wait()
@@ -74,12 +74,12 @@ class KillablePostgres:
             os.kill(chance.choice(serving)[0], signal.SIGKILL)
 
     def start_again(self, *, after: float) -> None:
-        """Starts it again on the same data, if it is down, and waits until it takes connections."""
+        """Restart it with the same data if it is down, and wait until it accepts connections."""
         time.sleep(after)
         self._wait()
 
     def _start(self) -> "subprocess.Popen[bytes]":
-        # The folder of the data is that of the socket; nothing listens on an address.
+        # The socket is in the data directory; the server listens on no TCP address.
         folder = str(self._data)
         command = [str(self._program), "-D", folder, "-k", folder, "-h", "", "-c", "shared_buffers=16MB"]
         with self._log.open("ab") as log:
@@ -88,7 +88,7 @@ class KillablePostgres:
     def _wait(self) -> None:
         end = time.monotonic() + _PATIENCE
         while True:
-            # What served connections notices after a moment that its server is gone; until then none can start.
+            # Processes that served connections end some time after the server; until then no server can start.
             if self._process.poll() is not None:
                 self._process = self._start()
             try:

@@ -1,8 +1,7 @@
-"""A pipeline of real processes that are killed and started again, and a ledger to compare its ends with.
+"""A pipeline of real processes that are killed and restarted, and a ledger of the recorded events.
 
-Recording processes write an event's id to their ledger *after* `record` has returned, so whatever stands there
-was promised. In the end ledger, tables and sink are compared, and everything but `event_logs` is searched for what
-is private.
+Recording processes write the id of an event to their ledger *after* `record` has returned, so each id in it must not be
+lost. At the end, ledger, tables and sink are compared, and everything except `event_logs` is searched for private data.
 """
 
 import os
@@ -34,15 +33,15 @@ _READY = {"exporter": b"export jobs started", "gateway": b"listening on"}
 
 @dataclass(frozen=True)
 class Findings:
-    """What became of the events.
+    """The result of a run.
 
     Attributes:
-        promised: Ids whose `record` had returned.
-        lost: Of these, the ids that are not in the sink.
-        duplicated: Ids that stand in the sink more than once.
-        unequal: How many more events one of the two tables has than the other.
-        leaked: Where the secret is and must not be: files, tables.
-        kills: How often each kind of process was killed, or each named point was reached.
+        promised: The ids for which `record` has returned.
+        lost: The promised ids that are not in the sink.
+        duplicated: The ids that are in the sink more than once.
+        unequal: The difference between the numbers of events in both tables.
+        leaked: The files and tables that contain the secret and must not.
+        kills: The number of kills of each kind of process, or at each named point.
     """
 
     promised: int
@@ -61,21 +60,21 @@ class Findings:
 
     @property
     def faults(self) -> tuple[set[str], set[str], int, set[str]]:
-        """Empty where every promise was kept."""
+        """All faults; each is empty or 0 if every promise was kept."""
         return self.lost, self.duplicated, self.unequal, self.leaked
 
 
 @dataclass
 class Pipeline:
-    """Recorders, exporters and a gateway, each a process that is started again when it was killed.
+    """Recorders, exporters and a gateway as processes, which are restarted after they are killed.
 
     Attributes:
-        folder: For the files of all of them.
-        url: The database.
-        seed: What chance begins with.
-        port: Where the gateway listens.
-        outage: Kills the database and starts it again; for the victim `database`.
-        rotate_bytes: When the sink begins a new file.
+        folder: The folder of all files.
+        url: The URL of the database.
+        seed: The seed of the random generator.
+        port: The port of the gateway.
+        outage: Kills and restarts the database; for the victim `database`.
+        rotate_bytes: The size at which the sink starts a new file.
     """
 
     folder: Path
@@ -94,12 +93,12 @@ class Pipeline:
     begun_at: dict[str, int] = field(default_factory=dict)
 
     def run(self, kills: int, victims: tuple[str, ...]) -> Findings:
-        """Kills processes at random moments, lets the rest drain, and compares."""
+        """Kill processes at random moments, drain the queue, and compare."""
         chance = random.Random(self.seed)
         return self._do(lambda: self._kill_at_random(kills, victims, chance))
 
     def run_to_points(self, rounds: int) -> Findings:
-        """Lets one process of each kind kill itself at each named point, so many times, and compares."""
+        """Let one process of each kind kill itself at each named point, `rounds` times, and compare."""
         chance = random.Random(self.seed)
         return self._do(lambda: self._kill_at_points(rounds, chance))
 
@@ -122,7 +121,7 @@ class Pipeline:
             if name == "database":
                 self._kill_database(chance)
                 continue
-            # At work, however slow the machine is; then at any moment of it.
+            # First wait until it works, however slow the machine is; then kill it at a random moment.
             until(partial(self._is_at_work, name), _LONGEST_WAIT, partial("{} does not begin".format, name))
             time.sleep(chance.uniform(0, 0.4))
             self.running[name].kill()
@@ -131,7 +130,7 @@ class Pipeline:
             self._start(name)
 
     def _kill_database(self, chance: random.Random) -> None:
-        """Kills it under processes that go on, and waits until each recorder promises events again."""
+        """Kill the database while processes use it, and wait until each recorder has recorded events again."""
         assert self.outage is not None
         time.sleep(chance.uniform(0, 0.4))
         self.outage(chance)
@@ -195,10 +194,10 @@ class Pipeline:
             "TELEMETRY_GATEWAY_EXPORTER_EXPORT_ADDR": f"http://127.0.0.1:{self.port}",
             "TELEMETRY_GATEWAY_EXPORTER_EXPORT_INTERVAL": "100ms",
             "TELEMETRY_GATEWAY_EXPORTER_EXPORT_BATCH_SIZE": "100",
-            # What was cleaned up is accounted for, too.
+            # Deleted rows are counted, too.
             "TELEMETRY_GATEWAY_EXPORTER_EXPORTED_EVENTS_RETENTION": "0",
             "TELEMETRY_GATEWAY_EXPORTER_QUEUE_CLEANUP_INTERVAL": "300ms",
-            # Short, so that the events of a killed exporter come back while the test runs.
+            # Short, so that the leases of a killed exporter end during the test.
             "TELEMETRY_GATEWAY_EXPORTER_RPC_DEADLINE": "1s",
             "TELEMETRY_GATEWAY_EXPORTER_SHUTDOWN_TIMEOUT": "500ms",
             "TELEMETRY_GATEWAY_EXPORTER_LEASE": "2s",
@@ -231,13 +230,13 @@ class Pipeline:
             process.kill()
             process.wait()
         database = Database(create_database_engine(self.url))
-        self._search_queue(database)  # now: what is exported is soon cleaned up
+        self._search_queue(database)  # now, because exported rows are deleted soon
         queue = ExportQueue(database)
         until(lambda: queue.counts().pending == 0, _LONGEST_WAIT, lambda: f"{queue.counts()}")
         database.close()
         for name in list(self.running):  # the exporters, then the gateway
             process = self.running.pop(name)
-            # One that is still loading its modules does not listen to signals yet.
+            # A process that is still importing modules does not handle signals yet.
             until(partial(self._is_ready, name), _LONGEST_WAIT, partial("{} does not start".format, name))
             process.send_signal(signal.SIGTERM)
             code = process.wait(60)
@@ -256,7 +255,7 @@ class Pipeline:
             line
             for file in self.folder.glob("ledger*")
             for line in file.read_text().splitlines()
-            if len(line) == 36  # a kill may tear the last line; what it was to say was not said
+            if len(line) == 36  # a kill can leave an incomplete last line, which does not count
         }
         published: Counter[str] = Counter()
         sink = self.folder / "published.jsonl"
@@ -299,7 +298,7 @@ def _kind(name: str) -> str:
 
 
 def until(condition: Callable[[], bool], seconds: float, tell: Callable[[], str]) -> None:
-    """Waits for a condition."""
+    """Wait for a condition."""
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, tell()

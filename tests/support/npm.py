@@ -1,4 +1,4 @@
-"""Published npm packages, as their users get them: installed once, from a lock file, into a cached folder."""
+"""Published npm packages: installed once, from a lock file, into a cached folder."""
 
 import hashlib
 import shutil
@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 _LOCKED = Path(__file__).resolve().parents[1] / "npm"
-_CACHE = Path(sys.prefix) / "npm-for-tests"  # goes with the virtual environment
+_CACHE = Path(sys.prefix) / "npm-for-tests"  # deleted with the virtual environment
 
 
 def npm_packages(name: str) -> Path:
-    """Return the folder `node_modules` of what `tests/npm/NAME` locks; skips where it cannot be installed.
+    """Return the folder `node_modules` for the lock file in `tests/npm/NAME`; skip the test if npm fails.
 
-    Install scripts are not run. Treat it as read-only: all tests share it.
+    Install scripts are not run. Treat the folder as read-only, because all tests share it.
     """
     source = _LOCKED / name
     lock = (source / "package-lock.json").read_bytes()
@@ -27,7 +27,7 @@ def npm_packages(name: str) -> Path:
 
 
 def node() -> str:
-    """Return the program; skips where there is none."""
+    """Return the path of node; skip the test if it is not installed."""
     program = shutil.which("node")
     if program is None:
         pytest.skip("no node: install Node.js")
@@ -35,7 +35,7 @@ def node() -> str:
 
 
 def npm() -> str:
-    """Return the program; skips where there is none."""
+    """Return the path of npm; skip the test if it is not installed."""
     program = shutil.which("npm")
     if program is None:
         pytest.skip("no npm: install Node.js")
@@ -56,6 +56,6 @@ def _install(source: Path, target: Path) -> None:
             pytest.skip(f"npm's registry cannot be reached: {reason}")
         try:
             folder.rename(target)
-        except OSError:  # somebody else was faster
+        except OSError:  # another process was faster
             if not target.exists():
                 raise

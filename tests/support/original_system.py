@@ -1,8 +1,8 @@
-"""The tables of the original system, with rows in them, as an upgrade finds them."""
+"""The tables of the original system, with rows, as they are before an upgrade."""
 
 from sqlalchemy import Engine
 
-# The tables as the original system makes them on PostgreSQL, and their like on SQLite.
+# The tables that the original system creates on PostgreSQL, and similar ones on SQLite.
 ORIGINAL = {
     "postgresql": [
         """CREATE TABLE event_logs (
@@ -40,7 +40,7 @@ def make_original(engine: Engine, payload: bytes, event_id: str) -> None:
     with engine.begin() as connection:
         for statement in ORIGINAL[kind]:
             connection.exec_driver_sql(statement)
-        # The last one breaks a check that is added: it is taken as it is.
+        # The last row violates a check constraint that the upgrade adds; the row is kept unchanged.
         for name in ("OldEvent", "OlderEvent"):
             connection.exec_driver_sql(f"{OLD_ROW} ('{name}', '', 0, '', 'WEB', '{{}}', '1', '2020-01-01 00:00:00')")
         connection.exec_driver_sql(

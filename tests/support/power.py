@@ -1,6 +1,7 @@
-"""Replays what a process did to its files up to a power cut: what was synced stays, of the rest what chance leaves.
+"""Simulate a power cut: replay the file operations of a process; synced data stays, and other data may be lost.
 
-The strictest reading of POSIX: syncing a file keeps its bytes and not its name; syncing its folder keeps the names.
+POSIX is interpreted strictly: syncing a file makes its data durable, but not its name; syncing its folder makes names
+durable.
 """
 
 import random
@@ -15,13 +16,13 @@ from pathlib import Path
 import pytest
 
 LEDGER = "ledger"
-"""The file that a process writes what it was promised to: not replayed, but believed as far as it was written."""
+"""The file of the ids that a process has stored. Its writes are not replayed, but all of them count."""
 
 _SHIM = Path(__file__).resolve().parents[1] / "faults" / "power" / "record_calls.c"
 
 
 def build_shim(folder: Path) -> Path:
-    """Return the library that records calls; skips the test where there is no C compiler."""
+    """Return the library that records calls; skip the test if there is no C compiler."""
     compiler = shutil.which("cc")
     if compiler is None:
         pytest.skip("no C compiler to build the recorder of system calls")
@@ -39,7 +40,7 @@ class Call:
 
 
 def read_calls(log: Path) -> Iterator[Call]:
-    """Yield what was recorded, in order."""
+    """Yield the recorded calls in order."""
     whole = log.read_bytes()
     at = 0
     while at < len(whole):
@@ -51,18 +52,18 @@ def read_calls(log: Path) -> Iterator[Call]:
         at += 12
         data = whole[at : at + length] if kind in "wr" else b""
         at += len(data)
-        if not name.endswith(" (deleted)"):  # what has no name is gone after a cut
+        if not name.endswith(" (deleted)"):  # a file without a name is lost in a power cut
             yield Call(kind, name, offset, data)
 
 
 class Disk:
-    """What is on a disk, and what is only on its way there.
+    """The synced and the unsynced state of a disk.
 
     Args:
-        files: What was on it before.
+        files: The initial files.
 
     Attributes:
-        promised: What the process wrote into its ledger so far.
+        promised: The content of the process's ledger so far.
     """
 
     def __init__(self, files: Mapping[str, bytes] | None = None) -> None:
@@ -77,7 +78,7 @@ class Disk:
         self._waiting_names: list[dict[str, int]] = []
 
     def take(self, call: Call) -> None:
-        """Does what the process did."""
+        """Replay a call."""
         if call.name == LEDGER:
             self.promised += call.data
         elif call.kind == "s" and not call.name:
@@ -99,16 +100,15 @@ class Disk:
             self._waiting.setdefault(self._file(call.name), []).append(call)
 
     def cut(self, folder: Path, chance: random.Random | None) -> None:
-        """Writes the files as they are found after a power cut.
+        """Write the files as they are after a power cut.
 
         Args:
-            folder: Where to; what is there goes.
-            chance: Which of the unsynced writes, and how many of the unsynced names, got through all the same; None:
-                not one.
+            folder: The target folder, whose content is replaced.
+            chance: Selects the unsynced writes and the number of unsynced names that survive, or None for none of them.
         """
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
-        # A file system's journal keeps what is done to names in order, so it stops somewhere.
+        # The journal of a file system keeps the order of operations on names, so only the last ones are lost.
         names = self._synced_names if chance is None else chance.choice([self._synced_names, *self._waiting_names])
         for name, number in names.items():
             content = bytearray(self._synced.get(number, b""))

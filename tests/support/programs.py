@@ -1,4 +1,4 @@
-"""Runs the command line as a user does: in another process.
+"""Run the command line in another process, as users do.
 
 `TELEMETRY_TEST_COLD=1` starts each process from nothing; without it, commands that end soon are forked from one that
 has done the imports.
@@ -25,7 +25,7 @@ COLD = os.environ.get("TELEMETRY_TEST_COLD") == "1"
 
 @dataclass(frozen=True)
 class Result:
-    """How a command ended."""
+    """The result of a command."""
 
     code: int
     out: str
@@ -73,7 +73,7 @@ class Shell:
 
     @contextmanager
     def gateway(self, *arguments: str) -> Iterator[str]:
-        """Runs a gateway; yields its address as exporters take it, and drains it at the end."""
+        """Run a gateway; yield its address as exporters expect it, and drain it at the end."""
         with self.background("gateway", "serve", "--listen", "127.0.0.1:0", *arguments) as process:
             address = wait_for_line(process, r"listening on (\S+)")
             yield f"http://{address}"
@@ -83,7 +83,7 @@ class Shell:
 
     @contextmanager
     def ingest(self, *arguments: str) -> Iterator[str]:
-        """Runs an ingest service; yields its URL, and drains it at the end."""
+        """Run an ingest service; yield its URL, and drain it at the end."""
         with self.background("ingest", "serve", "--listen", "127.0.0.1:0", *arguments) as process:
             address = wait_for_line(process, r"listening on (\S+)")
             yield f"http://{address}"

@@ -1,4 +1,4 @@
-"""Protobuf bytes as no library makes them: mutated, cut short, with unknown fields, doubled keys, wrong UTF-8."""
+"""Protobuf messages that no library generates: truncated, or with unknown fields, repeated keys, invalid UTF-8."""
 
 from random import Random
 
@@ -19,22 +19,22 @@ def varint(number: int) -> bytes:
 
 
 def field(number: int, value: bytes) -> bytes:
-    """Return a field of a length and bytes."""
+    """Return a length-delimited field."""
     return varint(number << 3 | 2) + varint(len(value)) + value
 
 
 class RawMessages:
-    """Makes them by chance, the same for the same seed but for the ids.
+    """Generates random messages, which are the same for the same seed, except for ids.
 
     Args:
-        seed: Decides about all of them.
+        seed: The seed of the random generator.
     """
 
     def __init__(self, seed: int) -> None:
         self._chance = Random(seed)
 
     def message(self) -> bytes:
-        """Return a message of a stream that is to hold one to three events."""
+        """Return a message of a stream, made from one to three events."""
         chance = self._chance
         body = b"".join(field(1, self.event(new_event_id())) for _ in range(chance.choice((0, 1, 1, 1, 2, 3))))
         made = field(2, body)
@@ -48,11 +48,11 @@ class RawMessages:
         if kind < 0.07:
             return made + field(1, b"")  # metadata, for the second time
         if kind < 0.09:
-            return made + made  # merged: the events stand twice
+            return made + made  # merged, so it has all events twice
         return made
 
     def event(self, event_id: str) -> bytes:
-        """Return the bytes of an event, which may be none any more."""
+        """Return the bytes of an event, which may be malformed."""
         made = self._good(event_id).SerializeToString()
         chance = self._chance
         kind = chance.random()
@@ -102,9 +102,9 @@ class RawMessages:
                 varint(number << 3 | 3) + field(5, b"x") + varint(number << 3 | 4),  # a group
                 (varint(number << 3 | 3) * 90) + (varint(number << 3 | 4) * 90),  # groups in groups
                 varint(number << 3 | 3),  # a group that does not end
-                varint(number << 3 | 2) + varint(2**31),  # a length that is not there
-                varint(number << 3 | 7),  # a kind of field that there is not
-                b"\xff" * 11,  # a number that does not end
+                varint(number << 3 | 2) + varint(2**31),  # a length beyond the end
+                varint(number << 3 | 7),  # an invalid wire type
+                b"\xff" * 11,  # a varint without an end
             )
         )
 
@@ -117,22 +117,22 @@ class RawMessages:
             deep = field(1, field(1, b"a") + field(2, field(5, deep)))
         return chance.choice(
             (
-                field(6, field(5, entry + one) + field(5, entry + nan)),  # a key twice: the last one counts
+                field(6, field(5, entry + one) + field(5, entry + nan)),  # a repeated key, of which the last one counts
                 field(6, field(5, entry + nan) + field(5, entry + one)),
                 field(6, field(5, entry + infinity)),
                 field(6, field(2, field(1, b"old") + varint(2 << 3) + varint(2**63))),  # legacy_metadata
                 field(6, field(3, deep)),
                 field(6, field(3, field(1, field(1, b"x") + field(2, varint(2 << 3 | 1) + nan)))),
-                field(6, field(3, field(1, field(1, b"x") + field(2, b"")))),  # a value that is nothing
+                field(6, field(3, field(1, field(1, b"x") + field(2, b"")))),  # a Value without a kind
                 field(6, field(3, field(1, b"")) * 3),
-                field(3, b"\xff\xfe"),  # no UTF-8
+                field(3, b"\xff\xfe"),  # invalid UTF-8
                 field(8, field(1, field(1, b"\xed\xa0\x80"))),  # a surrogate
                 field(3, b"search\n"),
                 field(4, b"x" * 65),
                 field(1, b"\0"),
                 field(1, "\u202e".encode() * 80),
                 field(1, b""),
-                field(2, varint(1 << 3) + varint(2**64 - 1)),  # a timestamp of -1 s: 1969, which is fine
+                field(2, varint(1 << 3) + varint(2**64 - 1)),  # a timestamp of -1 s, which is in 1969 and valid
                 field(2, varint(1 << 3) + varint(2**62)),
                 field(2, varint(2 << 3) + varint(10**9)),
                 field(6, field(1, b"wrong kind")),

@@ -1,4 +1,4 @@
-"""Recorders for tests, and what they stored."""
+"""Recorders for tests, and functions to read what they stored."""
 
 import json
 from typing import Any
@@ -22,7 +22,7 @@ def make_recorder(
 
 
 def logged(database: Database) -> list[dict[str, Any]]:
-    """Return the rows of `event_logs`, in the order they were made."""
+    """Return the rows of `event_logs`, in order of insertion."""
     with database.engine.connect() as connection:
         rows = connection.execute(select(event_logs).order_by(event_logs.c.id)).mappings().all()
     return [dict(row) for row in rows]
@@ -42,5 +42,5 @@ def stored_names(database: Database) -> tuple[list[str], list[str]]:
 
 
 def everything_but_event_logs(database: Database) -> str:
-    """Return the queue as text, to search it for what must not be there."""
+    """Return the queue as text, to search it for private data."""
     return json.dumps([payload.hex() for payload in (event.SerializeToString() for event in queued(database).values())])

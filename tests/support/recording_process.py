@@ -1,7 +1,7 @@
 """A process that records until it is killed: `python recording_process.py URL LEDGER`.
 
-It writes an event's id to its ledger *after* `record` has returned, so whatever stands there was promised. What
-could not be recorded is not: it goes on with the next event, on the connections that it has.
+It writes the id of an event to its ledger *after* `record` has returned. Events that cannot be recorded are not written.
+The process continues with the next event on the same connections.
 """
 
 import os
@@ -30,7 +30,7 @@ def main(url: str, ledger: str) -> None:
             time.sleep(0.02)
             continue
         os.write(file, "".join(f"{event_id}\n" for event_id in ids).encode())
-        time.sleep(0.002)  # there are others who need the processor
+        time.sleep(0.002)  # leaves the processor to other processes
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A TCP proxy that keeps what passes through it."""
+"""A TCP proxy that keeps the data that clients send."""
 
 import contextlib
 import socket
@@ -6,10 +6,10 @@ import threading
 
 
 class RecordingProxy:
-    """Passes bytes on to a port of this machine and keeps those that clients send.
+    """Forwards bytes to a local port, and keeps those that clients send.
 
     Attributes:
-        address: `host:port` where it listens.
+        address: The `host:port` that it listens on.
     """
 
     def __init__(self, port: int) -> None:
@@ -23,7 +23,7 @@ class RecordingProxy:
         self._thread.start()
 
     def kept(self) -> bytes:
-        """Return what clients have sent so far, of all connections."""
+        """Return the data that clients have sent so far on all connections."""
         with self._lock:
             return bytes(self._kept)
 

@@ -1,4 +1,4 @@
-"""What 0.1.0 wrote, as a test has it: copied, and read by nothing but drivers."""
+"""Copies of data that release 0.1.0 wrote, read with database drivers only."""
 
 import gzip
 import json
@@ -29,16 +29,16 @@ class Written:
     folder: Path
 
     def shell(self, **environment: str) -> Shell:
-        """Return what runs the current code on the database."""
+        """Return a shell that runs the current code with the database."""
         settings = {"TELEMETRY_SETTINGS_FILE": "instance.env", "TELEMETRY_DATABASE_URL": self.url}
         return Shell(self.folder, {**settings, **environment})
 
     def gateway(self, **environment: str) -> Shell:
-        """Return what runs the current code on the gateway's files."""
+        """Return a shell that runs the current code with the gateway's files."""
         return Shell(self.folder, {"TELEMETRY_SETTINGS_FILE": "gateway.env", **environment})
 
     def rows(self, statement: str) -> list[tuple[Any, ...]]:
-        """Return what a statement selects, by nothing but the driver."""
+        """Return the rows of a statement, executed with the driver only."""
         if self.url.startswith("sqlite"):
             with closing(sqlite3.connect(make_url(self.url).database or "")) as connection, connection:
                 return connection.execute(statement).fetchall()
@@ -48,19 +48,19 @@ class Written:
             return done.fetchall() if done.description else []
 
     def ids(self, condition: str) -> set[str]:
-        """Return the ids of rows of the queue."""
+        """Return the ids of queue rows that meet a condition."""
         return {str(row[0]) for row in self.rows(f"SELECT id FROM telemetry_events_export_queue WHERE {condition}")}
 
 
 def lines(shell: Shell, *arguments: str) -> list[dict[str, Any]]:
-    """Return what a command that must succeed printed."""
+    """Run a command that must succeed, and return its output lines, parsed as JSON."""
     done = shell.telemetry(*arguments, "--json")
     assert done.code == 0, done.err
     return [json.loads(line) for line in done.out.splitlines()]
 
 
 def published(folder: Path) -> list[str]:
-    """Return the ids of the sink's events, those in closed files first."""
+    """Return the ids of the events in the sink, from closed files first."""
     closed = [gzip.decompress(path.read_bytes()).decode() for path in sorted(folder.glob("events-*.gz"))]
     open_ones = [path.read_text() for path in [*sorted(folder.glob("events-*.jsonl")), folder / "events.jsonl"]]
     return [json.loads(line)["message"]["event"]["id"] for text in closed + open_ones for line in text.splitlines()]

@@ -1,5 +1,5 @@
 # Sends what Scarf's shell client sends, as a script that is sourced: when the script that sources it ends, a POST with
-# everything in the query, nothing encoded, no body, and whatever is answered on the user's terminal. Written anew.
+# everything in the query, nothing encoded, no body, and the response on the user's terminal. Rewritten.
 #
 #     SCARF_BASE_URL=http://...  SCARF_PACKAGE_VERSION=1.2
 #     . scarf_like.sh

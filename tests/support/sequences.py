@@ -14,19 +14,19 @@ from telemetry_store.database import Database
 from telemetry_store.engine import create_database_engine
 
 SEQUENCES = int(os.environ.get("TELEMETRY_TEST_SEQUENCES", "15"))
-"""For each machine and each database; `make faults` sets more."""
+"""The number of sequences for each machine and each database; `make faults` sets more."""
 
 
 def sequences(*, steps: int) -> settings:
-    """Return how a machine is run."""
+    """Return the settings of a state machine."""
     return settings(max_examples=SEQUENCES, stateful_step_count=steps)
 
 
 @contextmanager
 def opened_for_many_commits(url: str) -> Iterator[Database]:
-    """Opens a database without waiting for its disk: these sequences are about states, not about power cuts.
+    """Open a database without fsync, because these sequences test states and not power cuts.
 
-    Nor do they log: a hundred thousand passes would fill the memory that pytest keeps their lines in.
+    Logging is turned off, too: pytest would keep the log lines of a hundred thousand passes in memory.
     """
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     engine = create_database_engine(url)
@@ -45,7 +45,7 @@ def opened_for_many_commits(url: str) -> Iterator[Database]:
 
 
 def empty_the_queue(database: Database) -> None:
-    """Begins anew. Not by TRUNCATE, which makes new files on PostgreSQL."""
+    """Delete all rows. TRUNCATE is not used, because it creates new files on PostgreSQL."""
     with database.engine.begin() as connection:
         for table in ("telemetry_events_export_queue", "telemetry_export_ledger", "event_logs"):
             connection.exec_driver_sql(f"DELETE FROM {table}")

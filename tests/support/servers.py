@@ -1,4 +1,4 @@
-"""Web servers as processes of their own."""
+"""Web servers in separate processes."""
 
 import os
 import re
@@ -14,14 +14,14 @@ from pathlib import Path
 def web_server(
     module: str, *arguments: str, environment: Mapping[str, str], folder: Path, patience: float = 60
 ) -> Iterator[str]:
-    """Runs `python -m module`, and yields the address that it says it listens on, `http://host:port`.
+    """Run `python -m module`, and yield the address that it prints, `http://host:port`.
 
     Args:
-        module: For example `uvicorn`; must be told to listen on a free port (0).
-        *arguments: What it is told.
-        environment: Beside what every process of this machine has.
-        folder: Where it runs.
-        patience: Seconds for its start.
+        module: The server's module, for example `uvicorn`.
+        *arguments: Its arguments, which must set port 0, so that it listens on a free port.
+        environment: Variables in addition to the environment of this process.
+        folder: The working directory.
+        patience: The timeout of the start in seconds.
     """
     log = folder / f"{module}.log"
     with (

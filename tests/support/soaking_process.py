@@ -24,7 +24,7 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def sample(database: Path | None) -> dict[str, int]:
-    """Return what this process holds: bytes of memory, descriptors, threads, bytes of SQLite's log."""
+    """Return the resources of this process: bytes of memory, descriptors, threads, bytes of SQLite's WAL."""
     wal = 0 if database is None else database.with_name(database.name + "-wal").stat().st_size
     return {
         "memory": int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE,
@@ -71,7 +71,7 @@ def main(url: str, folder: Path, seconds: float, *, leak: bool) -> None:
                 buffered.flush()
                 jobs.exporter.run_pass()
                 jobs.cleanup.run()
-                # `event_logs` is the host's to keep; here it would only fill the disk.
+                # The host manages the size of `event_logs`; in this test it would fill the disk.
                 with jobs.database.engine.begin() as connection:
                     connection.exec_driver_sql("DELETE FROM event_logs")
                 print(json.dumps(sample(database)), flush=True)

@@ -1,4 +1,4 @@
-"""A command at a terminal: what a person sees, and what Ctrl-C does."""
+"""Run a command in a terminal: its output and the effect of Ctrl-C."""
 
 import os
 import pty
@@ -14,7 +14,7 @@ from support.programs import PROGRAM, Shell
 
 _PATIENCE = 90
 CTRL_C = "\x03"
-# The terminal becomes the command's own, so that Ctrl-C reaches it.
+# The terminal becomes the controlling terminal of the command, so that Ctrl-C reaches it.
 _TAKE_TERMINAL = """
 import fcntl, os, sys, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
@@ -24,11 +24,11 @@ os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 
 @dataclass(frozen=True)
 class Seen:
-    """What a person saw.
+    """The result of a command in a terminal.
 
     Attributes:
-        code: How the command ended.
-        screen: All that was written to the terminal, escape sequences included.
+        code: The exit status.
+        screen: All output to the terminal, including escape sequences.
     """
 
     code: int
@@ -36,13 +36,13 @@ class Seen:
 
 
 def at_terminal(shell: Shell, *arguments: str, when: Callable[[str], bool] | None = None, answer: str = CTRL_C) -> Seen:
-    """Runs a command with a terminal for its three streams.
+    """Run a command with a terminal for its three streams.
 
     Args:
-        shell: Where.
-        arguments: The command's.
-        when: Asked with what is on the screen so far; once it says yes, `answer` is typed.
-        answer: What is typed; Ctrl-C by default.
+        shell: The shell that runs the command.
+        arguments: The arguments of the command.
+        when: Called with the output so far; when it returns true, `answer` is typed.
+        answer: The text to type; by default Ctrl-C.
     """
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
@@ -71,7 +71,7 @@ def at_terminal(shell: Shell, *arguments: str, when: Callable[[str], bool] | Non
                 screen += more
             if when is not None and time.monotonic() >= typing_at and when(screen.decode(errors="replace")):
                 os.write(ours, answer.encode())
-                # Python may be just about to read and miss a Ctrl-C; a person presses it again.
+                # Python may miss a Ctrl-C just before it starts to read, so it is sent again.
                 typing_at = time.monotonic() + 5 if answer == CTRL_C else float("inf")
         return Seen(process.wait(timeout=_PATIENCE), screen.decode(errors="replace"))
     finally:
