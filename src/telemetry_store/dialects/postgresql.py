@@ -166,7 +166,7 @@ class PostgresqlDialect:
 
     def insert_many(self, cursor: Any, insertion: Insertion, rows: Sequence[tuple[Any, ...]]) -> None:
         """Insert by COPY, for many rows several times faster than INSERT; SQLAlchemy's asyncio cursors have none."""
-        if not hasattr(cursor, "copy"):
+        if not hasattr(type(cursor), "copy"):  # asked of an object, SQLAlchemy 2.0.36 gives psycopg's, which is awaited
             cursor.executemany(insertion.statement, rows)
             return
         with cursor.copy(f"COPY {insertion.table} ({', '.join(insertion.columns)}) FROM STDIN") as copy:

@@ -151,17 +151,6 @@ def text_value(value: str) -> Any:
     return Value(string_value=value)
 
 
-def test_a_value_too_deep_to_translate_is_marked(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    from recorder import translation as module  # noqa: PLC0415
-
-    def too_deep(struct: Any) -> Any:
-        raise RecursionError
-
-    monkeypatch.setattr(module, "_from_struct", too_deep)
-    row = row_of(database, EventParameters(private_metadata={"a": 1}))
-    assert row["argument"] == {"translation.error": "RecursionError"}
-
-
 def test_text_that_looks_like_an_escaped_nul_is_plain_text(database: Database) -> None:
     row = row_of(database, EventParameters(private_metadata={"a": "\\u0000", "b": "\\\\u0000"}))
     assert (row["argument"]["a"], row["argument"]["b"]) == ("\\u0000", "\\\\u0000")
