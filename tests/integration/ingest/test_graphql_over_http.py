@@ -123,7 +123,7 @@ TOO_MUCH = {
     "aliases": ("{" + "".join(f" a{n}: __typename" for n in range(21)) + "}", "at most 20 aliases"),
     "fragments": (fragments(30), "at most 500 fields"),
     "a circle": ("{ ...F } fragment F on Query { ...G } fragment G on Query { ...F }", "fragments contain each other"),
-    "tokens": ("{" + " a b" * 1500 + "}", "longer than 2000 tokens"),
+    "tokens": ("{" + " a b" * 1500 + "}", "over 2000 tokens"),
     "length": ("{ __typename } #" + "x" * 40_000, "at most 32768 characters"),
     "two batches": (
         RECORD.replace("{ recordEvents", "{ a: recordEvents(events: $events) { alwaysNil } recordEvents"),
