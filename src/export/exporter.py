@@ -92,7 +92,7 @@ class Exporter:
             report.duration = time.perf_counter() - started
             self._observe(report)
             self._store(report)
-            report.tell(current)
+            report.set_attributes_of(current)
             return report
 
     def stop(self) -> None:

@@ -1,6 +1,6 @@
-"""The tables and the databases they are in: `event_logs`, the export queue, its ledger and runs, audit, migrations.
+"""The tables and their databases: `event_logs`, the export queue, its ledger and runs, audit, migrations.
 
-A name is imported when it is first used.
+Names are imported lazily, when they are first used.
 """
 
 from typing import TYPE_CHECKING

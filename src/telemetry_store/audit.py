@@ -1,12 +1,12 @@
-"""Adds up what was recorded and what became of it, and says where the two differ.
+"""Compares the events that were recorded with the events of the queue, and finds where the two differ.
 
-Both rows of an event, in `event_logs` and in the queue, are written in one transaction, and what deletes
-rows counts them in the ledger in its own. So at any moment, whatever runs,
+Both rows of an event, in `event_logs` and in the queue, are written in one transaction. A transaction that deletes
+rows also counts them in the ledger. So at any moment, whichever processes run,
 
     in event_logs + pruned there + recorded without it  =  pending + exported + dead + cleaned + dropped
 
-but for a baseline of what a database held before counting began; migration 0002 has the sum in full.
-An audit reads everything in one snapshot, so nobody has to stop for it.
+except for a baseline of what a database held before counting began. Migration 0002 has the full equation.
+An audit reads everything in one snapshot, so no process has to stop for it.
 """
 
 from collections import Counter
@@ -37,28 +37,27 @@ from telemetry_store.export_queue import event_name
 from telemetry_store.statements import Statements
 
 ROWS_AT_A_TIME: Final = 20_000
-"""So few that each statement is short, and an interrupted audit ends soon."""
+"""Keeps each statement short, and lets an interrupted audit end soon."""
 
 _LOWEST_ID: Final = "00000000-0000-0000-0000-000000000000"
 
 Progress = Callable[[int, int], None]
-"""Told how many rows were read and how many there are, nearly."""
+"""Called with the number of rows read so far, and an estimate of all rows."""
 
 
-def _tell_nobody(_done: int, _total: int) -> None:
-    """Is told how far an audit is, and does nothing about it."""
+def _ignore_progress(_done: int, _total: int) -> None:
+    """Ignore progress."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the two sides differ.
+    """A day and an event type for which the two sides differ.
 
     Attributes:
-        day: The day that the events happened on, in UTC: `20260131`.
-        type_hash: What stands for the event type in the ledger.
-        name: Feature and action, as `event_logs` has them; None where neither table has such an event on a
-            day that differs.
-        missing_from_queue: How many events `event_logs` has counted and the queue has not; below 0 the
+        day: The day on which the events happened, in UTC, such as `20260131`.
+        type_hash: The hash of the event type's name in the ledger.
+        name: Feature and action, as in `event_logs`; None if neither table has such an event on a day that differs.
+        missing_from_queue: How many events are counted for `event_logs` but not for the queue; negative if it is the
             other way round.
     """
 
@@ -73,17 +72,17 @@ class Audit:
     """What was recorded for export, counted on both sides.
 
     Attributes:
-        pending: Events in the queue that may still leave.
+        pending: Events in the queue that may still be exported.
         exported: Events in the queue that the gateway acknowledged.
         dead: Dead letters.
         cleaned: Exported events that cleanup has deleted.
         dropped: Dead letters that operators have deleted.
         event_logs: Rows of `event_logs` whose events were queued.
-        event_logs_pruned: Such rows that were deleted past their retention.
-        unlogged: Events that were recorded without a row in `event_logs`, ever.
-        adopted_event_logs: Of the left side, what was there before counting began.
-        adopted_queue: Of the right side, what was there before counting began.
-        days_counted: Whether each day must add up by itself; of a database that was adopted only the whole must.
+        event_logs_pruned: Such rows that were deleted after their retention time.
+        unlogged: All events that were ever recorded without a row in `event_logs`.
+        adopted_event_logs: The part of the left side that existed before counting began.
+        adopted_queue: The part of the right side that existed before counting began.
+        days_counted: Whether the sides must be equal for each day. For an adopted database, only the totals must be.
         places: Where the two sides differ, oldest first.
     """
 
@@ -102,32 +101,32 @@ class Audit:
 
     @property
     def recorded(self) -> int:
-        """Every event that was ever queued, as the queue tells it."""
+        """The number of events that were ever queued, counted by the queue."""
         return self.pending + self.exported + self.dead + self.cleaned + self.dropped
 
     @property
     def expected(self) -> int:
-        """The same, as `event_logs` tells it."""
+        """The number of events that were ever queued, counted by `event_logs`."""
         counted = self.event_logs + self.event_logs_pruned + self.unlogged
         return counted - self.adopted_event_logs + self.adopted_queue
 
     @property
     def missing_from_queue(self) -> int:
-        """How many events the queue lacks; below 0, `event_logs` lacks them."""
+        """How many events are missing from the queue; negative if they are missing from `event_logs`."""
         return self.expected - self.recorded
 
     @property
     def balanced(self) -> bool:
-        """Whether everything adds up."""
+        """Whether both sides are equal."""
         return self.missing_from_queue == 0 and not self.places
 
 
 class Auditor:
-    """Audits a database, and accepts what an audit found.
+    """Audits a database, and accepts the differences that an audit found.
 
     Args:
         database: Where the tables are.
-        rows_at_a_time: Rows that one statement reads.
+        rows_at_a_time: The number of rows that one statement reads.
     """
 
     def __init__(self, database: Database, *, rows_at_a_time: int = ROWS_AT_A_TIME) -> None:
@@ -135,19 +134,19 @@ class Auditor:
         self._limit = rows_at_a_time
         self._sql = _STATEMENTS.on(database.dialect)
 
-    def audit(self, progress: Progress = _tell_nobody) -> Audit:
-        """Counts both sides in one snapshot.
+    def audit(self, progress: Progress = _ignore_progress) -> Audit:
+        """Count both sides in one snapshot.
 
         Raises:
             RecorderError: The database failed.
         """
         return self._database.snapshot(lambda connection: self._audit(connection, progress, every_day=False))
 
-    def accept(self, progress: Progress = _tell_nobody) -> Audit:
-        """Takes the tables as they are: from now on the sum holds with them, day by day. Returns what was accepted.
+    def accept(self, progress: Progress = _ignore_progress) -> Audit:
+        """Accept the current differences, so that later audits are balanced for each day; return what was accepted.
 
-        For after the cause is known, such as rows that somebody deleted by hand. Nothing but the ledger is changed.
-        A difference stays what it is while the instance goes on, so nobody has to stop for this either.
+        Use it once the cause is known, for example rows that were deleted by hand. Only the ledger is changed.
+        Recording and exporting do not change a difference, so no process has to stop for this either.
 
         Raises:
             RecorderError: The database failed; nothing was changed.
@@ -166,14 +165,14 @@ class Auditor:
         logs = self._count_event_logs(connection, int(size.before), lambda done: progress(done, total))
         queue = self._count_queue(connection, lambda done: progress(int(size.event_logs) + done, total))
         ledger = read_entries(connection)
-        found = _added_up(logs, queue, ledger)
+        found = _summed_up(logs, queue, ledger)
         if found.missing_from_queue == 0 and not (found.days_counted or every_day):
             return found
         days = _differing_days(logs, queue, ledger)
         return replace(found, places=self._places(connection, days, ledger)) if days else found
 
     def _count_event_logs(self, connection: Connection, before: int, progress: Callable[[int], None]) -> Counter[str]:
-        """Returns how many exportable rows `event_logs` has of each day."""
+        """Return the number of exportable rows in `event_logs` for each day."""
         days = Counter[str]()
         done = 0
         after = before
@@ -186,7 +185,7 @@ class Auditor:
         return days
 
     def _count_queue(self, connection: Connection, progress: Callable[[int], None]) -> "_QueueRows":
-        """Returns how many rows the queue has of each day and state, those with a row in `event_logs` apart."""
+        """Return the number of rows in the queue by day, state and whether the event has a row in `event_logs`."""
         counted: _QueueRows = Counter()
         done = 0
         after = _LOWEST_ID
@@ -199,7 +198,7 @@ class Auditor:
         return counted
 
     def _places(self, connection: Connection, days: set[str], ledger: Mapping[str, int]) -> tuple[Place, ...]:
-        """Returns where the sides differ on these days, by event type."""
+        """Return where the sides differ on these days, by event type."""
         listed = self._database.dialect.list_parameter(sorted(days))
         names: dict[str, str] = {}
         found = Counter[tuple[str, str]]()
@@ -228,17 +227,17 @@ class Auditor:
 _QueueRows = Counter[tuple[str, str, bool]]
 
 _SIGNS: Final = {PRUNED_THAT_DAY: 1, GONE_THAT_DAY: -1, ACCEPTED_THAT_DAY: -1}
-"""How entries of days count in what the queue lacks."""
+"""The sign with which entries of a day are added to the events missing from the queue."""
 
 
 def _of_day(entry: str) -> tuple[int, str, str]:
-    """Returns how an entry counts, and for which day and type; nothing for one that is of no day."""
+    """Return the sign, day and type of an entry; zero and empty text for an entry without a day."""
     kind, _, place = entry.partition("@")
     day, _, type_hash = place.partition("#")
     return (_SIGNS[kind], day, type_hash) if kind in _SIGNS and type_hash else (0, "", "")
 
 
-def _added_up(logs: Counter[str], queue: _QueueRows, ledger: Mapping[str, int]) -> Audit:
+def _summed_up(logs: Counter[str], queue: _QueueRows, ledger: Mapping[str, int]) -> Audit:
     states = Counter[str]()
     unlogged = ledger.get(CLEANED_UNLOGGED, 0) + ledger.get(DROPPED_UNLOGGED, 0)
     for (_, state, logged), events in queue.items():
@@ -289,7 +288,7 @@ _TEMPLATES: Final = {
             FROM {queue} WHERE id > {after} ORDER BY {queue}.id LIMIT {limit}
         ) AS chunk GROUP BY day, state, in_event_logs
     """,
-    # Only where something differs: these two read a table once more, the second one with what is in it.
+    # Run only if something differs: these two read a table again, the second one with its payloads.
     "names": """
         SELECT {day} AS day, name, count(CASE WHEN {exportable} THEN 1 END) AS exportable
         FROM event_logs WHERE {day} {listed_days} GROUP BY 1, 2

@@ -1,4 +1,4 @@
-"""What keeps a host's own Alembic from proposing to drop our tables."""
+"""Excludes our tables from the migrations that a host's own Alembic generates."""
 
 from typing import Any, Final
 
@@ -19,17 +19,18 @@ def include_object(
     reflected: bool,  # noqa: FBT001, ARG001 - Alembic's signature
     compare_to: Any,  # noqa: ARG001
 ) -> bool:
-    """Return whether a host's `alembic revision --autogenerate` may look at an object: False for our tables.
+    """Return whether a host's `alembic revision --autogenerate` includes an object: False for our tables.
 
-    For `context.configure(include_object=include_object)` in the host's `env.py`; with a function of the host as
-    `lambda *given: include_object(*given) and hosts_own(*given)`. Our tables are known by their names, in every schema.
+    Pass it to `context.configure(include_object=include_object)` in the host's `env.py`. Combine it with a function of
+    the host as `lambda *given: include_object(*given) and hosts_own(*given)`. Our tables are recognized by their
+    names, in every schema.
 
     Args:
         object: The table, or the column, index or constraint of one.
         name: Its name.
-        type_: What it is, such as `table` or `index`.
-        reflected: Not looked at.
-        compare_to: Not looked at.
+        type_: Its kind, such as `table` or `index`.
+        reflected: Ignored.
+        compare_to: Ignored.
     """
     table = name if type_ == "table" else getattr(getattr(object, "table", None), "name", None)
     return table not in _OURS

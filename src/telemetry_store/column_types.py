@@ -14,15 +14,15 @@ JSON_DOCUMENT: Final = with_variants(JSON(), lambda dialect: dialect.json_type)
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """A point in time; always has the time zone UTC in Python, on every database."""
+    """A point in time that is always in UTC in Python, on every database."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """Stores UTC; SQLAlchemy leaves the zone out where the database knows none."""
+        """Convert to UTC; SQLAlchemy omits the time zone where the database does not support it."""
         return None if value is None else value.astimezone(UTC)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """Returns UTC."""
+        """Return UTC."""
         return None if value is None else as_utc(value)

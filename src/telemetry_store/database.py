@@ -1,4 +1,4 @@
-"""A database as this process uses it: transactions whose errors say nothing private."""
+"""A database as this process uses it: transactions whose errors hold no private data."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,18 +18,18 @@ T = TypeVar("T")
 
 
 class Database(Forkable):
-    """An engine as the recorder and the queue use it.
+    """Runs transactions of the recorder and the queue on an engine.
 
     Args:
         engine: Made by `create_database_engine`, or the host's own. A host's engine keeps the
             host's settings.
 
     Raises:
-        UnsupportedDatabaseError: It is not a synchronous engine, or its database or driver cannot be written to.
+        UnsupportedDatabaseError: It is not a synchronous engine, or its database or driver is not supported.
 
     Attributes:
         engine: As given.
-        dialect: What the database does differently from others.
+        dialect: How this kind of database differs from others.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -46,17 +46,17 @@ class Database(Forkable):
 
     @property
     def file(self) -> Path | None:
-        """The file that keeps the database; None where it is on a server or in memory."""
+        """The file of the database; None if the database is on a server or in memory."""
         return self.dialect.file_of(self.engine.url)
 
     @property
     def missing_file(self) -> Path | None:
-        """The database's file if it does not exist, so that a connection would create it; else None."""
+        """The database's file if it does not exist yet, so that a connection would create it; otherwise None."""
         file = self.file
         return None if file is None or file.exists() else file
 
     def run(self, work: Callable[[], T]) -> T:
-        """Runs `work`, turning a driver's error into one of ours.
+        """Run `work`, and convert a driver's error to one of ours.
 
         Raises:
             RecorderError: The database failed; nothing was stored.
@@ -65,16 +65,16 @@ class Database(Forkable):
             return work()
         except self.driver_errors as error:
             failure = database_failure(error, self.file)
-        # Raised outside the handler, so that not even `__context__` leads to the driver's text.
+        # Raised outside the handler, so that not even `__context__` refers to the driver's error.
         raise failure
 
     def read(self, work: Callable[[Connection], T]) -> T:
-        """Runs `work` in a transaction that does not write."""
+        """Run `work` in a read-only transaction."""
         self._check_version()
         return self.read_unchecked(work)
 
     def read_unchecked(self, work: Callable[[Connection], T]) -> T:
-        """Runs `work` in a transaction that does not write, whatever version the tables are of."""
+        """Run `work` in a read-only transaction, without checking the version of the tables."""
 
         def reading() -> T:
             with self._reading.begin() as connection:
@@ -83,9 +83,9 @@ class Database(Forkable):
         return self.run(reading)
 
     def snapshot(self, work: Callable[[Connection], T]) -> T:
-        """Runs `work` in a transaction that does not write, all of whose statements see one moment.
+        """Run `work` in a read-only transaction whose statements all read the same snapshot.
 
-        Writers go on meanwhile.
+        It does not block writers.
         """
 
         def reading() -> T:
@@ -96,7 +96,7 @@ class Database(Forkable):
         return self.run(reading)
 
     def write(self, work: Callable[[Connection], T]) -> T:
-        """Runs `work` in a transaction of its own, committed when it returns."""
+        """Run `work` in a separate transaction, committed when it returns."""
 
         def writing() -> T:
             with self.engine.begin() as connection:
@@ -106,11 +106,11 @@ class Database(Forkable):
         return self.run(writing)
 
     def write_held(self, work: Callable[[Any], T], *, one_statement: bool = False) -> T:
-        """Runs `work` with the driver's own connection, which this process keeps for writing events.
+        """Run `work` with the driver's own connection, which this process holds open for writing events.
 
         Args:
-            work: What to run, in a transaction that is committed when it returns.
-            one_statement: It executes one statement, which is a transaction by itself.
+            work: Runs in a transaction that is committed when it returns.
+            one_statement: Whether `work` executes a single statement, which is a transaction by itself.
         """
         run = self._held.statement if one_statement else self._held.transaction
         self._check_version()
@@ -122,12 +122,12 @@ class Database(Forkable):
             self._version_checked = True
 
     def close(self) -> None:
-        """Closes the connections that this process holds."""
+        """Close the connections that this process holds open."""
         self._held.close()
         self.engine.dispose()
 
     def after_fork_in_child(self) -> None:
-        """Leaves the parent's connections to the parent."""
+        """Forget the parent's connections without closing them."""
         self.engine.dispose(close=False)
 
 

@@ -1,4 +1,4 @@
-"""Which database URLs can be used, and how they are read."""
+"""Reads and checks database URLs."""
 
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
@@ -8,18 +8,17 @@ from telemetry_store.errors import UnsupportedDatabaseError
 
 
 def read_url(url: str | URL) -> tuple[URL, DatabaseDialect]:
-    """Returns a URL as SQLAlchemy needs it, with its driver, and the dialect of its database.
+    """Return a URL as SQLAlchemy needs it, with a driver, and the dialect of its database.
 
     Raises:
-        UnsupportedDatabaseError: It cannot be read, or names a database, a driver or a kind of file that events
-            cannot be written to.
+        UnsupportedDatabaseError: The URL is invalid, or its database, driver or kind of file is not supported.
     """
     try:
         read = make_url(url)
-    except (ArgumentError, ValueError):  # ValueError: of a port that is not a number
+    except (ArgumentError, ValueError):  # ValueError: the port is not a number
         read = None
     if read is None:
-        # The URL may hold a password, so it is not repeated.
+        # The URL may hold a password, so the message does not repeat it.
         raise UnsupportedDatabaseError("the database URL is not of the form sqlite:///FILE or postgresql://HOST/NAME")
     dialect = dialect_of_url(read)
     read = dialect.with_driver(read)

@@ -1,6 +1,6 @@
-"""Makes the tables of this code's version in a database without any, which needs no Alembic.
+"""Creates the tables of this code's version in an empty database, without Alembic.
 
-A test holds what is made here against what the migrations make.
+A test compares the tables that are created here with those of the migrations.
 """
 
 from typing import Final
@@ -19,29 +19,29 @@ from telemetry_store.schema_version import schema_version as version_of
 from telemetry_store.tables import condition_of, index_options, is_updated_often
 
 OLDEST_CODE: Final = "0001"
-"""The oldest code version that tables of this version serve."""
+"""The oldest code version that is compatible with tables of this version."""
 
 TABLES: Final = (event_logs, export_queue, export_ledger, export_runs, schema_compatibility)
-"""All tables of this code's version, except for Alembic's own."""
+"""All tables of this code's version, except Alembic's version table."""
 
 _UPGRADE: Final = "telemetry db upgrade (pip install 'telemetry-recorder[cli]')"
 
 
 def create_tables(url: str | URL) -> None:
-    """Make the tables, in a database that has none of them; a missing SQLite file is created.
+    """Create the tables in a database without them; a missing SQLite file is created.
 
-    A database that has the tables already, of a version that this code can use, is left as it is. So every process of
-    a service may call this at its start. Needs none of the package's extras but `postgres` for PostgreSQL, where it
-    needs a direct connection: no pooler in transaction mode in between. Upgrades of older tables, and adopting those
-    of the original system, are done by `telemetry db upgrade`.
+    A database that already has the tables, in a version that this code can use, is not changed. So every process of a
+    service can call this when it starts. It does not need extras of the package, except `postgres` for PostgreSQL, where
+    it needs a direct connection, not a pooler in transaction mode. `telemetry db upgrade` upgrades older tables and
+    adopts those of the original system.
 
     Args:
         url: A SQLAlchemy URL, such as `sqlite:///telemetry.db`.
 
     Raises:
-        UnsupportedDatabaseError: The URL does not name a database that the recorder can write to.
-        SchemaVersionError: The tables are of another version, or some of them were made by others.
-        RecorderError: The database failed; nothing was made.
+        UnsupportedDatabaseError: The URL is invalid, or its database or driver is not supported.
+        SchemaVersionError: The tables are of another version, or some of them were not created by this package.
+        RecorderError: The database failed; nothing was created.
     """
     database = Database(create_database_engine(url))
     try:
@@ -53,13 +53,13 @@ def create_tables(url: str | URL) -> None:
 
 
 def _create(database: Database) -> None:
-    with database.engine.connect() as connection, database.dialect.upgrading_alone(connection), connection.begin():
+    with database.engine.connect() as connection, database.dialect.exclusive_upgrade(connection), connection.begin():
         present = _present(connection)
         if VERSION_TABLE in present:  # another process was faster
             return
         if present:
             raise SchemaVersionError(
-                f"the database has tables that were not made by this package: {', '.join(present)}; "
+                f"the database has tables that were not created by this package: {', '.join(present)}; "
                 f"to adopt them with their rows, run: {_UPGRADE}"
             )
         for table in _with_options().sorted_tables:
@@ -79,7 +79,7 @@ def _present(connection: Connection) -> list[str]:
 
 
 def _with_options() -> MetaData:
-    """Return the tables with what their definitions leave to this moment: the conditions of indexes."""
+    """Return the tables with the conditions of their indexes, which their definitions omit."""
     made = MetaData()
     for table in TABLES:
         conditions = {index.name: condition_of(index) for index in table.indexes}
@@ -89,7 +89,7 @@ def _with_options() -> MetaData:
 
 
 def _alembics_table() -> Table:
-    """Return the table of versions as Alembic makes it, so that upgrades go on from there."""
+    """Return the version table as Alembic creates it, so that later upgrades continue from this version."""
     return Table(
         VERSION_TABLE,
         MetaData(),

@@ -1,8 +1,7 @@
-"""What can go wrong between an event and the database.
+"""The errors of the database.
 
-A driver's own text may quote the row that failed, so none of it is passed on: the class, the
-SQLSTATE or SQLite's error name, and our advice are. For the same reason the driver's error
-is never chained to ours.
+A driver's message may quote the row that failed. So our errors hold only the class of the driver's error, the SQLSTATE
+or SQLite's error name, and our own advice. For the same reason the driver's error is never chained to ours.
 """
 
 import os
@@ -17,17 +16,17 @@ from telemetry import InvalidInputError, TelemetryError
 
 
 class RecorderError(TelemetryError):
-    """Base of what goes wrong with the database. The event was not stored, in neither table.
+    """Base class of database errors. The event was not stored in either table.
 
-    `DatabaseUnavailableError` has the one exception.
+    The only exception is described in `DatabaseUnavailableError`.
     """
 
 
 class DatabaseUnavailableError(RecorderError):
-    """The database cannot be reached, does not answer, or the connection broke.
+    """The database cannot be reached, does not reply, or the connection broke.
 
-    Where it broke while the event was being written, nobody can know whether it was: then it is stored whole, or not
-    at all. A caller who must know records it again under the same id; `DuplicateEventError` says that it was.
+    If the connection broke during the write, it is unknown whether the event was stored: it is stored completely or
+    not at all. To find out, record it again with the same id: `DuplicateEventError` means that it was stored.
     """
 
     affects_every_event = True
@@ -40,48 +39,48 @@ class DatabaseBusyError(RecorderError):
 
 
 class DatabaseReadOnlyError(RecorderError):
-    """The database may not be written."""
+    """The database is read-only."""
 
     affects_every_event = True
 
 
 class DatabaseFullError(RecorderError):
-    """The disk, or the database's own limit, is full."""
+    """The disk is full, or the database has reached its own size limit."""
 
     affects_every_event = True
 
 
 class DuplicateEventError(RecorderError, ValueError):
-    """An event with this id was recorded before."""
+    """An event with this id was already recorded."""
 
 
 class SchemaVersionError(RecorderError):
-    """The database's tables are missing, or of another version than this code's."""
+    """The database's tables are missing, or of a version that this code does not support."""
 
     affects_every_event = True
 
 
 class UnsupportedDatabaseError(RecorderError, ValueError):
-    """The database or its driver is none that the recorder can write to."""
+    """The database or its driver is not supported."""
 
 
 class DatabaseFailedError(RecorderError):
-    """Anything else that the database refused."""
+    """The database rejected the operation for another reason."""
 
 
 class InvalidConnectionError(InvalidInputError):
-    """What was given as `connection` has no transaction that an event could join."""
+    """The argument `connection` has no transaction that an event could join."""
 
 
 _INCOMPLETE: Final = ": a table or a column is missing; see: telemetry db check"
 _NO_SUCH: Final = re.compile(r"no such (?:table|column): |table \S+ has no column ")
 _LOCKED: Final = (
     DatabaseBusyError,
-    "the database stayed locked by another writer; it may be the caller's own open transaction: then give connection=",
+    "the database stayed locked by another writer; if that is the caller's own open transaction, pass connection=",
 )
 _READ_ONLY: Final = (
     DatabaseReadOnlyError,
-    "the database is read-only: its file or folder may not be written, or the file system is mounted read-only",
+    "the database is read-only: its file or folder is not writable, or the file system is mounted read-only",
 )
 _SQLITE: Final = {
     "SQLITE_BUSY": _LOCKED,
@@ -90,7 +89,7 @@ _SQLITE: Final = {
     "SQLITE_CANTOPEN": (DatabaseUnavailableError, "the database file cannot be opened; check that its folder exists"),
     "SQLITE_IOERR": (DatabaseUnavailableError, "reading or writing the database file failed"),
     "SQLITE_FULL": (DatabaseFullError, "the disk or the database is full"),
-    "SQLITE_NOTADB": (DatabaseUnavailableError, "the file is no SQLite database"),
+    "SQLITE_NOTADB": (DatabaseUnavailableError, "the file is not a SQLite database"),
     "SQLITE_CORRUPT": (DatabaseUnavailableError, "the database file is damaged"),
     "SQLITE_CONSTRAINT_PRIMARYKEY": (DuplicateEventError, "an event with this id was recorded before"),
     "SQLITE_CONSTRAINT_UNIQUE": (DuplicateEventError, "an event with this id was recorded before"),
@@ -100,49 +99,52 @@ _POSTGRESQL: Final = {
     "25006": (DatabaseReadOnlyError, "the database is read-only"),
     "42501": (DatabaseReadOnlyError, "the database user may not write the telemetry tables"),
     "53100": (DatabaseFullError, "the disk is full"),
-    "53300": (DatabaseBusyError, "the database has no connection to spare"),
+    "53300": (DatabaseBusyError, "the database has no free connection"),
     "55P03": (DatabaseBusyError, "a lock was not granted in time"),
     "57014": (DatabaseBusyError, "the statement was cancelled, by a timeout or an administrator"),
-    "28P01": (DatabaseUnavailableError, "the database refused the credentials"),
-    "28000": (DatabaseUnavailableError, "the database refused the credentials"),
+    "28P01": (DatabaseUnavailableError, "the database rejected the credentials"),
+    "28000": (DatabaseUnavailableError, "the database rejected the credentials"),
     "3D000": (DatabaseUnavailableError, "the database does not exist"),
-    "42P01": (DatabaseFailedError, f"refused by PostgreSQL{_INCOMPLETE}"),
-    "42703": (DatabaseFailedError, f"refused by PostgreSQL{_INCOMPLETE}"),
+    "42P01": (DatabaseFailedError, f"rejected by PostgreSQL{_INCOMPLETE}"),
+    "42703": (DatabaseFailedError, f"rejected by PostgreSQL{_INCOMPLETE}"),
 }
 _UNREACHABLE = (DatabaseUnavailableError, "the database cannot be reached")
-# A connection that did not come about has no SQLSTATE: libpq has text only. It is looked at, and never passed on.
-# Where the server speaks another language than English, `_UNREACHABLE` is all that is said.
-_CONNECTING: Final = (
+# A connection that failed to open has no SQLSTATE, only a text of libpq. The text is matched, but never passed on.
+# If the server's messages are not in English, the error says only `_UNREACHABLE`.
+_CONNECT_ERRORS: Final = (
     (
         re.compile(r"Connection refused|No such file or directory"),
-        "the database cannot be reached: nothing listens there; see the URL's host and port, and the server",
+        "the database cannot be reached: nothing listens there; check the URL's host and port, and the server",
     ),
     (
         re.compile(r"failed to resolve host|could not translate host name|Name or service not known"),
-        "the database cannot be reached: the URL's host is not known",
+        "the database cannot be reached: the URL's host is unknown",
     ),
-    (re.compile(r"too many clients|remaining connection slots"), "the database has no connection to spare"),
-    (re.compile(r"password authentication failed|no password supplied"), "the database refused the credentials"),
-    (re.compile(r"database \".*\" does not exist"), "the database does not exist; make it on the server first"),
-    (re.compile(r"role \".*\" does not exist"), "the database does not know the URL's user"),
-    (re.compile(r"no pg_hba\.conf entry"), "the database takes no such connection; see pg_hba.conf on the server"),
+    (re.compile(r"too many clients|remaining connection slots"), "the database has no free connection"),
+    (re.compile(r"password authentication failed|no password supplied"), "the database rejected the credentials"),
+    (re.compile(r"database \".*\" does not exist"), "the database does not exist; create it on the server first"),
+    (re.compile(r"role \".*\" does not exist"), "the URL's user does not exist in the database"),
+    (
+        re.compile(r"no pg_hba\.conf entry"),
+        "the database does not accept this connection; see pg_hba.conf on the server",
+    ),
 )
-_SILENT = (DatabaseUnavailableError, "the database did not answer in time")
+_TIMED_OUT = (DatabaseUnavailableError, "the database did not answer in time")
 _SQLSTATE = re.compile(r"[0-9A-Z]{5}")
 
 
 def database_failure(error: Exception, file: Path | None = None) -> RecorderError:
-    """Returns the error to raise for what SQLAlchemy or a driver raised, without any of its text.
+    """Return the error to raise for an error of SQLAlchemy or a driver, without its text.
 
     Args:
-        error: What was raised.
-        file: The file that keeps the database, if one does.
+        error: The error of SQLAlchemy or the driver.
+        file: The file of the database, if it is in a file.
     """
     if isinstance(error, PoolTimeoutError):
         return DatabaseBusyError("no database connection became free in time (pool timeout)")
     original = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
     code, (kind, advice) = _classify(original)
-    # A database beside which no log can be made cannot even be read, so the driver does not say read-only.
+    # SQLite cannot even read a WAL database in a read-only folder, so its error is "cannot open", not "read-only".
     if file is not None and code.startswith("SQLITE_CANTOPEN") and _is_read_only(file.parent):
         kind, advice = _READ_ONLY
     return kind(f"{advice} ({code})")
@@ -157,18 +159,20 @@ def _classify(original: BaseException) -> tuple[str, tuple[type[RecorderError], 
     sqlite_name = getattr(original, "sqlite_errorname", None)
     if isinstance(sqlite_name, str):
         family = "_".join(sqlite_name.split("_")[:2])
-        refused = "refused by SQLite" + (_INCOMPLETE if _NO_SUCH.match(str(original)) else "")
-        return sqlite_name, _SQLITE.get(sqlite_name, _SQLITE.get(family, (DatabaseFailedError, refused)))
+        rejected = "rejected by SQLite" + (_INCOMPLETE if _NO_SUCH.match(str(original)) else "")
+        return sqlite_name, _SQLITE.get(sqlite_name, _SQLITE.get(family, (DatabaseFailedError, rejected)))
     sqlstate = getattr(original, "sqlstate", None)
     if isinstance(sqlstate, str) and _SQLSTATE.fullmatch(sqlstate):
         if sqlstate[:2] in ("08", "57") and sqlstate not in _POSTGRESQL:
             return sqlstate, _UNREACHABLE
-        return f"{name}, SQLSTATE {sqlstate}", _POSTGRESQL.get(sqlstate, (DatabaseFailedError, "refused by PostgreSQL"))
+        return f"{name}, SQLSTATE {sqlstate}", _POSTGRESQL.get(
+            sqlstate, (DatabaseFailedError, "rejected by PostgreSQL")
+        )
     if name == "AnswerTimeoutError":
-        return name, _SILENT
-    # Drivers have leaves of these, such as psycopg's ConnectionTimeout.
+        return name, _TIMED_OUT
+    # Drivers have subclasses of these, such as psycopg's ConnectionTimeout.
     if {"OperationalError", "InterfaceError"} & {kind.__name__ for kind in type(original).__mro__}:
         text = str(original)
-        advice = next((advice for pattern, advice in _CONNECTING if pattern.search(text)), _UNREACHABLE[1])
+        advice = next((advice for pattern, advice in _CONNECT_ERRORS if pattern.search(text)), _UNREACHABLE[1])
         return name, (DatabaseUnavailableError, advice)
     return name, (DatabaseFailedError, "the database operation failed")

@@ -1,4 +1,4 @@
-"""Inserts the rows of events, through a driver's own cursor, in the transaction that is open."""
+"""Inserts the rows of events in the open transaction, through the driver's own cursor."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -9,23 +9,23 @@ from telemetry_store.export_queue import QUEUED_COLUMNS, export_queue
 
 
 class EventRows(NamedTuple):
-    """An event's rows; None for a table that it has no place in."""
+    """An event's rows; None for a table without a row for it."""
 
     event_logs: tuple[Any, ...] | None
     export_queue: tuple[Any, ...] | None
 
 
 class EventInserts:
-    """The statements that insert events' rows, made once for a database.
+    """The statements that insert events' rows, built once for each database.
 
     Args:
-        dialect: Which database.
+        dialect: The kind of database.
 
     Attributes:
         logged: For a row of `event_logs`.
         queued: For a row of the queue.
-        unlogged: For a row of the queue whose event has no row in `event_logs`; False is its last value.
-        both: For both rows in one statement, the queue's values first; None where the database cannot.
+        unlogged: For a row of the queue whose event has no row in `event_logs`; its last value is False.
+        both: For both rows in one statement, the queue's values first; None if the database cannot do that.
     """
 
     def __init__(self, dialect: DatabaseDialect) -> None:
@@ -33,17 +33,17 @@ class EventInserts:
         self.logged = _insertion(dialect, event_logs.name, WRITTEN_COLUMNS)
         self.queued = _insertion(dialect, export_queue.name, QUEUED_COLUMNS)
         self.unlogged = _insertion(dialect, export_queue.name, (*QUEUED_COLUMNS, "in_event_logs"))
-        # What changes data inside WITH runs in the same transaction, in the same round trip.
+        # An INSERT inside WITH runs in the same transaction and the same round trip.
         self.both = (
             f"WITH queued AS ({self.queued.statement}) {self.logged.statement}" if dialect.writes_both_at_once else None
         )
 
     def is_one_statement(self, rows: Sequence[EventRows]) -> bool:
-        """Returns whether inserting the rows takes one statement, which is stored whole or not at all by itself."""
+        """Return whether a single statement, which is atomic by itself, inserts the rows."""
         return len(rows) == 1 and (self.both is not None or None in rows[0])
 
     def insert(self, cursor: Any, rows: Sequence[EventRows]) -> None:
-        """Inserts the rows of one event, or of many in the database's fastest way."""
+        """Insert the rows of one event, or of many events in the fastest way that the database has."""
         if len(rows) == 1:
             self._insert_one(cursor, rows[0])
         else:

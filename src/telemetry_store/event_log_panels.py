@@ -1,8 +1,8 @@
-"""What the operators' page reads of `event_logs`: names, events over time, and how many people were active.
+"""Queries of the admin page on `event_logs`: names, events over time, and how many people were active.
 
-Counts and names only. Every statement is answered from an index alone: of a table whose rows are wide, nothing
-else is read. Time is cut into spans that the caller gives, and each span is counted by itself: so what has to be
-grouped is one span's rows, not all of them, which is what keeps a million rows under a second.
+They return counts and names only. Every statement is an index-only scan, because the table's rows are wide. The caller
+divides time into spans, and each span is counted separately. So only the rows of one span have to be grouped, which
+keeps queries on a million rows under a second.
 """
 
 from collections.abc import Sequence
@@ -17,19 +17,19 @@ from telemetry_store.event_logs import UNKNOWN
 from telemetry_store.statements import Statements
 
 TimeSpan: TypeAlias = tuple[datetime, datetime]
-"""From a moment until just before another."""
+"""A half-open interval: includes the first moment, excludes the second."""
 
 MAX_NAMES: Final = 1000
-"""The most names that are told apart, in the list and in each span. An adopted table can hold any number."""
+"""The most names that are listed, and counted in each span. An adopted table can hold any number of names."""
 
 
 @dataclass(frozen=True, slots=True)
 class SpanCounts:
-    """The events of a span.
+    """The number of events in a span.
 
     Attributes:
         total: All of them.
-        by_name: How many had each name; only the most frequent `MAX_NAMES`.
+        by_name: The number for each name; only the most frequent `MAX_NAMES`.
     """
 
     total: int
@@ -37,7 +37,7 @@ class SpanCounts:
 
 
 class EventLogPanels:
-    """`event_logs` as operators look at it. Threads may share one.
+    """Queries on `event_logs` for operators. Thread-safe.
 
     Args:
         database: Where the table is.
@@ -48,25 +48,25 @@ class EventLogPanels:
         self._sql = STATEMENTS.on(database.dialect)
 
     def names(self) -> list[str]:
-        """Returns the names that events have, sorted as the database sorts; at most `MAX_NAMES`."""
+        """Return the names of events, in the database's sort order; at most `MAX_NAMES`."""
         return [_text(name) for (name,) in self._rows("names", {"names": MAX_NAMES})]
 
     def events(self, spans: Sequence[TimeSpan], feature: str = "") -> list[SpanCounts]:
-        """Returns how many events each span holds, by name.
+        """Return how many events each span holds, by name.
 
         Args:
-            spans: Which spans.
-            feature: Only events of this feature and of those below it, as in the export mode: `search` covers
-                `search.results.submit`. Empty: all.
+            spans: The spans.
+            feature: Count only events of this feature and of those below it, as in the export mode: `search` covers
+                `search.results.submit`. Empty counts all events.
         """
         values = {**self._values(spans, feature), "names": MAX_NAMES}
         found = (orjson.loads(_text(counts)) for (counts,) in self._rows("events", values))
         return [SpanCounts(total or 0, by_name or {}) for total, by_name in found]
 
     def people(self, spans: Sequence[TimeSpan], feature: str = "") -> list[int]:
-        """Returns how many people were active in each span: different user ids, and anonymous ids where there is none.
+        """Return how many people were active in each span: distinct user ids, or anonymous ids without one.
 
-        An event of nobody in particular counts for nobody. Arguments as for `events`.
+        Events without any of these ids are not counted. Arguments as for `events`.
         """
         return [people for (people,) in self._rows("people", self._values(spans, feature))]
 
@@ -82,13 +82,13 @@ class EventLogPanels:
 
 
 def _text(value: str | bytes) -> str:
-    # SQLite is asked for bytes: a text there can hold some that are none, which its driver would refuse.
+    # SQLite returns bytes: a text there can hold bytes that are not valid UTF-8, for which its driver would raise.
     return value if isinstance(value, str) else value.decode(errors="replace")
 
 
-# By substr, because LIKE would take a name's own % and _ for patterns.
+# substr instead of LIKE, which would treat % and _ in a name as wildcards.
 _OF_A_FEATURE: Final = "AND substr(name, 1, length(CAST({prefix} AS text))) = CAST({prefix} AS text)"
-# The total counts the names, too, that are not told apart.
+# The total includes names that are not counted separately.
 _EVENTS: Final = """
     WITH spans AS ({spans})
     SELECT (
@@ -122,7 +122,7 @@ _TEMPLATES: Final = {
     "events_of_a_feature": _of(_EVENTS, _OF_A_FEATURE),
     "people": _of(_PEOPLE, ""),
     "people_of_a_feature": _of(_PEOPLE, _OF_A_FEATURE),
-    # From each name the index leads to the next one: a step a name, however many events have it.
+    # A loose index scan: one index lookup for each name, no matter how many events have it.
     "names": """
             WITH RECURSIVE names (name) AS (
                 SELECT min(name) FROM event_logs

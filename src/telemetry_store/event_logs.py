@@ -46,7 +46,7 @@ event_logs = Table(
     Index("event_logs_user_id", "user_id"),
     Index("event_logs_anonymous_user_id", "anonymous_user_id"),
     Index("event_logs_timestamp", "timestamp"),
-    # Everything that the panels of the admin page count by, so that they need not read the table.
+    # All columns that the panels of the admin page use, so that they are answered by index-only scans.
     Index("event_logs_activity", "timestamp", "name", "user_id", "anonymous_user_id"),
 )
 
@@ -69,10 +69,10 @@ WRITTEN_COLUMNS: Final = (
     "billing_product_category",
     "client",
 )
-"""The columns of a translated row, in the row's order. The others are not used by new events."""
+"""The columns of a translated row, in the row's order. New events do not use the others."""
 
 _TEMPLATES: Final = {
-    # By the index on timestamp, a bounded number at a time, so that no transaction is long.
+    # Uses the index on timestamp, with a limit that keeps each transaction short.
     "prune": """
         DELETE FROM event_logs WHERE id IN (
             SELECT id FROM event_logs WHERE timestamp < {before} ORDER BY timestamp LIMIT {limit}
@@ -83,9 +83,10 @@ STATEMENTS: Final = Statements(_TEMPLATES)
 
 
 def prune_event_logs(database: Database, before: datetime, limit: int) -> int:
-    """Deletes at most `limit` rows older than `before`, and counts the exportable ones in the ledger.
+    """Delete at most `limit` rows older than `before`, and count the exportable ones in the ledger.
 
-    Returns how many it deleted.
+    Returns:
+        The number of deleted rows.
     """
     statement = STATEMENTS.on(database.dialect)["prune"]
     values = {"before": database.dialect.to_driver(before), "limit": limit}

@@ -1,8 +1,8 @@
-"""Counts what no longer stands in the tables, so that an audit can still add everything up.
+"""Counts rows that were deleted from the tables, so that an audit can still account for all events.
 
-Recording counts nothing here: a counter is one row that all recorders of an instance would wait
-for. What deletes rows counts them, in the transaction that deletes. The sum that the entries
-serve stands in the docstring of migration 0002.
+Recording does not count here, because a counter is a single row for which all recorders of an instance would wait.
+Each transaction that deletes rows counts them. The docstring of migration 0002 has the equation in which the entries
+are used.
 """
 
 from collections import Counter
@@ -22,10 +22,10 @@ export_ledger = Table(
     Column("entry", String(32), primary_key=True),
     Column("events", BigInteger, nullable=False),
 )
-"""One row an entry; an entry that is missing is 0."""
+"""One row for each entry; a missing entry is 0."""
 
 CLEANED: Final = "cleaned"
-"""Exported events whose rows cleanup deleted from the queue."""
+"""Exported events that cleanup deleted from the queue."""
 
 CLEANED_UNLOGGED: Final = "cleaned_unlogged"
 """Those of them that were recorded without a row in `event_logs`."""
@@ -37,25 +37,25 @@ DROPPED_UNLOGGED: Final = "dropped_unlogged"
 """Those of them that were recorded without a row in `event_logs`."""
 
 EVENT_LOGS_PRUNED: Final = "event_logs_pruned"
-"""Rows of `event_logs` marked exportable that were deleted past their retention."""
+"""Rows of `event_logs` marked exportable that were deleted after their retention time."""
 
 ADOPTED_EVENT_LOGS: Final = "adopted_event_logs"
-"""Rows of `event_logs` marked exportable that were there when counting began."""
+"""Rows of `event_logs` marked exportable that existed when counting began."""
 
 ADOPTED_QUEUE: Final = "adopted_queue"
-"""Events of the queue, the cleaned ones included, that were there when counting began."""
+"""Events of the queue, including the cleaned ones, that existed when counting began."""
 
 GONE_THAT_DAY: Final = "gone"
-"""With a day and an event type: logged events of both that cleanup or an operator deleted from the queue."""
+"""With a day and an event type: such logged events that cleanup or an operator deleted from the queue."""
 
 PRUNED_THAT_DAY: Final = "pruned"
-"""With a day and an event type: exportable rows of both that were deleted from `event_logs`."""
+"""With a day and an event type: such exportable rows that were deleted from `event_logs`."""
 
 ACCEPTED_THAT_DAY: Final = "known"
 """With a day and an event type: a difference between the two tables that an operator has accepted."""
 
 DAYS_COUNTED: Final = "days_counted"
-"""Not 0: since an operator accepted all differences of a database that was adopted, its days add up, too."""
+"""Not 0 once an operator accepted all differences of an adopted database: then each of its days must balance, too."""
 
 _TEMPLATES: Final = {
     "entries": "SELECT entry, events FROM {ledger}",
@@ -68,39 +68,39 @@ _STATEMENTS: Final = Statements(_TEMPLATES)
 
 
 def entry_of_day(kind: str, day: str, name: str) -> str:
-    """Returns the entry for events of one type that happened on one day.
+    """Return the entry for events of one type that happened on one day.
 
-    With it an audit can say where a difference lies, after the rows are gone. The column holds 32
-    characters, so of the type's name it has a hash.
+    With it an audit can locate a difference after the rows are deleted. The column holds 32 characters, so the entry
+    has a hash of the type's name.
 
     Args:
         kind: `GONE_THAT_DAY` or `PRUNED_THAT_DAY`.
-        day: The day in UTC, as `{day}` in a statement gives it: `20260131`.
-        name: Feature and action, as `event_logs` has them.
+        day: The day in UTC, as `{day}` in a statement returns it, such as `20260131`.
+        name: Feature and action, as in `event_logs`.
     """
     return f"{kind}@{day}#{hash_of_name(name)}"
 
 
 def hash_of_name(name: str) -> str:
-    """Returns what stands for an event type's name in the entry of a day."""
+    """Return the hash of an event type's name for the entry of a day."""
     return blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
 def entries_of_days(kind: str, events: Iterable[tuple[str, str]]) -> Counter[str]:
-    """Returns how many events each entry of a day counts, of events given by day and name."""
+    """Return the number of events for each entry of a day; events are pairs of day and name."""
     return Counter(entry_of_day(kind, day, name) for day, name in events)
 
 
 def read_entries(connection: Connection) -> dict[str, int]:
-    """Returns all entries, as the transaction that is open sees them."""
+    """Return all entries, as the open transaction sees them."""
     statement = _STATEMENTS.on(dialect_of(connection))["entries"]
     return {row.entry: int(row.events) for row in connection.exec_driver_sql(statement)}
 
 
 def count_entries(connection: Connection, counted: Mapping[str, int]) -> None:
-    """Adds to entries, in the transaction that is open. It is the one that deletes what is counted."""
+    """Add to entries in the open transaction, which must be the one that deletes the counted rows."""
     statement = _STATEMENTS.on(dialect_of(connection))["count"]
-    # In one order, so that two that count the same entries wait for each other and never both.
+    # Sorted, so that two transactions that count the same entries cannot deadlock.
     values = [{"entry": entry, "events": events} for entry, events in sorted(counted.items()) if events]
     if values:
         connection.exec_driver_sql(statement, values)

@@ -1,9 +1,9 @@
-"""The export queue: put, lease, mark, release, set aside, prune, count. What people read of it is in `queue_reading`.
+"""The export queue: put, lease, mark, release, set aside, prune, count. Queries for operators are in `queue_reading`.
 
-A row's state is in its columns: exported (`exported_at`), dead (`dead_at`), else unexported; of
-these, due when `due_at` is past or unset. A lease is a `due_at` in the future under a token, so
-the rows of an exporter that died come back by themselves. Work is selected by state, never by
-`id > last seen`: concurrent writers commit out of order, and a cursor would skip rows for ever.
+A row's columns hold its state: exported (`exported_at`), dead (`dead_at`), otherwise unexported. An unexported row is
+due if `due_at` is past or unset. A lease is a `due_at` in the future with a token, so the rows of an exporter that
+died become due again by themselves. Rows are selected by state, never by `id > last seen`: concurrent writers commit
+out of order, and a cursor would skip rows forever.
 """
 
 import uuid
@@ -44,10 +44,10 @@ export_queue = Table(
     Column("attempts", Integer, nullable=False, server_default=text("0")),
     Column("dead_at", UtcDateTime),
     Column("dead_reason", Text),
-    # False for what was recorded without a row in event_logs: an audit must not miss that row there.
+    # False for events recorded without a row in event_logs: an audit must not report that row as missing.
     Column("in_event_logs", Boolean, nullable=False, server_default=true()),
-    # Partial, so that leasing costs the same however many exported rows wait for cleanup. The
-    # lease's columns stand in no index: leasing a row is then a heap-only update on PostgreSQL.
+    # Partial, so that the cost of leasing does not depend on how many exported rows wait for cleanup. No index has
+    # the lease's columns, so that leasing a row is a heap-only update on PostgreSQL.
     Index(f"{QUEUE}_unexported", "timestamp", "id", **conditional("exported_at IS NULL AND dead_at IS NULL")),
     Index(f"{QUEUE}_exported", "exported_at", **conditional("exported_at IS NOT NULL")),
     Index(f"{QUEUE}_dead", "dead_at", **conditional("dead_at IS NOT NULL")),
@@ -72,12 +72,12 @@ class LeasedEvent(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """Rows that one exporter holds for a while.
+    """Rows that one exporter holds for a limited time.
 
     Attributes:
-        token: Names the lease; only its holder can release rows or count failures.
+        token: Identifies the lease; only its holder can release rows or count failures.
         events: The rows, oldest first.
-        expires_at: When the rows come back by themselves.
+        expires_at: When the rows become due again by themselves.
     """
 
     token: str
@@ -87,16 +87,16 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class QueueCounts:
-    """The queue's state, from one reading.
+    """The queue's state, from one query.
 
     Attributes:
         pending: Unexported events: due, delayed or leased.
         leased: Those of them that an exporter holds now.
-        delayed: Those of them that wait for a later try.
+        delayed: Those of them that wait for a retry.
         exported: Exported events that cleanup has not deleted yet.
         dead: Dead letters.
-        cleaned: Exported events that cleanup has deleted, ever.
-        dropped: Dead letters that operators have deleted, ever.
+        cleaned: All exported events that cleanup has ever deleted.
+        dropped: All dead letters that operators have ever deleted.
         oldest_pending: When the oldest unexported event happened.
     """
 
@@ -111,12 +111,12 @@ class QueueCounts:
 
     @property
     def recorded(self) -> int:
-        """Every event that was ever queued."""
+        """The number of events that were ever queued."""
         return self.pending + self.exported + self.dead + self.cleaned + self.dropped
 
 
 def event_name(payload: bytes) -> str:
-    """Returns a serialized event's feature and action as `event_logs` has them; no text where it cannot be read."""
+    """Return a serialized event's feature and action as in `event_logs`; empty text if it cannot be parsed."""
     event = pb.Event()
     try:
         event.ParseFromString(payload)
@@ -126,12 +126,12 @@ def event_name(payload: bytes) -> str:
 
 
 class ExportQueue:
-    """The queue as exporters and operators use it. Threads may share one.
+    """The queue as exporters and operators use it. Thread-safe.
 
     Args:
-        database: Where it lives.
-        clock: Tells the time that leases run by. Exporters on several hosts need clocks that
-            agree to well within a lease.
+        database: Where the queue is.
+        clock: Returns the time for leases. The clocks of exporters on several hosts must differ by much less than the
+            duration of a lease.
     """
 
     def __init__(self, database: Database, *, clock: Clock = now_utc) -> None:
@@ -140,7 +140,7 @@ class ExportQueue:
         self._sql = STATEMENTS.on(database.dialect)
 
     def lease(self, limit: int, duration: timedelta) -> Lease:
-        """Takes up to `limit` due rows, oldest first, for `duration`.
+        """Lease up to `limit` due rows, oldest first, for `duration`.
 
         Exporters that lease at the same time get different rows and do not wait for each other.
         The transaction ends before this returns.
@@ -154,37 +154,37 @@ class ExportQueue:
             return list(connection.exec_driver_sql(self._sql["lease"], values).all())
 
         rows = self._database.write(leasing)
-        # RETURNING promises no order.
+        # RETURNING does not guarantee an order.
         rows.sort(key=itemgetter(1, 0))
         return Lease(token, tuple(LeasedEvent(event_id, attempts) for event_id, _, attempts in rows), expires_at)
 
     def payloads(self, ids: Sequence[str]) -> dict[str, bytes]:
-        """Returns the serialized events of rows, by id."""
+        """Return the serialized events of rows, by id."""
         values = {"ids": self._ids(ids)}
         rows = self._database.read(lambda c: c.exec_driver_sql(self._sql["payloads"], values).all())
         return {event_id: bytes(payload) for event_id, payload in rows}
 
     def mark_exported(self, ids: Sequence[str]) -> int:
-        """Marks acknowledged events as exported; returns how many were not marked before.
+        """Mark acknowledged events as exported; return how many were not marked before.
 
-        Needs no lease: a late acknowledgement is still one, even of a dead letter.
+        Does not need a lease: a late acknowledgement is still valid, even for a dead letter.
         """
         return self._update("mark", {"ids": self._ids(ids), "now": self._time(self.clock())})
 
     def release(self, lease: Lease, ids: Sequence[str]) -> int:
-        """Gives rows back as they were, due at once; returns how many were still held."""
+        """Release rows unchanged and due immediately; return how many were still held."""
         return self._update("release", {"ids": self._ids(ids), "lease": lease.token, "due": None})
 
     def postpone(self, lease: Lease, ids: Sequence[str], until: datetime) -> int:
-        """Gives rows back for a later time, counting no attempt; returns how many were still held."""
+        """Release rows until a later time, without counting an attempt; return how many were still held."""
         return self._update("release", {"ids": self._ids(ids), "lease": lease.token, "due": self._time(until)})
 
     def fail(self, lease: Lease, ids: Sequence[str], retry_at: datetime) -> int:
-        """Counts an attempt against rows and gives them back for a later time; returns how many were still held."""
+        """Count a failed attempt for rows and release them until a later time; return how many were still held."""
         return self._update("fail", {"ids": self._ids(ids), "lease": lease.token, "due": self._time(retry_at)})
 
     def set_aside(self, lease: Lease, reasons: Mapping[str, str]) -> int:
-        """Makes dead letters of rows, each with its reason; returns how many were still held.
+        """Turn rows into dead letters, each with its reason; return how many were still held.
 
         They are kept until they are requeued, and never cleaned up.
         """
@@ -201,30 +201,30 @@ class ExportQueue:
         return self._database.write(setting_aside)
 
     def requeue(self, ids: Sequence[str]) -> int:
-        """Makes dead letters due again, with no attempt counted; returns how many there were."""
+        """Make dead letters due again and reset their attempts; return how many were requeued."""
         return self._update("requeue", {"ids": self._ids(ids)})
 
     def retry(self, ids: Sequence[str]) -> int:
-        """Makes delayed rows due now, with their attempts counted; returns how many were delayed."""
+        """Make delayed rows due now and keep their attempts; return how many were delayed."""
         return self._update("retry", {"ids": self._ids(ids), "now": self._time(self.clock())})
 
     def retry_some(self, limit: int) -> int:
-        """Makes at most `limit` delayed rows due now, whichever they are; returns how many there were."""
+        """Make any delayed rows due now, at most `limit`; return how many were delayed."""
         return self._update("retry_some", {"limit": limit, "now": self._time(self.clock())})
 
     def drop(self, ids: Sequence[str]) -> int:
-        """Deletes dead letters for good, and counts them in the ledger; returns how many there were."""
+        """Delete dead letters permanently and count them in the ledger; return how many were deleted."""
         return self._delete("drop", {"ids": self._ids(ids)}, DROPPED, DROPPED_UNLOGGED)
 
     def prune_exported(self, before: datetime, limit: int) -> int:
-        """Deletes at most `limit` rows exported before then, and counts them in the ledger.
+        """Delete at most `limit` rows exported before `before`, and count them in the ledger; return their number.
 
-        An unexported row is never deleted. Returns how many were.
+        An unexported row is never deleted.
         """
         return self._delete("prune", {"before": self._time(before), "limit": limit}, CLEANED, CLEANED_UNLOGGED)
 
     def counts(self) -> QueueCounts:
-        """Returns the queue's state. One statement, so the numbers agree with each other."""
+        """Return the queue's state, from a single statement, so that the numbers are consistent."""
         values = {"now": self._time(self.clock()), "cleaned": CLEANED, "dropped": DROPPED}
         row = self._database.read(lambda c: c.exec_driver_sql(self._sql["counts"], values).one())
         return QueueCounts(
@@ -239,7 +239,7 @@ class ExportQueue:
         )
 
     def _delete(self, statement: str, values: Mapping[str, Any], entry: str, entry_unlogged: str) -> int:
-        """Deletes rows and counts them, in one transaction; returns how many there were."""
+        """Delete rows and count them in one transaction; return how many were deleted."""
 
         def deleting(connection: Connection) -> int:
             rows = connection.exec_driver_sql(self._sql[statement], dict(values)).all()
@@ -261,8 +261,8 @@ class ExportQueue:
 
 
 _TEMPLATES: Final = {
-    # MATERIALIZED, so that no plan looks for due rows again for each row, and takes more than the limit. Exporters
-    # that lease at the same time skip what another is just leasing, and take the next rows.
+    # MATERIALIZED, so that no query plan runs the subquery again for each row and leases more than the limit.
+    # Exporters that lease at the same time skip rows that another one is leasing, and take the next ones.
     "lease": """
         WITH due AS MATERIALIZED (
             SELECT id FROM {queue}
@@ -293,7 +293,7 @@ _TEMPLATES: Final = {
         UPDATE {queue} SET dead_at = NULL, dead_reason = NULL, attempts = 0
         WHERE id {ids} AND dead_at IS NOT NULL
     """,
-    # A lease without a token is a delay: what an exporter holds is left to it.
+    # A future `due_at` without a token is a delay. Rows that an exporter holds are not changed.
     "retry": """
         UPDATE {queue} SET due_at = NULL
         WHERE id {ids} AND exported_at IS NULL AND dead_at IS NULL AND lease IS NULL AND due_at > {now}

@@ -1,4 +1,4 @@
-"""What the latest export passes did, kept in the database for operators of any process to see."""
+"""The reports of the latest export passes, in the database, so that operators can read them from any process."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -49,27 +49,27 @@ export_runs = Table(
 )
 
 KEPT_RUNS: Final = 1_000
-"""How many rows cleanup keeps: the latest ones."""
+"""How many of the latest rows cleanup keeps."""
 
 _LONGEST_PROBLEM: Final = 1_000
 _OF_THE_LATEST: Final = ("last_at", "duration", "remaining")
 
 
 class ExportRuns:
-    """The table of export passes. Threads and processes may share it.
+    """The table of export passes. Safe for concurrent use by threads and processes.
 
     Args:
-        database: Where it is.
+        database: Where the table is.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def add(self, run: PassReport) -> None:
-        """Keeps what a pass did.
+        """Add the report of a pass.
 
-        A pass that leased nothing and ended as the latest one did is counted in its row: an exporter
-        that finds nothing every few seconds, or no gateway all night, must not push out the passes that tell something.
+        A pass that leased nothing and ended as the latest one did is counted in the latest row. So an exporter that
+        finds no events every few seconds, or no gateway all night, does not push out more useful reports.
 
         Raises:
             RecorderError: The database failed.
@@ -86,7 +86,7 @@ class ExportRuns:
         self._database.write(adding)
 
     def latest(self, limit: int) -> list[PassReport]:
-        """Returns at most `limit` passes, the latest first.
+        """Return at most `limit` passes, the latest first.
 
         Raises:
             RecorderError: The database failed.
@@ -96,7 +96,7 @@ class ExportRuns:
         return [PassReport(**row) for row in rows]
 
     def prune(self, keep: int = KEPT_RUNS) -> int:
-        """Deletes all but the latest `keep`; returns how many it deleted.
+        """Delete all reports except the latest `keep`; return how many were deleted.
 
         Raises:
             RecorderError: The database failed.
@@ -111,7 +111,7 @@ def _latest_first(statement: Select[Any]) -> Select[Any]:
 
 
 def _count_again(connection: Connection, values: Mapping[str, Any]) -> bool:
-    """Counts a pass in the latest row, where that is of the same kind; returns whether it is."""
+    """Count a pass in the latest row if that ended in the same way; return whether it was counted."""
     runs = export_runs.c
     latest = _latest_first(select(runs.request_id)).limit(1).scalar_subquery()
     statement = (

@@ -1,4 +1,4 @@
-"""The one connection that a process keeps for writing events, spoken to without SQLAlchemy in between."""
+"""The connection that a process holds open for writing events, used without SQLAlchemy."""
 
 import contextlib
 import os
@@ -18,14 +18,14 @@ _PARENTS_CONNECTIONS: Final[list[Connection]] = []
 
 
 class HeldConnection(Forkable):
-    """A connection that is opened when it is first needed, and replaced when it has died.
+    """A connection that is opened when it is first needed, and replaced when it is broken.
 
-    `work` gets the driver's own connection: going through SQLAlchemy's would cost a third of the
-    time that recording an event takes. Errors are the driver's. Threads take turns.
+    `work` gets the driver's own connection: SQLAlchemy would take a third of the time of recording an event.
+    Errors are the driver's. A lock serializes threads.
 
     Args:
-        engine: Where connections come from; this one is taken out of its pool for good.
-        dialect: How the database is spoken to.
+        engine: Opens the connection, which is then detached from the engine's pool.
+        dialect: The dialect of the database.
     """
 
     def __init__(self, engine: Engine, dialect: DatabaseDialect) -> None:
@@ -37,37 +37,37 @@ class HeldConnection(Forkable):
         self._driver: Any = None
 
     def statement(self, work: Callable[[Any], T]) -> T:
-        """Runs `work`, which must execute one statement, as a transaction."""
+        """Run `work`, which must execute a single statement, as a transaction."""
         return self._run(lambda driver: self._dialect.run_statement(driver, work))
 
     def transaction(self, work: Callable[[Any], T]) -> T:
-        """Runs `work` in a transaction, committed when it returns."""
+        """Run `work` in a transaction, committed when it returns."""
         return self._run(lambda driver: self._dialect.run_transaction(driver, work))
 
     def close(self) -> None:
-        """Closes the connection; it is opened again when it is needed."""
+        """Close the connection; the next use opens a new one."""
         with self._lock:
             self._close()
 
     def before_fork(self) -> None:
-        """Waits for the transaction that is open, at most as long as that may wait for its lock.
+        """Wait for the open transaction, at most as long as that may wait for its lock.
 
-        Where the database keeps its locks in the process's memory, a child made in the middle of a
-        transaction would find the file locked forever, by a thread that it does not have.
+        If the database keeps its locks in the process's memory, a child that is forked during a transaction would
+        find the file locked forever, by a thread that does not exist in the child.
         """
         if self._dialect.locks_in_process:
             self._lock.acquire()
 
     def after_fork_in_parent(self) -> None:
-        """Goes on writing."""
+        """Let threads write again."""
         if self._dialect.locks_in_process:
             self._lock.release()
 
     def after_fork_in_child(self) -> None:
-        """Forgets the parent's connection.
+        """Forget the parent's connection.
 
-        It is not ours to use, nor to close: closing would speak on its socket and drop its file
-        locks. It is kept, unused, so that nothing collects it.
+        The child must neither use nor close it: closing would write to the parent's socket and drop its file locks.
+        A reference keeps it from being garbage-collected.
         """
         if self._connection is not None:
             _PARENTS_CONNECTIONS.append(self._connection)
@@ -80,8 +80,8 @@ class HeldConnection(Forkable):
             try:
                 return work(driver)
             except BaseException as error:
-                # Interrupted, who knows where; or a rollback failed, and the rows that it left would be
-                # committed with the next event's.
+                # Either interrupted in an unknown state, or a rollback failed, and its rows would be committed with the
+                # next event.
                 if not isinstance(error, Exception) or self._dialect.has_open_transaction(driver):
                     self._close()
                 raise
@@ -92,9 +92,9 @@ class HeldConnection(Forkable):
         if self._connection is None:
             connection = self._engine.connect()
             self._driver = connection.connection.driver_connection
-            connection.detach()  # the host's pool is for the host; closing it closes it
+            connection.detach()  # leaves the host's pool to the host; `close` then really closes it
             self._connection = connection
-            # For hosts that do not call `close`; a connection that is merely dropped leaves the server guessing.
+            # For hosts that do not call `close`: the server would not notice a connection that is only dropped.
             self._closing = weakref.finalize(self, _close_in_process, connection, self._driver, os.getpid())
         return self._driver
 
@@ -106,7 +106,7 @@ class HeldConnection(Forkable):
 
 def _close_in_process(connection: Connection, driver: Any, process: int) -> None:
     if os.getpid() == process:
-        with contextlib.suppress(Exception):  # what is broken cannot always be closed
-            # Not by SQLAlchemy: it rolls back first, and where the connection broke it logs a traceback of that.
+        with contextlib.suppress(Exception):  # closing a broken connection may fail
+            # Not with SQLAlchemy: it rolls back first, and logs a traceback if the connection is broken.
             driver.close()
             connection.invalidate()

@@ -1,4 +1,4 @@
-"""What an export pass did, and how it ended: for its caller, the log, and the table of passes."""
+"""The report of an export pass: for its caller, the log, and the table of passes."""
 
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -12,11 +12,11 @@ class PassOutcome(StrEnum):
     """How a pass ended."""
 
     DRAINED = "drained"
-    """Nothing that is due is left."""
+    """All due events were sent."""
     OUTAGE = "outage"
-    """The gateway stayed away."""
+    """The gateway stayed unavailable."""
     REFUSED = "refused"
-    """The gateway refused credentials, identity or protocol."""
+    """The gateway rejected credentials, identity or protocol."""
     DATABASE = "database"
     """The queue's database failed."""
     STOPPED = "stopped"
@@ -24,9 +24,9 @@ class PassOutcome(StrEnum):
     OFF = "off"
     """Export is switched off."""
     SETTINGS = "settings"
-    """Consent and export mode cannot be read, and without them nothing is sent."""
+    """Consent and export mode cannot be read; nothing is sent without them."""
     ALLOWLIST = "allowlist"
-    """The allowlist cannot be read, and without it nothing is sent."""
+    """The allowlist cannot be read; nothing is sent without it."""
 
 
 _WELL: Final = frozenset({PassOutcome.DRAINED, PassOutcome.STOPPED, PassOutcome.OFF})
@@ -35,25 +35,25 @@ _TRACED: Final = ("leased", "streams", "sent", "acked", "rejected", "dead", "hel
 
 @dataclass(slots=True, kw_only=True)
 class PassReport:
-    """What a pass did; as read from the database, perhaps several in a row that moved nothing and ended alike.
+    """What a pass did. A report read from the database may stand for several passes that sent nothing and ended alike.
 
     Attributes:
-        request_id: Names the (first) pass; its streams are `<request_id>-1` and so on.
+        request_id: The id of the (first) pass; its streams are `<request_id>-1` and so on.
         started_at: When it began.
         last_at: When it, or the last of several, ended.
-        passes: How many passes this stands for.
+        passes: How many passes the report stands for.
         outcome: How it ended: a `PassOutcome`, or another text if a newer version wrote it.
-        problem: The last thing that went wrong on the way, in words that hold no secret; None where nothing did.
-        leased: Rows leased, again after an outage included.
+        problem: The last error during the pass, in text without secrets; None if there was none.
+        leased: Rows leased, including those leased again after an outage.
         streams: Streams opened.
         sent: Events handed to the transport.
         acked: Events acknowledged and marked.
-        rejected: Events that the gateway said can never succeed.
-        dead: Events that became dead letters, the rejected included.
-        held: Events outside the export mode, given back.
+        rejected: Events that the gateway rejected permanently.
+        dead: Events that became dead letters, including the rejected ones.
+        held: Events outside the export mode, released unsent.
         remaining: Unexported events after the pass; None when the database could not count them.
         bytes: Serialized size of the events sent.
-        duration: Seconds; of the last of several.
+        duration: In seconds; of the last pass if there are several.
     """
 
     request_id: str
@@ -75,21 +75,19 @@ class PassReport:
 
     @property
     def is_well(self) -> bool:
-        """Whether it ended in a way that needs no attention."""
+        """Whether the pass ended in a way that needs no attention."""
         return self.outcome in _WELL
 
     def facts(self) -> dict[str, Any]:
-        """Return what one pass did, by name, for the log and the command line."""
+        """Return the values of one pass by name, for the log and the command line."""
         facts = asdict(self)
         for name in ("started_at", "last_at", "passes"):
             del facts[name]
         return {**facts, "outcome": str(self.outcome)}
 
-    def tell(self, current: Span) -> None:
-        """Write what was done to a span, except the problem, which may be in a gateway's words."""
+    def set_attributes_of(self, span: Span) -> None:
+        """Set a span's attributes, except the problem, which may quote a gateway's text."""
         facts = {f"telemetry.{name}": getattr(self, name) for name in _TRACED}
-        current.set_attributes(
-            {"telemetry.request_id": self.request_id, "telemetry.outcome": str(self.outcome), **facts}
-        )
+        span.set_attributes({"telemetry.request_id": self.request_id, "telemetry.outcome": str(self.outcome), **facts})
         if not self.is_well:
-            current.fail(str(self.outcome))
+            span.fail(str(self.outcome))

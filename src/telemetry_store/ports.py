@@ -1,4 +1,4 @@
-"""What rooms above the store share: an event to be stored, the place it goes to, and the transaction of a caller."""
+"""Types shared by packages that store events: the event to be stored, the store, and the caller's transaction."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol, Union
@@ -7,19 +7,19 @@ from sqlalchemy import Connection
 
 from telemetry.v1 import telemetrygateway_pb2 as pb
 
-if TYPE_CHECKING:  # the ORM is the host's to import
+if TYPE_CHECKING:  # only hosts that use the ORM import it
     from sqlalchemy.orm import Session, scoped_session
 
 CallersConnection = Union[Connection, "Session", "scoped_session[Session]"]
-"""What a caller's transaction is given as."""
+"""A connection or session that is in the caller's transaction."""
 
 
 class BuiltEvent(NamedTuple):
-    """An event that was checked and is whole.
+    """A complete event that was checked.
 
     Attributes:
-        event: As it goes over the wire, private metadata included.
-        in_event_logs: Whether it gets a row in `event_logs`; False for call sites that write that table themselves.
+        event: The event as a wire message, private metadata included.
+        in_event_logs: Whether it gets a row in `event_logs`; False for call sites that write to that table themselves.
     """
 
     event: pb.Event
@@ -27,16 +27,16 @@ class BuiltEvent(NamedTuple):
 
 
 class EventStore(Protocol):
-    """Where a recorder puts events."""
+    """Stores the events of a recorder."""
 
     def store_events(self, events: Sequence[BuiltEvent], *, connection: CallersConnection | None = None) -> None:
-        """Stores all of the events or none, durably, or raises."""
+        """Store all of the events or none, durably, or raise."""
         ...
 
     def check(self) -> None:
-        """Raises what `store_events` would raise now for any event; stores nothing, and takes no longer."""
+        """Raise what `store_events` would raise now for any event, without storing one and without waiting longer."""
         ...
 
     def close(self) -> None:
-        """Gives back what the store holds."""
+        """Release the resources of the store."""
         ...

@@ -1,4 +1,4 @@
-"""What people read of the export queue: what waits, what was set aside, what has left. Leases and changes nothing."""
+"""Read-only queries on the export queue for operators: pending events, dead letters, exported events."""
 
 import enum
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from telemetry_store.statements import Statements
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """An event that was set aside.
+    """An event that was set aside because it cannot be exported.
 
     Attributes:
         id: The event's id.
@@ -46,14 +46,14 @@ class ExportedEvent:
 
     @property
     def place(self) -> "ExportedPlace":
-        """Where it stands in the list."""
+        """Its position in the list of exported events."""
         return ExportedPlace(self.exported_at, self.id)
 
 
 class ExportedPlace(NamedTuple):
-    """A place in the list of what has left: that of one event, which need not be there any more.
+    """A position in the list of exported events: that of one event, which may have been deleted since.
 
-    As text it is what people and clients turn pages with.
+    Its text is the cursor that pages and clients use for pagination.
 
     Attributes:
         exported_at: When the event was acknowledged.
@@ -68,30 +68,30 @@ class ExportedPlace(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> "ExportedPlace":
-        """Reads a place.
+        """Parse the text of a position.
 
         Raises:
-            ValueError: The text is none.
+            ValueError: The text is not a valid position.
         """
         moment, _, event_id = text.partition(",")
         exported_at = datetime.fromisoformat(moment)
         if exported_at.utcoffset() is None:
-            raise ValueError("a time without a zone")
+            raise ValueError("the time has no time zone")
         try:
             return cls(exported_at.astimezone(UTC), str(UUID(event_id)))
         except OverflowError:
-            raise ValueError("a time out of bounds") from None
+            raise ValueError("the time is out of range") from None
 
 
 class QueueState(enum.Enum):
-    """Where a row of the queue is on its way."""
+    """The state of a row of the queue."""
 
     DUE = "due"
-    """An exporter will take it next."""
+    """The next exporter leases it."""
     LEASED = "leased"
     """An exporter holds it now."""
     DELAYED = "delayed"
-    """It waits for a later try."""
+    """It waits for a retry."""
     DEAD = "dead"
     """It was set aside."""
     EXPORTED = "exported"
@@ -99,9 +99,9 @@ class QueueState(enum.Enum):
 
 
 def is_event_id(text: str) -> bool:
-    """Returns whether a text is an id as the queue holds it: a UUID in canonical lower-case text.
+    """Return whether a text is a valid id of the queue: a UUID in canonical lower-case text.
 
-    Of any version: what is recorded here gets version 7, the ids of an adopted queue may be of another one.
+    Any version is valid: recorded events get version 7, but the ids of an adopted queue may have another one.
     """
     try:
         return str(UUID(text)) == text
@@ -110,22 +110,22 @@ def is_event_id(text: str) -> bool:
 
 
 WAITING: Final = (QueueState.DUE, QueueState.LEASED, QueueState.DELAYED)
-"""The states of rows that may still leave."""
+"""The states of rows that may still be exported."""
 
 
 @dataclass(frozen=True, slots=True)
 class QueuedEvent:
-    """A row of the queue, whole.
+    """A complete row of the queue.
 
     Attributes:
         id: The event's id.
         timestamp: When the event happened.
-        state: Where it is on its way.
-        due_at: When it is due again, where it is leased or delayed.
+        state: Its state.
+        due_at: When it is due again, if it is leased or delayed.
         attempts: How often it was sent without being acknowledged.
         exported_at: When it was acknowledged, if it was.
         dead_at: When it was set aside, if it was.
-        dead_reason: Why: a code, a colon, and what the gateway or the exporter said.
+        dead_reason: Why it was set aside: a code, a colon, and what the gateway or the exporter said.
         payload: The event as it was queued, serialized.
     """
 
@@ -141,11 +141,11 @@ class QueuedEvent:
 
 
 class QueueReading:
-    """The queue as people look at it. Threads may share one.
+    """Queries on the queue for operators. Thread-safe.
 
     Args:
-        database: Where the queue lives.
-        clock: Tells the time that leases run by.
+        database: Where the queue is.
+        clock: Returns the time for leases.
     """
 
     def __init__(self, database: Database, *, clock: Clock = now_utc) -> None:
@@ -154,7 +154,7 @@ class QueueReading:
         self._sql = STATEMENTS.on(database.dialect)
 
     def waiting(self, limit: int, state: QueueState | None = None) -> list[QueuedEvent]:
-        """Returns unexported events, oldest first.
+        """Return unexported events, oldest first.
 
         Args:
             limit: The most to return.
@@ -166,28 +166,28 @@ class QueueReading:
         return [self._queued(row, now) for row in rows]
 
     def event(self, event_id: str) -> QueuedEvent | None:
-        """Returns one row, in whatever state; None where there is none."""
+        """Return one row in any state; None if it does not exist."""
         rows = self._rows("event", id=event_id)
         return self._queued(rows[0], self._clock()) if rows else None
 
     def dead_letters(self, limit: int) -> list[DeadLetter]:
-        """Returns the dead letters, the latest first."""
+        """Return the dead letters, the latest first."""
         return [
             DeadLetter(str(row.id), self._known(row.timestamp), self._known(row.dead_at), row.dead_reason, row.attempts)
             for row in self._rows("dead_letters", limit=limit)
         ]
 
     def preview(self, limit: int) -> list[tuple[str, bytes]]:
-        """Returns ids and serialized events in the order in which they will be sent, leasing nothing."""
+        """Return ids and serialized events in the order in which they will be sent, without leasing them."""
         return [(str(row.id), bytes(row.payload_pb)) for row in self._rows("preview", limit=limit)]
 
     def exported(self, limit: int, after: ExportedPlace | None = None) -> list[ExportedEvent]:
-        """Returns what was exported and is not cleaned up yet, the latest first.
+        """Return exported events that are not cleaned up yet, the latest first.
 
         Args:
             limit: The most to return.
-            after: Where an earlier call ended. Pages that follow each other so repeat and miss nothing, whatever
-                was exported or cleaned up in between.
+            after: The position at which an earlier call ended. Such pages neither repeat nor skip events, even if some
+                are exported or cleaned up in between.
         """
         if after is None:
             rows = self._rows("exported", limit=limit)
@@ -198,7 +198,7 @@ class QueueReading:
         return [ExportedEvent(str(row.id), self._known(row.exported_at), bytes(row.payload_pb)) for row in rows]
 
     def exported_count(self) -> int:
-        """Returns how many exported events are not cleaned up yet."""
+        """Return how many exported events are not cleaned up yet."""
         return int(self._rows("exported_count")[0][0])
 
     def _queued(self, row: Any, now: datetime) -> QueuedEvent:
@@ -258,7 +258,7 @@ _TEMPLATES: Final = {
         SELECT id, exported_at, payload_pb FROM {queue}
         WHERE exported_at IS NOT NULL ORDER BY exported_at DESC, id DESC LIMIT {limit}
     """,
-    # A place, not an offset: rows come in before it and are cleaned up behind it while people turn pages.
+    # Keyset pagination instead of an offset: rows are added before and deleted behind the position between pages.
     "exported_after": """
         SELECT id, exported_at, payload_pb FROM {queue}
         WHERE exported_at IS NOT NULL AND (exported_at, id) < ({at}, {id})

@@ -1,4 +1,4 @@
-"""Whether events can be stored now, without storing one."""
+"""Checks whether events can be stored now, without storing one."""
 
 from typing import Final
 
@@ -15,7 +15,7 @@ def _insert_nothing(table: Table, columns: tuple[str, ...]) -> str:
     return f"INSERT INTO {table.name} ({', '.join(columns)}) SELECT {nulls} WHERE 1 = 0"
 
 
-# They need what recording needs (tables, columns, rights, a database that may be written), and insert no row.
+# They need what recording needs (tables, columns, privileges, a writable database), and insert no row.
 _PROBES: Final = (
     _insert_nothing(event_logs, tuple(WRITTEN_COLUMNS)),
     _insert_nothing(export_queue, tuple(QUEUED_COLUMNS)),
@@ -25,17 +25,17 @@ _PROBES: Final = (
 def check_ready(database: Database) -> None:
     """Check that the tables exist, that this code can use their version, and that events can be written.
 
-    Asks the database each time, in a transaction that is rolled back. Waits no longer than recording an event does.
+    Queries the database each time, in a transaction that is rolled back. Waits no longer than recording an event does.
 
     Raises:
-        SchemaVersionError: The tables are missing, or of another version; says which command migrates.
-        DatabaseReadOnlyError: The database, or this user, may not write.
+        SchemaVersionError: The tables are missing, or of another version; the message names the command to run.
+        DatabaseReadOnlyError: The database is read-only, or its user may not write.
         RecorderError: The database failed in another way.
     """
     check_schema_version(database)
 
     def probe() -> None:
-        with database.engine.connect() as connection:  # rolls back at its end
+        with database.engine.connect() as connection:  # rolls back at the end of the block
             for statement in _PROBES:
                 connection.exec_driver_sql(statement)
 

@@ -1,4 +1,4 @@
-"""Which version the database's tables are of, and whether this code can use them."""
+"""The version of the database's tables, and whether this code can use them."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,53 +11,53 @@ from telemetry_store.errors import SchemaVersionError
 from telemetry_store.tables import metadata
 
 SCHEMA_VERSION: Final = "0002"
-"""The migration that this code's tables are made by."""
+"""The latest migration of this code."""
 
 VERSION_TABLE: Final = "telemetry_alembic_version"
-"""Keeps our version apart from that of a host that uses Alembic in the same database."""
+"""Separates our version from that of a host that uses Alembic in the same database."""
 
 schema_compatibility = Table(
     "telemetry_schema_compatibility", metadata, Column("oldest_code", String(32), primary_key=True)
 )
 """One row: the oldest code version that may still use the database.
 
-A migration that only adds leaves it as it is, so that processes of the former release go on, and new
-ones of it start, while a rolling deploy lasts. One that takes something away sets it first.
+A migration that only adds does not change it, so that processes of the former release continue, and new ones can
+start, during a rolling deployment. A migration that removes something sets it first.
 """
 
 T = TypeVar("T")
 
 
 class Readable(Protocol):
-    """A `Database`, as far as finding out its version needs it."""
+    """The part of `Database` that is needed to read its version."""
 
     @property
     def dialect(self) -> DatabaseDialect:
-        """What the database does differently from others."""
+        """How this kind of database differs from others."""
         ...
 
     @property
     def missing_file(self) -> Path | None:
-        """The file that a connection would create."""
+        """The database's file if it does not exist, so that a connection would create it."""
         ...
 
     def read_unchecked(self, work: Callable[[Connection], T]) -> T:
-        """Runs `work` in a transaction that does not write, whatever version the tables are of."""
+        """Run `work` in a read-only transaction, without checking the version of the tables."""
         ...
 
 
 def check_schema_version(database: Readable) -> None:
-    """Checks that this code can use the database's tables.
+    """Check that this code can use the database's tables.
 
-    They are of this code's version, or of a newer one that says that it still serves this code. Does not create a
-    missing SQLite file, so a typo cannot leave an empty database behind.
+    They must be of this code's version, or of a newer one that is compatible with this code. Does not create a missing
+    SQLite file, so a typo cannot leave an empty database behind.
 
     Raises:
-        SchemaVersionError: They are missing, or of another version; says which command migrates.
+        SchemaVersionError: They are missing, or of another version; the message names the command to run.
         RecorderError: The database failed.
     """
     if database.missing_file is not None:
-        # Not which: a probe that anybody may ask passes the text on.
+        # Without the file's name, because a readiness probe that anyone may call shows the message.
         raise SchemaVersionError(
             "there is no such database file; correct TELEMETRY_DATABASE_URL, or run: telemetry db upgrade"
         )
@@ -71,8 +71,8 @@ def check_schema_version(database: Readable) -> None:
         if oldest is not None and oldest <= SCHEMA_VERSION:
             return
         raise SchemaVersionError(
-            f"the database is of version {found}, which serves code of version {oldest or found} and later, and this "
-            f"code is of {SCHEMA_VERSION}; upgrade the package telemetry-recorder in this process"
+            f"the database is of version {found}, which needs code of version {oldest or found} or later, and this "
+            f"code is of version {SCHEMA_VERSION}; upgrade the package telemetry-recorder in this process"
         )
     raise SchemaVersionError(
         f"the database is of version {found}, this code needs {SCHEMA_VERSION}; run: telemetry db upgrade"
@@ -80,7 +80,7 @@ def check_schema_version(database: Readable) -> None:
 
 
 def schema_version(database: Readable) -> str | None:
-    """Returns the version of the database's tables; None where there are none yet.
+    """Return the version of the database's tables; None if they do not exist yet.
 
     Raises:
         RecorderError: The database failed.
@@ -89,7 +89,7 @@ def schema_version(database: Readable) -> str | None:
 
 
 def oldest_code(database: Readable) -> str | None:
-    """Returns the oldest code version that the database serves; None where it does not say, or there are no tables.
+    """Return the oldest code version that is compatible with the database; None if it is not stored.
 
     Raises:
         RecorderError: The database failed.

@@ -1,4 +1,4 @@
-"""Where the tables are, from the environment."""
+"""The settings of the database, from the environment."""
 
 from pydantic import Field
 
@@ -8,7 +8,7 @@ DEFAULT_DATABASE_URL = "sqlite:///telemetry.db"
 
 
 class DatabaseSettings(PrivacySettings):
-    """What may leave, and where events are. Base of the programs that work on the database."""
+    """The settings of privacy and of the database: base of the settings of each program that uses the database."""
 
     database_url: str = Field(
         default=DEFAULT_DATABASE_URL,

@@ -1,20 +1,20 @@
-"""Statements as templates, which stand beside the table that they are about, and as each database's driver takes them.
+"""SQL templates, and the statements that each database's driver executes. A template is defined beside its table.
 
-A template names its places in braces. Every name that is not listed here is a parameter.
+A template has placeholders in braces. Every name that is not listed here is a parameter.
 
-| place | what stands there |
+| placeholder | meaning |
 | --- | --- |
 | `{queue}`, `{ledger}` | tables |
-| `{ids}` | that a value is among the parameter `ids`, made by `list_parameter` |
-| `{listed_days}` | that a day is among the parameter `days`, made by `list_parameter` |
-| `{exportable}` | whether a row of `event_logs` was queued for export |
+| `{ids}` | condition: the value is in the parameter `ids`, made by `list_parameter` |
+| `{listed_days}` | condition: the day is in the parameter `days`, made by `list_parameter` |
+| `{exportable}` | condition: a row of `event_logs` was queued for export |
 | `{text_id}` | the column `id` as text |
-| `{in_utc}` | follows an event's time that is read, so that Python can read every time that an event may have |
+| `{in_utc}` | follows an event's time in a result, so that Python can represent every time that an event may have |
 | `{day}` | the day of the column `timestamp` in UTC, such as `20260131` |
-| `{skip_locked}` | ends a `SELECT` that takes its rows for an update, and leaves out what others have just taken |
+| `{skip_locked}` | ends a `SELECT` that locks its rows for an update, and skips rows that others have locked |
 | `{spans}` | a `SELECT` of `position`, `since` and `until` from the parameter `spans`, a JSON array of pairs |
-| `{json_array}`, `{json_object}` | the functions that make an array of values, and an object of rows |
-| `{readable_text}` | the type to cast a text to that may hold bytes which are not text |
+| `{json_array}`, `{json_object}` | the functions that build an array of values, and an object of rows |
+| `{readable_text}` | the type to which a text is cast that may hold bytes that are not valid text |
 """
 
 from collections.abc import Mapping
@@ -26,15 +26,15 @@ QUEUE: Final = "telemetry_events_export_queue"
 LEDGER: Final = "telemetry_export_ledger"
 
 EXPORTABLE_MARK: Final = "telemetry.event.exportable"
-"""The key in `event_logs.public_argument` that says whether an event was queued for export."""
+"""The key in `event_logs.public_argument` that marks events which were queued for export."""
 
 
-class _Places(dict[str, str]):
-    """What stands at each place; a name that is not known is a parameter."""
+class _Placeholders(dict[str, str]):
+    """The SQL of each placeholder; an unknown name is a parameter."""
 
     def __init__(self, dialect: DatabaseDialect) -> None:
         super().__init__(
-            dialect.places,
+            dialect.placeholders,
             queue=QUEUE,
             ledger=LEDGER,
             ids=dialect.in_list("ids", "uuid"),
@@ -48,7 +48,7 @@ class _Places(dict[str, str]):
 
 
 class Statements:
-    """Statements by name. Their text is made once for each database that is used.
+    """Statements by name. Their SQL is built once for each kind of database.
 
     Args:
         templates: The templates by name.
@@ -59,10 +59,10 @@ class Statements:
         self._texts: dict[DatabaseDialect, Mapping[str, str]] = {}
 
     def on(self, dialect: DatabaseDialect) -> Mapping[str, str]:
-        """Returns the statements as a database's driver takes them, by name."""
+        """Return the SQL for a database's driver, by name."""
         texts = self._texts.get(dialect)
         if texts is None:
-            places = _Places(dialect)
-            texts = {name: template.format_map(places) for name, template in self._templates.items()}
+            placeholders = _Placeholders(dialect)
+            texts = {name: template.format_map(placeholders) for name, template in self._templates.items()}
             self._texts[dialect] = texts
         return texts

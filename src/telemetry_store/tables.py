@@ -1,4 +1,4 @@
-"""What all tables have in common; each is defined beside the statements that use it."""
+"""Helpers for all tables; each table is defined beside the statements that use it."""
 
 from typing import Any, Final
 
@@ -22,21 +22,21 @@ def is_updated_often(table: Table) -> bool:
 
 
 def conditional(where: str) -> dict[str, Any]:
-    """Return arguments for an `Index` of those rows only that meet a condition, which is SQL that all databases read.
+    """Return arguments for a partial `Index`, of the rows that meet a condition, which is SQL for all databases.
 
-    SQLAlchemy's own would load every database's dialect into each process that records: see `index_options`.
+    SQLAlchemy's own options would import every database's dialect in each process that records: see `index_options`.
     """
     return {"info": {_CONDITION: where}}
 
 
 def condition_of(index: Index) -> str | None:
-    """Returns the condition of a partial index, as SQL."""
+    """Return the condition of a partial index, as SQL."""
     condition: str | None = index.info.get(_CONDITION)
     return condition
 
 
 def index_options(where: str | None) -> dict[str, Any]:
-    """Return SQLAlchemy's arguments for an `Index` that is created under a condition; without one, of all rows."""
+    """Return SQLAlchemy's options for creating a partial `Index` with a condition; None makes an index of all rows."""
     options: dict[str, Any] = {}
     if where is not None:
         condition = text(where)

@@ -263,7 +263,7 @@ def test_a_database_file_that_may_not_be_written_is_said_to_be_so(bare_shell: Sh
     assert bare_shell.telemetry("db", "upgrade").code == 0
     result = bare_shell.telemetry("record", "search", "submit", "--database-url", read_only)
     assert result.code == 1
-    assert result.err.startswith("error: the database is read-only: its file or folder may not be written")
+    assert result.err.startswith("error: the database is read-only: its file or folder is not writable")
     assert result.err.strip().endswith("(SQLITE_READONLY)")
 
 

@@ -44,14 +44,14 @@ def test_check_ends_with_1_and_says_which_command_helps(shell: Shell, empty_url:
     (fault,) = (json.loads(line) for line in broken.out.splitlines())
     assert fault == {
         "place": "event_logs_activity",
-        "problem": "does not exist, so queries read all of event_logs; run: telemetry db upgrade",
+        "problem": "does not exist, so queries read the whole table event_logs; run: telemetry db upgrade",
     }
     assert shell.telemetry("db", "upgrade").code == 0
     assert json.loads(shell.telemetry("db", "current", "--json").out)["version"] == SCHEMA_VERSION
     assert shell.telemetry("db", "check", "--json").out == ""
 
 
-def test_a_table_that_somebody_dropped_is_named_and_no_upgrade_is_promised(shell: Shell, empty_url: str) -> None:
+def test_a_dropped_table_is_named_and_cannot_be_restored_by_an_upgrade(shell: Shell, empty_url: str) -> None:
     assert shell.telemetry("db", "upgrade").code == 0
     engine = create_database_engine(empty_url)
     with engine.begin() as connection:

@@ -162,7 +162,7 @@ RECORDING = (
     Mutation(
         "an idle connection that died is replaced unseen",
         "telemetry_store/dialects/postgresql.py",
-        "return not (driver.closed or has_word(driver.fileno()))",
+        "return not (driver.closed or has_unread_data(driver.fileno()))",
         "return not driver.closed",
         f"{_FAULTS} -k idle",
     ),

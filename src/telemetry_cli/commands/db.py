@@ -52,7 +52,7 @@ def upgrade(
     from telemetry_store.migrations import upgrade_database  # noqa: PLC0415 - see above
 
     with _opened(database_url) as (database, url):
-        version = upgrade_database(database.engine, patience=timedelta(seconds=patience), tell=_tell)
+        version = upgrade_database(database.engine, patience=timedelta(seconds=patience), notify=_tell)
     if as_json:
         print_json({"database": url, "version": version})
     else:

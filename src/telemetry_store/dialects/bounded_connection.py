@@ -1,7 +1,7 @@
-"""A connection to PostgreSQL that does not wait for an answer for ever.
+"""A connection to PostgreSQL that does not wait forever for a reply.
 
-TCP notices a server that vanished, not one that is there and says nothing: stopped, hung on its disk, or behind a
-proxy that swallows what it is sent. Nor does it notice a table that stays locked.
+TCP detects a server that is gone. It does not detect one that is reachable but does not reply, because it is stopped,
+hangs on its disk, or is behind a proxy that discards packets. Nor does it detect a table that stays locked.
 """
 
 import contextlib
@@ -19,24 +19,24 @@ _SECONDS_TO_CANCEL: Final = 2.0
 
 
 class AnswerTimeoutError(psycopg.OperationalError):
-    """The server did not answer in time; whether it did what it was asked to is not known."""
+    """The server did not reply in time; it is unknown whether it executed the statement."""
 
 
 class BoundedConnection(psycopg.Connection[Any]):
-    """Waits for an answer as long as `seconds_to_answer`; then the statement is cancelled, or the connection closed.
+    """Waits `seconds_to_answer` for each reply; then it cancels the statement, or closes the connection.
 
     Attributes:
-        seconds_to_answer: None waits for ever.
+        seconds_to_answer: How long to wait for a reply; None waits forever.
     """
 
     seconds_to_answer: float | None = None
 
     def wait(self, gen: Generator[Any, Any, T], *args: Any, **kwargs: Any) -> T:
-        """Runs what speaks to the server: see psycopg.
+        """Run a generator of psycopg that communicates with the server.
 
         Raises:
-            AnswerTimeoutError: There was no answer, not even to a request to cancel. The connection is closed.
-            psycopg.errors.QueryCanceled: There was none in time, and nothing was done.
+            AnswerTimeoutError: There was no reply, not even to a cancel request. The connection is closed.
+            psycopg.errors.QueryCanceled: There was no reply in time. The statement was cancelled without an effect.
         """
         if self.seconds_to_answer is None:
             return super().wait(gen, *args, **kwargs)
@@ -44,19 +44,20 @@ class BoundedConnection(psycopg.Connection[Any]):
             return super().wait(_bounded(gen, self.seconds_to_answer), *args, **kwargs)
         except AnswerTimeoutError:
             pass
-        # The server may be well, and wait for a lock. Cancelled, it has surely done nothing.
-        if capabilities.has_cancel_safe():  # an older libpq would wait for this, too
+        # The server may be waiting for a lock. A cancelled statement has certainly had no effect.
+        if capabilities.has_cancel_safe():  # an older libpq would block here, too
             with contextlib.suppress(psycopg.Error):
                 self.cancel_safe(timeout=_SECONDS_TO_CANCEL)
         try:
             return super().wait(_bounded(gen, _SECONDS_TO_CANCEL), *args, **kwargs)
         except AnswerTimeoutError:
-            self.pgconn.finish()  # `close` would not do more, and nobody knows what a late answer would answer
+            # A late reply could be mistaken for that of another statement. `close` would not do more.
+            self.pgconn.finish()
             raise
 
 
 def connecting(timeout: timedelta) -> Callable[..., BoundedConnection]:
-    """Returns a listener for SQLAlchemy's event `do_connect` that makes such connections."""
+    """Return a listener for SQLAlchemy's event `do_connect` that makes such connections."""
 
     def connect(_dialect: object, _record: object, arguments: Any, parameters: Any) -> BoundedConnection:
         connection = BoundedConnection.connect(*arguments, **parameters)
@@ -67,7 +68,7 @@ def connecting(timeout: timedelta) -> Callable[..., BoundedConnection]:
 
 
 def _bounded(generator: Generator[Any, Any, T], seconds: float) -> Generator[Any, Any, T]:
-    """Does what the generator does, as long as it may. It is asked again at least ten times a second."""
+    """Run a generator until the time is up. psycopg resumes it at least ten times a second."""
     end = monotonic() + seconds
     try:
         wanted = next(generator)

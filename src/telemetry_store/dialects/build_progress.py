@@ -1,4 +1,4 @@
-"""Tells how far PostgreSQL is with building an index, and what it waits for."""
+"""Reports the progress of an index build of PostgreSQL, and what it waits for."""
 
 import contextlib
 import threading
@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-_TOLD_EVERY: Final = 2.0
+_REPORT_INTERVAL: Final = 2.0
 _PROGRESS: Final = sa.text(
     "SELECT phase, blocks_done, blocks_total, current_locker_pid "
     "FROM pg_stat_progress_create_index WHERE pid = :pid AND datname = current_database()"
@@ -18,18 +18,18 @@ _PROGRESS: Final = sa.text(
 
 
 @contextmanager
-def build_progress(connection: Connection, what: str, tell: Callable[[str], None]) -> Generator[None]:
-    """Tells every 2 s, from a session of its own, what the build in the block is doing.
+def build_progress(connection: Connection, what: str, notify: Callable[[str], None]) -> Generator[None]:
+    """Report the progress of the index build in the block every 2 s, from a separate session.
 
     Args:
-        connection: Where the block builds an index.
-        what: What to call it.
-        tell: Told in words; called in another thread.
+        connection: The connection on which the block builds an index.
+        what: The name of the build in reports.
+        notify: Called with each report, in another thread.
     """
     pid = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
     ended = threading.Event()
     thread = threading.Thread(
-        target=_watch, args=(connection.engine, pid, what, tell, ended), name="telemetry-progress", daemon=True
+        target=_watch, args=(connection.engine, pid, what, notify, ended), name="telemetry-progress", daemon=True
     )
     thread.start()
     try:
@@ -39,15 +39,15 @@ def build_progress(connection: Connection, what: str, tell: Callable[[str], None
         thread.join()
 
 
-def _watch(engine: Engine, pid: int, what: str, tell: Callable[[str], None], ended: threading.Event) -> None:
-    # Whoever cannot be told of the progress need not be told that.
+def _watch(engine: Engine, pid: int, what: str, notify: Callable[[str], None], ended: threading.Event) -> None:
+    # A failure to read the progress must not stop the build, and is not worth a report.
     with contextlib.suppress(SQLAlchemyError):
-        while not ended.wait(_TOLD_EVERY):
-            # No transaction stays open in between: the build would wait for it.
+        while not ended.wait(_REPORT_INTERVAL):
+            # Do not keep a transaction open in between: the build would wait for it.
             with engine.connect() as connection:
                 row = connection.execute(_PROGRESS, {"pid": pid}).one_or_none()
             if row is not None:
-                tell(f"{what}: {_in_words(*row)}")
+                notify(f"{what}: {_in_words(*row)}")
 
 
 def _in_words(phase: str, done: int | None, total: int | None, holder: int | None) -> str:

@@ -1,4 +1,4 @@
-"""What every database has to implement. Outside of this package nothing asks which database it is."""
+"""The Protocol that every database implements. Only this package distinguishes between databases."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -15,14 +15,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class DatabaseReport:
-    """What a database says about itself, for `telemetry doctor`.
+    """The state of a database, for `telemetry doctor`.
 
     Attributes:
-        found: Product, version and what matters of its settings.
-        advice: What to do; None where the database is as it should be.
-        works: Whether events can be stored durably as it is.
-        now: The time on the server's clock; None where there is no other clock than this machine's.
-        size: How many bytes the database has on its server; None where it is a file of this machine.
+        found: Product, version and relevant settings.
+        advice: What to change; None if everything is as it should be.
+        works: Whether events can be stored durably.
+        now: The time of the server's clock; None if the database uses the clock of this machine.
+        size: The size of the database on its server, in bytes; None if it is a file on this machine.
     """
 
     found: str
@@ -48,10 +48,10 @@ class Insertion:
 
 
 class DatabaseDialect(Protocol):
-    """One database. Has no state, so one object serves all engines and threads.
+    """One kind of database. It has no state, so all engines and threads share one object.
 
-    Methods that take a `driver` or a `cursor` get the driver's own, without SQLAlchemy in between. None of them may
-    do more for an event than the statements need: recording calls them.
+    Methods with a parameter `driver` or `cursor` get the driver's own object, not one of SQLAlchemy. Recording calls
+    them for each event, so they must not do more than the statements need.
     """
 
     # URLs, engines and sessions
@@ -63,19 +63,19 @@ class DatabaseDialect(Protocol):
 
     @property
     def url_names(self) -> tuple[str, ...]:
-        """The names that a URL may begin with, `name` among them."""
+        """The names with which a URL may begin, including `name`."""
         ...
 
     def with_driver(self, url: URL) -> URL:
-        """Returns the URL as SQLAlchemy reads it, with the driver that is used where it names none."""
+        """Return the URL in SQLAlchemy's form, with the default driver if it does not name one."""
         ...
 
     def check_driver(self, url: URL) -> None:
-        """Raise UnsupportedDatabaseError where the URL's driver is not supported, or not installed."""
+        """Raise UnsupportedDatabaseError if the URL's driver is not supported, or not installed."""
         ...
 
     def check_database(self, url: URL) -> None:
-        """Raise UnsupportedDatabaseError where what the URL names cannot keep events."""
+        """Raise UnsupportedDatabaseError if events cannot be stored in the URL's database."""
         ...
 
     def make_engine(self, url: URL, timeout: timedelta | None, options: Mapping[str, Any]) -> Engine:
@@ -83,45 +83,45 @@ class DatabaseDialect(Protocol):
 
         Args:
             url: A URL that was checked.
-            timeout: How long to wait for one answer of a server; None waits forever.
+            timeout: How long to wait for each reply of a server; None waits forever.
             options: Further arguments for SQLAlchemy's `create_engine`.
         """
         ...
 
     def file_of(self, url: URL) -> Path | None:
-        """Return the file that keeps the database, on this machine; None where it is on a server or in memory."""
+        """Return the database's file on this machine; None if the database is on a server or in memory."""
         ...
 
     def reading(self, engine: Engine) -> Engine:
-        """Return the engine for transactions that do not write."""
+        """Return the engine for read-only transactions."""
         ...
 
     def snapshot(self, engine: Engine) -> Engine:
-        """Return the engine for transactions that do not write, all of whose statements see one moment."""
+        """Return the engine for read-only transactions whose statements all read the same snapshot."""
         ...
 
     def has_table(self, connection: Connection, table: str) -> bool:
-        """Return whether a table exists, by one cheap statement."""
+        """Return whether a table exists, with one cheap statement."""
         ...
 
     def to_driver(self, moment: datetime) -> Any:
-        """Return a point in time as the driver takes it, in the form that SQLAlchemy stores."""
+        """Convert a point in time for the driver, in the form that SQLAlchemy stores."""
         ...
 
     def from_driver(self, value: Any) -> datetime | None:
-        """Return a point in time, in UTC, from what the driver gave; None for NULL."""
+        """Convert a point in time of the driver to UTC; NULL becomes None."""
         ...
 
     # Columns of the tables
 
     @property
     def row_id_type(self) -> TypeEngine[Any]:
-        """The type of a primary key that counts up by itself."""
+        """The type of an auto-incrementing primary key."""
         ...
 
     @property
     def event_id_type(self) -> TypeEngine[Any]:
-        """The type of an event's id, a UUID that Python has as text."""
+        """The type of an event's id: a UUID, which is text in Python."""
         ...
 
     @property
@@ -131,40 +131,40 @@ class DatabaseDialect(Protocol):
 
     @property
     def updated_table_statement(self) -> str | None:
-        """SQL that prepares a new table whose rows are updated often, with `{}` for its name; None where there is none.
+        """SQL that prepares a new table whose rows are updated often, with `{}` for its name; None if not needed.
 
-        A statement, because SQLAlchemy 2.0 has no option of a `Table` for it.
+        A statement, because SQLAlchemy 2.0 does not have such an option of a `Table`.
         """
         ...
 
     def conditional_index_options(self, condition: TextClause) -> Mapping[str, Any]:
-        """Return options of SQLAlchemy's `Index` for one of those rows only that meet a condition."""
+        """Return options for a partial SQLAlchemy `Index`, of the rows that meet a condition."""
         ...
 
     @property
     def keeps_column_types(self) -> bool:
-        """Whether a column holds values of its type only, so that another type is a fault."""
+        """Whether a column holds only values of its type, so that another column type is a fault."""
         ...
 
     # SQL
 
     @property
     def named_parameter(self) -> str:
-        """A parameter of a statement that is given by name, with `{}` for the name."""
+        """The format of a named parameter in SQL, with `{}` for the name."""
         ...
 
     @property
     def positional_parameter(self) -> str:
-        """A parameter of a statement that is given by position."""
+        """A positional parameter in SQL."""
         ...
 
     @property
-    def places(self) -> Mapping[str, str]:
-        """What stands in a statement's template; `telemetry_store.statements` lists the names."""
+    def placeholders(self) -> Mapping[str, str]:
+        """The SQL of placeholders in templates; `telemetry_store.statements` lists the names."""
         ...
 
     def in_list(self, parameter: str, kind: str) -> str:
-        """Return the condition that a value is among those of a parameter made by `list_parameter`.
+        """Return the SQL condition that a value is in a parameter made by `list_parameter`.
 
         Args:
             parameter: The parameter's name.
@@ -173,52 +173,52 @@ class DatabaseDialect(Protocol):
         ...
 
     def list_parameter(self, values: Sequence[str]) -> str:
-        """Return ids or days as one parameter. An array would be quoted element by element in Python."""
+        """Return ids or days as one text parameter. For an array, the driver would quote each element in Python."""
         ...
 
     def json_is_true(self, column: str, key: str) -> str:
-        """Return the condition that a JSON column holds an object whose `key` is true."""
+        """Return the SQL condition that a JSON column holds an object whose `key` is true."""
         ...
 
     # Writing events
 
     @property
     def writes_both_at_once(self) -> bool:
-        """Whether one statement can insert into two tables: `WITH ... AS (INSERT ...) INSERT ...`."""
+        """Whether a single statement can insert into two tables: `WITH ... AS (INSERT ...) INSERT ...`."""
         ...
 
     def insert_many(self, cursor: Any, insertion: Insertion, rows: Sequence[tuple[Any, ...]]) -> None:
-        """Insert many rows in the fastest way that the cursor has."""
+        """Insert many rows in the fastest way that the cursor supports."""
         ...
 
     def joins_transaction(self, connection: Connection) -> bool:
-        """Return whether what is executed now becomes part of a transaction of the caller's.
+        """Return whether the next statement joins the caller's transaction.
 
-        Begins what the caller's driver would begin only later. False where each statement commits by itself.
+        Begins a transaction that the driver would begin only later. Returns False in autocommit mode.
         """
         ...
 
-    # The connection that a process keeps for writing events
+    # The connection that a process holds open for writing events
 
     def keeping(self, engine: Engine) -> Engine:
-        """Return the engine for the connection that is kept."""
+        """Return the engine for the connection that is held open."""
         ...
 
     @property
     def locks_in_process(self) -> bool:
-        """Whether locks are in the process's memory, so that a fork must wait for the open transaction."""
+        """Whether locks are kept in the process's memory, so that a fork must wait for the open transaction."""
         ...
 
     def is_alive(self, driver: Any) -> bool:
-        """Return whether an idle connection can be used, without asking the server."""
+        """Return whether an idle connection can be used, without a round trip to the server."""
         ...
 
     def has_open_transaction(self, driver: Any) -> bool:
-        """Return whether an error left a transaction open that the next event would become part of."""
+        """Return whether an error left a transaction open, which the next event would join."""
         ...
 
     def run_statement(self, driver: Any, work: Callable[[Any], T]) -> T:
-        """Run `work`, which executes one statement, as a transaction."""
+        """Run `work`, which executes a single statement, as a transaction."""
         ...
 
     def run_transaction(self, driver: Any, work: Callable[[Any], T]) -> T:
@@ -227,49 +227,49 @@ class DatabaseDialect(Protocol):
 
     # Upgrades
 
-    def upgrading_alone(self, connection: Connection) -> AbstractContextManager[None]:
-        """Keep other upgrades of the database waiting while the block runs, where the database can do that."""
+    def exclusive_upgrade(self, connection: Connection) -> AbstractContextManager[None]:
+        """Let other upgrades of the database wait while the block runs, if the database supports that."""
         ...
 
     @property
     def upgrades_wait(self) -> bool:
-        """Whether `upgrading_alone` keeps others waiting. False: they may overtake each other between changes."""
+        """Whether `exclusive_upgrade` lets other upgrades wait. If not, they may overtake each other."""
         ...
 
     def limit_lock_wait(self, connection: Connection, milliseconds: int) -> None:
-        """Let the open transaction's statements wait for a lock no longer than this; 0 is forever."""
+        """Limit how long statements of the open transaction wait for a lock; 0 waits forever."""
         ...
 
-    def is_lock_refused(self, error: BaseException) -> bool:
-        """Return whether a driver's error says that a lock was not granted, so that trying again can help."""
+    def is_lock_failure(self, error: BaseException) -> bool:
+        """Return whether a driver's error means that a lock was not granted, so that a retry can succeed."""
         ...
 
     @property
     def builds_indexes_beside_writers(self) -> bool:
-        """Whether an index is built while others write, outside of any transaction."""
+        """Whether an index is built while others write, outside a transaction."""
         ...
 
     @property
     def online_index_options(self) -> Mapping[str, Any]:
-        """Options of SQLAlchemy's `Index` for one that is built, or dropped, beside the writers."""
+        """Options for a SQLAlchemy `Index` that is built or dropped while others write."""
         ...
 
     def index_is_valid(self, connection: Connection, name: str) -> bool | None:
-        """Return whether queries can use an index; None where there is no such index."""
+        """Return whether queries can use an index; None if it does not exist."""
         ...
 
     def invalid_indexes(self, connection: Connection, table: str) -> set[str]:
-        """Return the indexes of a table that were not built to their end."""
+        """Return the indexes of a table whose build was not completed."""
         ...
 
     def build_progress(
-        self, connection: Connection, what: str, tell: Callable[[str], None]
+        self, connection: Connection, what: str, notify: Callable[[str], None]
     ) -> AbstractContextManager[None]:
-        """Report now and then, while the block builds an index, how far it is."""
+        """Report the progress of the index build in the block from time to time."""
         ...
 
     # Health
 
     def report(self, connection: Connection) -> DatabaseReport:
-        """Return what the database says about itself. The transaction is rolled back afterwards."""
+        """Return the state of the database. The caller rolls back the transaction afterwards."""
         ...

@@ -1,4 +1,4 @@
-"""The dialects that exist, and which of them a URL, an engine or a connection needs."""
+"""The supported dialects, and the lookup of the dialect of a URL, an engine or a connection."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -12,14 +12,14 @@ from telemetry_store.dialects.sqlite import SqliteDialect
 from telemetry_store.errors import UnsupportedDatabaseError
 
 DIALECTS: Final[tuple[DatabaseDialect, ...]] = (SqliteDialect(), PostgresqlDialect())
-"""Every database that can be written to. A new one is added here, and nowhere else."""
+"""All supported databases. A new one is registered only here."""
 
 _BY_NAME: Final = {dialect.name: dialect for dialect in DIALECTS}
 _BY_URL_NAME: Final = {name: dialect for dialect in DIALECTS for name in dialect.url_names}
 
 
 def dialect_of(source: Engine | Connection) -> DatabaseDialect:
-    """Returns the dialect of an engine or a connection.
+    """Return the dialect of an engine or a connection.
 
     Raises:
         UnsupportedDatabaseError: There is no dialect for this database.
@@ -28,7 +28,7 @@ def dialect_of(source: Engine | Connection) -> DatabaseDialect:
 
 
 def dialect_of_url(url: URL) -> DatabaseDialect:
-    """Returns the dialect of a URL, which may also begin with another usual name of the database.
+    """Return the dialect of a URL, which may also begin with another common name of the database.
 
     Raises:
         UnsupportedDatabaseError: There is no dialect for this database.
@@ -40,11 +40,11 @@ def dialect_of_url(url: URL) -> DatabaseDialect:
 def with_variants(
     general: TypeEngine[Any], of_dialect: Callable[[DatabaseDialect], TypeEngine[Any]]
 ) -> TypeEngine[Any]:
-    """Returns a column's type that is another one on each database.
+    """Return a column type that differs between databases.
 
     Args:
-        general: What SQLAlchemy takes for any other database.
-        of_dialect: Returns a dialect's type.
+        general: The type for any other database.
+        of_dialect: Returns the type for a dialect.
     """
     for dialect in DIALECTS:
         general = general.with_variant(of_dialect(dialect), dialect.name)

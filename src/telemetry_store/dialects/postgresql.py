@@ -1,4 +1,4 @@
-"""PostgreSQL through psycopg, which is imported only where a URL names it."""
+"""PostgreSQL with psycopg, which is imported only if a URL uses it."""
 
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -13,34 +13,34 @@ from sqlalchemy.types import TypeEngine
 
 from telemetry_store.dialects.build_progress import build_progress
 from telemetry_store.dialects.dialect import DatabaseReport, Insertion
-from telemetry_store.dialects.liveness import has_word
+from telemetry_store.dialects.liveness import has_unread_data
 from telemetry_store.errors import UnsupportedDatabaseError
 from telemetry_store.times import as_utc
 
-_PATIENCE: Final = {
+_DEFAULT_TIMEOUTS: Final = {
     "connect_timeout": 10,
-    # A server that vanished without a word is given up after a minute, not after the kernel's quarter of an hour.
+    # Detects a server that is gone after a minute, instead of the kernel's default of a quarter of an hour.
     "keepalives_idle": 30,
     "keepalives_interval": 10,
     "keepalives_count": 3,
     "tcp_user_timeout": 60_000,
 }
-"""How libpq waits, in seconds (the last one: milliseconds), where the URL does not say otherwise."""
+"""Default timeouts of libpq, in seconds (the last one in milliseconds); parameters in the URL take precedence."""
 
-_OLDEST: Final = 130_000
+_OLDEST_VERSION: Final = 130_000
 
-# Any number will do that no other user of advisory locks in the same database takes.
+# An arbitrary number that no other user of advisory locks in the same database should use.
 _UPGRADE_LOCK: Final = 7_352_019_846_120_334
-_LOCK_ASKED_EVERY: Final = 0.2
+_LOCK_POLL_INTERVAL: Final = 0.2
 
-_LOCK_REFUSED: Final = frozenset({"55P03", "40P01"})
-"""The lock was not granted in time; a deadlock was ended."""
+_LOCK_FAILURES: Final = frozenset({"55P03", "40P01"})
+"""lock_not_available and deadlock_detected."""
 
 T = TypeVar("T")
 
 
 class _Jsonb(JSON):
-    """PostgreSQL's jsonb. SQLAlchemy's own would load that dialect into services on SQLite, too."""
+    """PostgreSQL's jsonb. SQLAlchemy's own type would import its PostgreSQL dialect in services that use SQLite."""
 
     __visit_name__ = "JSONB"
 
@@ -49,18 +49,18 @@ class PostgresqlDialect:
     """PostgreSQL 13 or later."""
 
     name: Final = "postgresql"
-    # Many hosting services hand out URLs with the short name, which SQLAlchemy does not read.
+    # Many hosting services provide URLs with the short name, which SQLAlchemy does not accept.
     url_names: Final = ("postgresql", "postgres")
 
     # URLs, engines and sessions
 
     def with_driver(self, url: URL) -> URL:
-        """Return the URL with the long name, and with psycopg where it names no driver."""
+        """Return the URL with the long name, and with psycopg if it does not name a driver."""
         _, _, driver = url.drivername.partition("+")
         return url.set(drivername=f"postgresql+{driver or 'psycopg'}")
 
     def check_driver(self, url: URL) -> None:
-        """Raise UnsupportedDatabaseError where the driver is not psycopg, or psycopg is not installed."""
+        """Raise UnsupportedDatabaseError if the driver is not psycopg, or psycopg is not installed."""
         try:
             driver = url.get_driver_name()
         except NoSuchModuleError:
@@ -77,13 +77,13 @@ class PostgresqlDialect:
             raise UnsupportedDatabaseError("psycopg is not installed: pip install 'telemetry-recorder[postgres]'")
 
     def check_database(self, url: URL) -> None:
-        """Accept every database: what the server is, it says when it is asked."""
+        """Accept every database: the server's version is known only after connecting."""
 
     def make_engine(self, url: URL, timeout: timedelta | None, options: Mapping[str, Any]) -> Engine:
-        """Return an engine whose dead connections are replaced unseen, and which gives up a silent server."""
-        given = {name: value for name, value in _PATIENCE.items() if name not in url.query}
+        """Return an engine that replaces broken connections silently, and has timeouts for a silent server."""
+        given = {name: value for name, value in _DEFAULT_TIMEOUTS.items() if name not in url.query}
         engine = create_engine(url, connect_args=given, **options)
-        event.listen(engine, "checkout", _refuse_dead_connection)
+        event.listen(engine, "checkout", _reject_broken_connection)
         if timeout is not None:
             from telemetry_store.dialects.bounded_connection import connecting  # noqa: PLC0415 - imports psycopg
 
@@ -95,7 +95,7 @@ class PostgresqlDialect:
         return None
 
     def reading(self, engine: Engine) -> Engine:
-        """Return the engine as it is: readers keep nothing waiting."""
+        """Return the engine unchanged: readers do not block writers."""
         return engine
 
     def snapshot(self, engine: Engine) -> Engine:
@@ -111,7 +111,7 @@ class PostgresqlDialect:
         return moment.astimezone(UTC)
 
     def from_driver(self, value: Any) -> datetime | None:
-        """Return the time in UTC; what was read `{in_utc}` has no zone."""
+        """Return the time in UTC; a time selected with `{in_utc}` has no time zone."""
         return None if value is None else as_utc(value)
 
     # Columns of the tables
@@ -119,7 +119,7 @@ class PostgresqlDialect:
     row_id_type: Final[TypeEngine[Any]] = BigInteger()
     event_id_type: Final[TypeEngine[Any]] = Uuid(as_uuid=False)
     json_type: Final[TypeEngine[Any]] = _Jsonb()
-    # Room on each page for the new version of an updated row.
+    # Leaves space on each page for the new version of an updated row.
     updated_table_statement: Final[str | None] = "ALTER TABLE {} SET (fillfactor = 80)"
     keeps_column_types: Final = True
 
@@ -131,11 +131,10 @@ class PostgresqlDialect:
 
     named_parameter: Final = "%({})s"
     positional_parameter: Final = "%s"
-    places: Final[Mapping[str, str]] = {
+    placeholders: Final[Mapping[str, str]] = {
         "text_id": "id::text",
-        # PostgreSQL would give a time in the session's time zone, where the first or the last hours that an event
-        # may have lie outside the years 1 to 9999, which Python cannot read; one such row would keep all others
-        # from being leased.
+        # PostgreSQL returns times in the session's time zone. There, the earliest and latest times of events may be
+        # outside the years 1 to 9999, which Python cannot represent. One such row would prevent leasing all others.
         "in_utc": " AT TIME ZONE 'UTC'",
         "day": "left(to_char(timestamp AT TIME ZONE 'UTC', 'YYYYMMDD'), 8)",
         "skip_locked": "FOR UPDATE SKIP LOCKED",
@@ -149,11 +148,11 @@ class PostgresqlDialect:
     }
 
     def in_list(self, parameter: str, kind: str) -> str:
-        """Return the condition, with an array."""
+        """Return the condition for an array."""
         return f"= ANY(%({parameter})s::{kind}[])"
 
     def list_parameter(self, values: Sequence[str]) -> str:
-        """Return an array as text; ids and days need no quotes."""
+        """Return an array as text; ids and days do not need quotes."""
         return f"{{{','.join(values)}}}"
 
     def json_is_true(self, column: str, key: str) -> str:
@@ -165,8 +164,9 @@ class PostgresqlDialect:
     writes_both_at_once: Final = True
 
     def insert_many(self, cursor: Any, insertion: Insertion, rows: Sequence[tuple[Any, ...]]) -> None:
-        """Insert by COPY, for many rows several times faster than INSERT; SQLAlchemy's asyncio cursors have none."""
-        if not hasattr(type(cursor), "copy"):  # asked of an object, SQLAlchemy 2.0.36 gives psycopg's, which is awaited
+        """Insert with COPY, several times faster than INSERT for many rows; SQLAlchemy's asyncio cursors lack it."""
+        # On an instance of SQLAlchemy 2.0.36's cursor, `copy` is that of psycopg, which must be awaited.
+        if not hasattr(type(cursor), "copy"):
             cursor.executemany(insertion.statement, rows)
             return
         with cursor.copy(f"COPY {insertion.table} ({', '.join(insertion.columns)}) FROM STDIN") as copy:
@@ -174,24 +174,24 @@ class PostgresqlDialect:
                 copy.write_row(row)
 
     def joins_transaction(self, connection: Connection) -> bool:
-        """Return whether the driver is not in autocommit mode; it begins a transaction by itself."""
+        """Return whether the driver is not in autocommit mode, and so begins a transaction by itself."""
         driver: Any = connection.connection.driver_connection
         return not driver.autocommit
 
-    # The connection that a process keeps for writing events
+    # The connection that a process holds open for writing events
 
     locks_in_process: Final = False
 
     def keeping(self, engine: Engine) -> Engine:
-        """Return the engine in autocommit mode: a statement alone is then a transaction, in one round trip."""
+        """Return the engine in autocommit mode: a single statement is then a transaction, in one round trip."""
         return engine.execution_options(isolation_level="AUTOCOMMIT")
 
     def is_alive(self, driver: Any) -> bool:
-        """Return whether the server has not hung up."""
-        return not (driver.closed or has_word(driver.fileno()))
+        """Return whether the server has not closed the connection."""
+        return not (driver.closed or has_unread_data(driver.fileno()))
 
     def has_open_transaction(self, driver: Any) -> bool:  # noqa: ARG002
-        """Return False: where psycopg's rollback fails, the connection is closed."""
+        """Return False: psycopg closes the connection if its rollback fails."""
         return False
 
     def run_statement(self, driver: Any, work: Callable[[Any], T]) -> T:
@@ -209,20 +209,20 @@ class PostgresqlDialect:
     builds_indexes_beside_writers: Final = True
     online_index_options: Final[Mapping[str, Any]] = {"postgresql_concurrently": True}
 
-    def upgrading_alone(self, connection: Connection) -> AbstractContextManager[None]:
+    def exclusive_upgrade(self, connection: Connection) -> AbstractContextManager[None]:
         """Hold an advisory lock while the block runs."""
-        return _upgrading_alone(connection)
+        return _exclusive_upgrade(connection)
 
     def limit_lock_wait(self, connection: Connection, milliseconds: int) -> None:
         """Set `lock_timeout` for the open transaction."""
         connection.exec_driver_sql(f"SET LOCAL lock_timeout = {milliseconds:d}")
 
-    def is_lock_refused(self, error: BaseException) -> bool:
-        """Return whether the SQLSTATE says so."""
-        return getattr(error, "sqlstate", None) in _LOCK_REFUSED
+    def is_lock_failure(self, error: BaseException) -> bool:
+        """Return whether the SQLSTATE is that of a lock timeout or a deadlock."""
+        return getattr(error, "sqlstate", None) in _LOCK_FAILURES
 
     def index_is_valid(self, connection: Connection, name: str) -> bool | None:
-        """Return what the catalogue says: an interrupted build leaves an index that is kept up and never used."""
+        """Return the catalog's value: an interrupted build leaves an index that is maintained but never used."""
         statement = "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)"
         valid: bool | None = connection.exec_driver_sql(statement, (name,)).scalar()
         return valid
@@ -236,55 +236,55 @@ class PostgresqlDialect:
         return set(connection.exec_driver_sql(statement, (table,)).scalars())
 
     def build_progress(
-        self, connection: Connection, what: str, tell: Callable[[str], None]
+        self, connection: Connection, what: str, notify: Callable[[str], None]
     ) -> AbstractContextManager[None]:
-        """Report from a session of its own what the server says of the build."""
-        return build_progress(connection, what, tell)
+        """Report the server's progress from a separate session."""
+        return build_progress(connection, what, notify)
 
     # Health
 
     def report(self, connection: Connection) -> DatabaseReport:
-        """Return version, clock and size, and whether a commit is durable."""
+        """Return version, clock and size, and whether commits are durable."""
         row: Any = connection.exec_driver_sql(
             "SELECT current_setting('server_version') AS version, current_setting('server_version_num')::int AS number,"
             " current_setting('fsync') AS fsync, current_setting('synchronous_commit') AS commits,"
             " pg_is_in_recovery() OR current_setting('default_transaction_read_only') = 'on' AS read_only,"
             " clock_timestamp() AS now, pg_database_size(current_database()) AS size"
         ).one()
-        found, advice, works = _judged(row)
+        found, advice, works = _assess(row)
         return DatabaseReport(found, advice, works, row.now, row.size)
 
 
-def _judged(row: Any) -> tuple[str, str | None, bool]:
-    """Returns what was found, what to do, and whether it works as it is."""
+def _assess(row: Any) -> tuple[str, str | None, bool]:
+    """Return the findings, the advice, and whether events can be stored durably."""
     found = f"PostgreSQL {row.version.split(' ')[0]}"
-    if row.number < _OLDEST:
-        return found, "PostgreSQL 13 or later is needed", False
+    if row.number < _OLDEST_VERSION:
+        return found, "PostgreSQL 13 or later is required", False
     if row.read_only:
-        return f"{found}, read-only", "name the primary server in TELEMETRY_DATABASE_URL", False
+        return f"{found}, read-only", "use the primary server in TELEMETRY_DATABASE_URL", False
     if row.fsync == "off":
-        return f"{found}, fsync is off", "switch fsync on: a power cut can destroy the whole database", False
+        return f"{found}, fsync is off", "turn fsync on: a power failure can corrupt the whole database", False
     if row.commits == "off":
-        return f"{found}, synchronous_commit is off", "switch it on: a crash loses the last events", True
+        return f"{found}, synchronous_commit is off", "turn it on: a crash loses the last events", True
     return found, None, True
 
 
-def _refuse_dead_connection(dbapi_connection: Any, _record: object, _proxy: object) -> None:
-    if has_word(dbapi_connection.fileno()):
+def _reject_broken_connection(dbapi_connection: Any, _record: object, _proxy: object) -> None:
+    if has_unread_data(dbapi_connection.fileno()):
         raise DisconnectionError
 
 
 @contextmanager
-def _upgrading_alone(connection: Connection) -> Generator[None]:
-    """Keeps other upgrades of the database waiting.
+def _exclusive_upgrade(connection: Connection) -> Generator[None]:
+    """Let other upgrades of the database wait.
 
-    The lock is the session's, not a transaction's, and is asked for again and again: a waiting statement, or an
-    open transaction, would be waited for by the other's index build.
+    The lock belongs to the session, not to a transaction, and is acquired by polling: the index build of another
+    upgrade would wait for a blocked statement or an open transaction.
     """
     while not connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({_UPGRADE_LOCK})").scalar():
         connection.commit()
-        time.sleep(_LOCK_ASKED_EVERY)
-    # A role may have limits that suit its queries; an index of a large table takes longer.
+        time.sleep(_LOCK_POLL_INTERVAL)
+    # A role may have a statement_timeout for its queries; building an index of a large table takes longer.
     connection.exec_driver_sql("SET statement_timeout = 0")
     connection.commit()
     try:

@@ -1,4 +1,4 @@
-"""SQLite: a file that every process writes by itself, in WAL mode."""
+"""SQLite: a file in WAL mode, to which every process writes directly."""
 
 import json
 import sqlite3
@@ -19,9 +19,9 @@ from telemetry_store.times import as_utc
 BUSY_TIMEOUT_SECONDS: Final = 10
 
 WAL_BYTES: Final = 16 * 1024 * 1024
-"""The write-ahead log shrinks to this; in daily use it has 4 MiB."""
+"""The size to which the write-ahead log shrinks; usually it has 4 MiB."""
 
-_OLDEST: Final = (3, 35, 0)
+_OLDEST_VERSION: Final = (3, 35, 0)
 _READ_ONLY: Final = "telemetry_read_only"
 
 T = TypeVar("T")
@@ -31,7 +31,7 @@ class SqliteDialect:
     """SQLite through Python's `sqlite3`.
 
     Args:
-        version: The version of the library that this Python has.
+        version: The version of this Python's SQLite library.
     """
 
     name: Final = "sqlite"
@@ -43,21 +43,23 @@ class SqliteDialect:
     # URLs, engines and sessions
 
     def with_driver(self, url: URL) -> URL:
-        """Return the URL as it is."""
+        """Return the URL unchanged."""
         return url
 
     def check_driver(self, url: URL) -> None:
         """Accept every driver of SQLite."""
 
     def check_database(self, url: URL) -> None:
-        """Raise UnsupportedDatabaseError where SQLite is too old, or the database is not a file."""
-        if self._version < _OLDEST:
+        """Raise UnsupportedDatabaseError if SQLite is too old, or the database is not a file."""
+        if self._version < _OLDEST_VERSION:
             version = ".".join(map(str, self._version))
-            raise UnsupportedDatabaseError(f"this Python's SQLite is {version}; 3.35 or later is needed, for RETURNING")
+            raise UnsupportedDatabaseError(
+                f"this Python's SQLite is {version}; 3.35 or later is required, for RETURNING"
+            )
         if not url.database or ":memory:" in url.database:
             raise UnsupportedDatabaseError("an in-memory SQLite database would lose what is recorded; name a file")
 
-    def make_engine(self, url: URL, timeout: timedelta | None, options: Mapping[str, Any]) -> Engine:  # noqa: ARG002 - a file answers at once
+    def make_engine(self, url: URL, timeout: timedelta | None, options: Mapping[str, Any]) -> Engine:  # noqa: ARG002 - for a server only
         """Return an engine with WAL, `synchronous=FULL`, a busy timeout, `BEGIN IMMEDIATE` for every write."""
         engine = create_engine(url, poolclass=QueuePool, connect_args={"timeout": BUSY_TIMEOUT_SECONDS}, **options)
         event.listen(engine, "connect", _set_up)
@@ -65,15 +67,15 @@ class SqliteDialect:
         return engine
 
     def file_of(self, url: URL) -> Path | None:
-        """Return the file; None where SQLite's own kind of URI names it, or a host keeps the database in memory."""
+        """Return the file; None if it is named by an SQLite URI, or the host's database is in memory."""
         return None if url.query or not url.database or ":memory:" in url.database else Path(url.database)
 
     def reading(self, engine: Engine) -> Engine:
-        """Return the engine for transactions that take no write lock."""
+        """Return the engine for transactions that do not take the write lock."""
         return engine.execution_options(**{_READ_ONLY: True})
 
     def snapshot(self, engine: Engine) -> Engine:
-        """Return the engine for reading: SQLite's transactions see one moment anyway."""
+        """Return the engine for reading: a transaction of SQLite always reads one snapshot."""
         return self.reading(engine)
 
     def has_table(self, connection: Connection, table: str) -> bool:
@@ -82,16 +84,16 @@ class SqliteDialect:
         return connection.exec_driver_sql(statement, (table,)).scalar() is not None
 
     def to_driver(self, moment: datetime) -> str:
-        """Return the time in UTC as text without a zone, which SQLite does not know."""
+        """Return the time in UTC as text without a time zone, which SQLite does not support."""
         return moment.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
 
     def from_driver(self, value: Any) -> datetime | None:
-        """Return the time that a text says; one in an adopted table may have a zone."""
+        """Parse the text of a time, which may have a time zone in an adopted table."""
         return None if value is None else as_utc(datetime.fromisoformat(value))
 
     # Columns of the tables
 
-    # SQLite counts rows up only for a column of exactly the type INTEGER.
+    # SQLite increments only a column whose type is exactly INTEGER.
     row_id_type: Final[TypeEngine[Any]] = Integer()
     event_id_type: Final[TypeEngine[Any]] = String(36)
     json_type: Final[TypeEngine[Any]] = JSON()
@@ -106,7 +108,7 @@ class SqliteDialect:
 
     named_parameter: Final = ":{}"
     positional_parameter: Final = "?"
-    places: Final[Mapping[str, str]] = {
+    placeholders: Final[Mapping[str, str]] = {
         "text_id": "id",
         "in_utc": "",
         "day": "replace(substr(timestamp, 1, 10), '-', '')",
@@ -117,20 +119,20 @@ class SqliteDialect:
         """,
         "json_array": "json_array",
         "json_object": "json_group_object",
-        # As bytes: a text can hold some that are not UTF-8, which the driver would refuse.
+        # As bytes: a text may not be valid UTF-8, for which the driver would raise.
         "readable_text": "BLOB",
     }
 
     def in_list(self, parameter: str, kind: str) -> str:  # noqa: ARG002 - all values are text
-        """Return the condition, with a JSON array."""
-        return f"IN (SELECT value FROM json_each(:{parameter}))"  # noqa: S608 - a parameter's name of ours
+        """Return the condition for a JSON array."""
+        return f"IN (SELECT value FROM json_each(:{parameter}))"  # noqa: S608 - our own parameter name
 
     def list_parameter(self, values: Sequence[str]) -> str:
         """Return a JSON array."""
         return json.dumps(list(values))
 
     def json_is_true(self, column: str, key: str) -> str:
-        """Return the condition; false where the text is not JSON, because an adopted table may hold any text."""
+        """Return the condition; false if the text is not JSON, because an adopted table may hold any text."""
         return f"""CASE WHEN json_valid({column}) THEN json_extract({column}, '$."{key}"') = 1 ELSE 0 END"""
 
     # Writing events
@@ -138,11 +140,11 @@ class SqliteDialect:
     writes_both_at_once: Final = False
 
     def insert_many(self, cursor: Any, insertion: Insertion, rows: Sequence[tuple[Any, ...]]) -> None:
-        """Insert by one prepared statement that is executed for each row."""
+        """Insert with a prepared statement that is executed for each row."""
         cursor.executemany(insertion.statement, rows)
 
     def joins_transaction(self, connection: Connection) -> bool:
-        """Return whether the driver is in a transaction, which is begun here where it would begin one by itself."""
+        """Return whether the driver is in a transaction; begin one if the driver would do so itself."""
         driver: Any = connection.connection.driver_connection
         if not driver.in_transaction and driver.isolation_level is not None:
             # The sqlite3 module begins a transaction before an INSERT, but not before a SAVEPOINT,
@@ -150,15 +152,15 @@ class SqliteDialect:
             connection.exec_driver_sql("BEGIN")
         return bool(driver.in_transaction)
 
-    # The connection that a process keeps for writing events
+    # The connection that a process holds open for writing events
 
     locks_in_process: Final = True
 
     def keeping(self, engine: Engine) -> Engine:
-        """Return the engine as it is: transactions are begun by `run_transaction`."""
+        """Return the engine unchanged: `run_transaction` begins transactions."""
         return engine
 
-    def is_alive(self, driver: Any) -> bool:  # noqa: ARG002 - a file does not hang up
+    def is_alive(self, driver: Any) -> bool:  # noqa: ARG002 - a file does not disconnect
         """Return True."""
         return True
 
@@ -167,14 +169,14 @@ class SqliteDialect:
         return bool(driver.in_transaction)
 
     def run_statement(self, driver: Any, work: Callable[[Any], T]) -> T:
-        """Run `work` in a transaction: the driver may be in one that it began by itself."""
+        """Run `work` in a transaction, because the driver may have begun one by itself."""
         return self.run_transaction(driver, work)
 
     def run_transaction(self, driver: Any, work: Callable[[Any], T]) -> T:
-        """Run `work` in a transaction that has the write lock from its begin."""
+        """Run `work` in a transaction that takes the write lock when it begins."""
         try:
             if not driver.in_transaction:
-                # At once, because a transaction that asks for the write lock later cannot always wait for it.
+                # IMMEDIATE, because a transaction that requests the write lock later cannot always wait for it.
                 driver.execute("BEGIN IMMEDIATE")
             result = work(driver)
             driver.commit()
@@ -189,19 +191,19 @@ class SqliteDialect:
     builds_indexes_beside_writers: Final = False
     online_index_options: Final[Mapping[str, Any]] = {}
 
-    def upgrading_alone(self, connection: Connection) -> AbstractContextManager[None]:  # noqa: ARG002
-        """Keep nothing waiting: SQLite has no lock that outlasts a transaction."""
+    def exclusive_upgrade(self, connection: Connection) -> AbstractContextManager[None]:  # noqa: ARG002
+        """Do nothing: SQLite has no lock that outlasts a transaction."""
         return nullcontext()
 
     def limit_lock_wait(self, connection: Connection, milliseconds: int) -> None:
-        """Leave it at the busy timeout: writers wait for each other anyway."""
+        """Do nothing: the busy timeout applies, and writers wait for each other anyway."""
 
-    def is_lock_refused(self, error: BaseException) -> bool:  # noqa: ARG002
-        """Return False: the busy timeout has waited long enough."""
+    def is_lock_failure(self, error: BaseException) -> bool:  # noqa: ARG002
+        """Return False: the busy timeout has already waited long enough."""
         return False
 
     def index_is_valid(self, connection: Connection, name: str) -> bool | None:
-        """Return True for every index: SQLite builds them whole or not at all."""
+        """Return True for every existing index: SQLite builds an index completely or not at all."""
         statement = "SELECT 1 FROM sqlite_master WHERE type = 'index' AND name = ?"
         return None if connection.exec_driver_sql(statement, (name,)).scalar() is None else True
 
@@ -211,9 +213,9 @@ class SqliteDialect:
 
     def build_progress(
         self,
-        connection: Connection,  # noqa: ARG002 - SQLite does not say how far it is
+        connection: Connection,  # noqa: ARG002 - SQLite does not report progress
         what: str,  # noqa: ARG002
-        tell: Callable[[str], None],  # noqa: ARG002
+        notify: Callable[[str], None],  # noqa: ARG002
     ) -> AbstractContextManager[None]:
         """Report nothing."""
         return nullcontext()
@@ -221,15 +223,17 @@ class SqliteDialect:
     # Health
 
     def report(self, connection: Connection) -> DatabaseReport:
-        """Return version and journal mode, having tried to write."""
-        # Writes what is there already, and is rolled back: a file that may not be written refuses even that.
+        """Return version and journal mode; raise if the file cannot be written."""
+        # Writes the current value and is rolled back; raises if the file is read-only.
         stamp = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
         connection.exec_driver_sql(f"PRAGMA user_version = {stamp:d}")
         version = connection.exec_driver_sql("SELECT sqlite_version()").scalar_one()
         journal = connection.exec_driver_sql("PRAGMA journal_mode").scalar_one()
         found = f"SQLite {version}, journal mode {journal}"
         if journal != "wal":
-            advice = "use a file system that allows WAL (no network share): readers and writers wait for each other"
+            advice = (
+                "use a file system that supports WAL (not a network share): now readers and writers block each other"
+            )
             return DatabaseReport(found, advice)
         return DatabaseReport(found)
 
@@ -243,17 +247,17 @@ def _set_up(dbapi_connection: Any, _record: object) -> None:
 
 
 def _configure(dbapi_connection: Any) -> None:
-    dbapi_connection.isolation_level = None  # the driver begins nothing by itself; _begin does
+    dbapi_connection.isolation_level = None  # the driver does not begin transactions; _begin does
     cursor = dbapi_connection.cursor()
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=FULL")
-    # What a long reader made the log grow to is given back once the reader is gone.
+    # Shrinks the log that grew during a long read, once the reader has finished.
     cursor.execute(f"PRAGMA journal_size_limit={WAL_BYTES}")
     cursor.close()
 
 
 def _begin(connection: Connection) -> None:
-    # BEGIN IMMEDIATE takes the write lock at once: a transaction that reads first and writes later
-    # could otherwise fail at the write, however long it would wait.
+    # BEGIN IMMEDIATE takes the write lock immediately: a transaction that reads first and writes later could otherwise
+    # fail at the write, no matter how long it would wait.
     read_only = connection.get_execution_options().get(_READ_ONLY, False)
     connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")

@@ -1,4 +1,4 @@
-"""The tables' migrations, run by Alembic; they ship with the package."""
+"""The migrations of the tables, run by Alembic and shipped with the package."""
 
 from telemetry_store.migrations.check import SchemaFault, find_schema_faults
 from telemetry_store.migrations.upgrade import upgrade_database

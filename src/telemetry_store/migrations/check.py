@@ -1,4 +1,4 @@
-"""Looks whether a database's tables, columns and indexes are what this code expects."""
+"""Checks whether a database's tables, columns and indexes are as this code expects."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -15,15 +15,15 @@ from telemetry_store.schema_version import SCHEMA_VERSION, schema_version
 from telemetry_store.tables import condition_of
 
 _UPGRADE: Final = "run: telemetry db upgrade"
-_RESTORE: Final = "no upgrade can bring its rows back: restore it from a backup"
+_RESTORE: Final = "an upgrade cannot restore its rows: restore it from a backup"
 
 
 @dataclass(frozen=True, slots=True)
 class SchemaFault:
-    """Something that is not as the code expects it.
+    """A difference from what the code expects.
 
     Attributes:
-        place: A table, or `table.column`, or an index.
+        place: The name of a table, `table.column` or index.
         problem: What is wrong with it, and what to do.
     """
 
@@ -32,9 +32,10 @@ class SchemaFault:
 
 
 def find_schema_faults(database: Database) -> list[SchemaFault]:
-    """Returns what is not as this code expects it; nothing where the tables can be used.
+    """Return the differences from what this code expects; an empty list if the tables can be used.
 
-    What others have added (tables, columns, indexes) is no fault; nor is a newer version that still has everything.
+    Tables, columns and indexes that others have added are not faults. Neither is a newer version that still has
+    everything.
 
     Raises:
         RecorderError: The database failed.
@@ -56,7 +57,7 @@ def find_schema_faults(database: Database) -> list[SchemaFault]:
 
 
 def missing_tables(connection: Connection) -> list[str]:
-    """Returns the tables of this code's version that are not there."""
+    """Return the names of the tables that this code needs and that do not exist."""
     inspector = sa.inspect(connection)
     return [table.name for table in TABLES if not inspector.has_table(table.name)]
 
@@ -86,13 +87,13 @@ def _of_indexes(connection: Connection, inspector: Inspector, table: Table) -> I
     for index in _missing_indexes(connection, inspector, table):
         name = str(index.name)
         if name in invalid:
-            yield SchemaFault(name, f"was not built to its end, so it is written to and never used; {_UPGRADE}")
+            yield SchemaFault(name, f"was not built completely, so it is maintained but never used; {_UPGRADE}")
         else:
-            yield SchemaFault(name, f"does not exist, so queries read all of {table.name}; {_UPGRADE}")
+            yield SchemaFault(name, f"does not exist, so queries read the whole table {table.name}; {_UPGRADE}")
 
 
 def missing_indexes(connection: Connection) -> list[Index]:
-    """Returns the indexes that this code expects and that cannot be used, or are not there. All tables must be."""
+    """Return the indexes that this code needs and that are missing or invalid. All tables must exist."""
     inspector = sa.inspect(connection)
     return [index for table in TABLES for index in _missing_indexes(connection, inspector, table)]
 
@@ -107,7 +108,7 @@ def _missing_indexes(connection: Connection, inspector: Inspector, table: Table)
 
 
 def _serves(wanted: Index, present: Iterable[ReflectedIndex]) -> bool:
-    """Returns whether an index of another name does what is wanted: an adopted table has its own."""
+    """Return whether an index with another name can replace a wanted one: an adopted table has its own indexes."""
     columns = [column.name for column in wanted.columns]
     return condition_of(wanted) is None and any(
         index["column_names"][: len(columns)] == columns

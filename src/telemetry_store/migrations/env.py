@@ -1,4 +1,4 @@
-"""What Alembic runs for each command: our tables, on the connection that the caller gives."""
+"""Alembic's environment: runs our migrations on the connection of the caller."""
 
 from alembic import context
 
@@ -6,7 +6,7 @@ from telemetry_store.migrations.online import OnlineChanges
 from telemetry_store.schema_version import VERSION_TABLE
 
 changes: OnlineChanges = context.config.attributes["changes"]
-# In a transaction that was begun before, Alembic begins and commits nothing: the migrations do, change by change.
+# In a transaction that was begun before, Alembic neither begins nor commits: the migrations do, for each change.
 changes.connection.begin()
 context.configure(connection=changes.connection, version_table=VERSION_TABLE)
 context.run_migrations()

@@ -1,11 +1,11 @@
-"""Changes to tables that others write to meanwhile, none of whom waits longer than a moment.
+"""Online changes to tables: other processes keep writing, and wait only briefly.
 
-A change of PostgreSQL's tables waits for the transactions that use them, and everybody who comes
-later waits behind it. So each change is a transaction of its own that does little, asks for its
-lock for a moment only, and tries again later. Indexes are built beside the writers. On SQLite, where writers
-wait for each other anyway, each change is a transaction of its own as well.
+A change to a PostgreSQL table waits for the transactions that use the table, and all later statements queue behind it.
+So each change is a separate, short transaction, which waits for its lock only briefly and retries later. Indexes are
+built concurrently with writers. On SQLite, where writers wait for each other anyway, each change is a separate
+transaction as well.
 
-Each change looks first whether it was made before: an upgrade that was interrupted is repeated whole.
+Each change first checks whether it was already made, because an interrupted upgrade is repeated completely.
 """
 
 import time
@@ -38,16 +38,16 @@ _VERSIONS: Final = sa.text(f"SELECT count(*) FROM {VERSION_TABLE}")  # noqa: S60
 
 
 class OvertakenError(Exception):
-    """Another process upgrades the same SQLite database, and is ahead: begin again from where it is."""
+    """Another process upgrades the same SQLite database and is ahead: restart from its version."""
 
 
 class OnlineChanges:
-    """What migrations change tables with.
+    """The operations with which migrations change tables.
 
     Args:
-        connection: The upgrade's own; Alembic's operations use it, too.
-        patience: How long a change may go on asking for its lock.
-        tell: Told in words what is being done.
+        connection: The connection of the upgrade; Alembic's operations use it, too.
+        patience: How long a change may retry to get its lock.
+        notify: Called with a description of each step.
         pause: Waits for a number of seconds.
     """
 
@@ -56,33 +56,33 @@ class OnlineChanges:
         connection: Connection,
         *,
         patience: timedelta,
-        tell: Callable[[str], None],
+        notify: Callable[[str], None],
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self.connection = connection
         self.dialect = dialect_of(connection)
-        self.tell = tell
+        self.notify = notify
         self._patience = patience.total_seconds()
         self._pause = pause
 
     def change(self, what: str, work: Callable[[], T]) -> T:
-        """Runs `work`, which looks and changes, in a short transaction of its own; returns what it returned.
+        """Run `work`, which checks and changes, in a separate short transaction; return its result.
 
         Raises:
-            DatabaseBusyError: Another transaction kept its lock for longer than the patience.
+            DatabaseBusyError: Another transaction held its lock for longer than `patience`.
         """
         return self._repeat(what, lambda attempt: self._in_transaction(work, _lock_timeout(attempt)))
 
     def beside_writers(self, what: str, work: Callable[[], T]) -> T:
-        """Runs `work`, whose locks no writer waits for, however long it takes or has to wait itself."""
+        """Run `work`, whose locks do not block writers, without a limit on how long it runs or waits."""
         return self._repeat(what, lambda _attempt: self._in_transaction(work, 0))
 
     def index(
         self, name: str, table: str, columns: Sequence[str], *, where: str | None = None, unique: bool = False
     ) -> None:
-        """Builds an index, unless it is there; beside the writers where the database can do that.
+        """Build an index unless it exists, concurrently with writers if the database supports that.
 
-        One that an interrupted build left behind, which is kept up and never used, is built again.
+        An invalid index of an interrupted build is built again.
         """
         described = sa.Table(table, sa.MetaData(), *(sa.Column(column) for column in columns))
         options = {**index_options(where), **self.dialect.online_index_options}
@@ -92,10 +92,10 @@ class OnlineChanges:
             valid = self.dialect.index_is_valid(self.connection, name)
             if valid:
                 return
-            self.tell(f"index {name}")
+            self.notify(f"index {name}")
             if valid is False:
                 self.connection.execute(sa.schema.DropIndex(index, if_exists=True))
-            with self.dialect.build_progress(self.connection, f"index {name}", self.tell):
+            with self.dialect.build_progress(self.connection, f"index {name}", self.notify):
                 self.connection.execute(sa.schema.CreateIndex(index, if_not_exists=True))
 
         if self.dialect.builds_indexes_beside_writers:
@@ -110,7 +110,7 @@ class OnlineChanges:
             return work()
 
     def _in_autocommit(self, work: Callable[[], None]) -> None:
-        """Runs statements that may stand in no transaction."""
+        """Run statements that must not run in a transaction."""
         self.settle()
         usual = self.connection.default_isolation_level
         assert usual is not None  # noqa: S101 - the connection is open
@@ -122,10 +122,10 @@ class OnlineChanges:
             self.connection.execution_options(isolation_level=usual)
 
     def settle(self) -> None:
-        """Commits what Alembic wrote since the last change: which version was reached.
+        """Commit what Alembic wrote since the last change: the version that was reached.
 
         Raises:
-            OvertakenError: Another process noted a later version meanwhile; nothing is committed.
+            OvertakenError: Another process has written a later version; nothing is committed.
         """
         if not self.connection.in_transaction():
             return
@@ -140,11 +140,11 @@ class OnlineChanges:
             try:
                 return attempt(number)
             except DBAPIError as error:
-                if error.orig is None or not self.dialect.is_lock_refused(error.orig):
+                if error.orig is None or not self.dialect.is_lock_failure(error.orig):
                     raise
             if waited >= self._patience:
                 break
-            self.tell(f"{what}: another transaction holds the table; asking again")
+            self.notify(f"{what}: another transaction holds the table; retrying")
             self._pause(pause)
             waited += pause
             pause = min(_LONGEST_PAUSE, pause * 2)
@@ -155,16 +155,16 @@ class OnlineChanges:
 
 
 def _lock_timeout(attempt: int) -> int:
-    """Returns how many milliseconds to ask for a lock, while everybody else waits.
+    """Return how many milliseconds to wait for a lock. All others wait meanwhile.
 
-    Now and then a little longer than PostgreSQL's `deadlock_timeout`: only who has waited that long makes it end an
-    autovacuum that stands in the way, and that of a large table takes hours.
+    Every few attempts it is a little longer than PostgreSQL's `deadlock_timeout`: only a transaction that waits longer
+    than that cancels an autovacuum that blocks it, and an autovacuum of a large table takes hours.
     """
     return _LONGER_LOCK_TIMEOUT if attempt % _ATTEMPTS_BEFORE_LONGER == _ATTEMPTS_BEFORE_LONGER - 1 else _LOCK_TIMEOUT
 
 
 def online_changes() -> OnlineChanges:
-    """Returns what the running migration changes tables with."""
+    """Return the `OnlineChanges` of the running migration."""
     config = op.get_context().config
     assert config is not None  # noqa: S101 - migrations run only through `upgrade_database`
     changes: OnlineChanges = config.attributes["changes"]

@@ -1,8 +1,8 @@
-"""Gives a column of a large PostgreSQL table another type, while others write to the table.
+"""Changes the type of a column of a large PostgreSQL table, while others write to the table.
 
-PostgreSQL's own way rewrites the table under a lock that keeps even readers out. Here a second column is
-filled beside the first: by a trigger for what is written from now on, in batches for what is there. Then a
-short transaction puts it in the first one's place. Interrupted at any point, it goes on from there.
+PostgreSQL's ALTER COLUMN TYPE rewrites the table under a lock that blocks even readers. Instead, a second column is
+filled: by a trigger for new rows, and in batches for existing ones. Then a short transaction replaces the first column
+with the second. After an interruption at any point, it continues from there.
 """
 
 from functools import partial
@@ -14,18 +14,18 @@ from alembic import op
 from telemetry_store.migrations.online import OnlineChanges
 
 _ROWS_AT_A_TIME: Final = 2_000
-"""So few that whoever writes to one of them hardly waits."""
+"""Keeps each batch short, so that a writer hardly waits for a row."""
 
-_BATCHES_TOLD: Final = 50
+_BATCHES_PER_REPORT: Final = 50
 
 
 class Retyping:
     """The change of one column's type.
 
     Args:
-        online: How tables are changed.
+        online: The operations that change tables.
         table: The table; its primary key is `id`.
-        column: The column: `id` itself, or one that may be null.
+        column: The column: `id`, or a nullable column.
         new_type: The new type, as SQL; the cast to it must fit every row.
     """
 
@@ -39,7 +39,7 @@ class Retyping:
         self._name = f"{table}_{self._new}"
 
     def run(self) -> None:
-        """Changes the type, unless it is that type already."""
+        """Change the type, unless the column has it already."""
         if self._has_type():
             return
         what = f"type of {self._table}.{self._column}"
@@ -76,20 +76,20 @@ class Retyping:
         )
 
     def _fill(self, what: str) -> None:
-        """Fills the new column, by ranges of the key: each batch begins where the last one ended."""
+        """Fill the new column in batches by ranges of the key: each batch begins where the last one ended."""
         last = self._online.change(what, lambda: self._fill_batch(None))
         batches = 1
         while last is not None:
-            if batches % _BATCHES_TOLD == 0:
-                self._online.tell(f"{what}: {batches * _ROWS_AT_A_TIME:,} rows")
+            if batches % _BATCHES_PER_REPORT == 0:
+                self._online.notify(f"{what}: {batches * _ROWS_AT_A_TIME:,} rows")
             last = self._online.change(what, partial(self._fill_batch, last))
             batches += 1
 
     def _fill_batch(self, last: Any) -> Any:
-        """Fills rows whose key is larger than `last`; returns the largest key of them, None at the end."""
+        """Fill a batch of rows with keys larger than `last`; return its largest key, or None at the end."""
         after = "" if last is None else "id > :last AND"
-        # By a range of the key, which no planner joins the whole table for. The update's own trigger fills the
-        # column; what has no value needs none.
+        # A range of the key, for which no query plan joins the whole table. The trigger of the update fills the column;
+        # NULL needs no conversion.
         statement = sa.text(f"""
             WITH batch AS (
                 SELECT max(id) AS last FROM (
@@ -104,7 +104,7 @@ class Retyping:
         return op.get_bind().scalar(statement, {} if last is None else {"last": last})
 
     def _add_check(self) -> None:
-        # With it, PostgreSQL need not read the table once more under the last step's lock.
+        # With it, PostgreSQL does not read the whole table again under the lock of the last step.
         op.execute(f"ALTER TABLE {self._table} DROP CONSTRAINT IF EXISTS {self._name}")
         op.execute(f"ALTER TABLE {self._table} ADD CONSTRAINT {self._name} CHECK ({self._new} IS NOT NULL) NOT VALID")
 

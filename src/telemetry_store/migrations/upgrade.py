@@ -1,4 +1,4 @@
-"""Brings a database's tables to the version that this code needs."""
+"""Migrates a database's tables to the version that this code needs."""
 
 import threading
 from collections.abc import Callable
@@ -20,35 +20,36 @@ from telemetry_store.migrations.online import OnlineChanges, OvertakenError
 from telemetry_store.schema_version import SCHEMA_VERSION, check_schema_version, schema_version
 from telemetry_store.tables import condition_of
 
-_MOST_OTHERS: Final = 10
+_MAX_RESTARTS: Final = 10
 _ONE_THREAD: Final = threading.Lock()
-"""Alembic keeps what it works on in variables of the process."""
+"""Alembic keeps its state in global variables of the process."""
 
 
-def _to_nobody(_text: str) -> None:
-    """Tells nobody."""
+def _ignore_message(_text: str) -> None:
+    """Ignore a message."""
 
 
 def upgrade_database(
     engine: Engine,
     *,
     patience: timedelta = timedelta(minutes=10),
-    tell: Callable[[str], None] = _to_nobody,
+    notify: Callable[[str], None] = _ignore_message,
 ) -> str:
-    """Makes or migrates the tables, in small steps; returns the version that the database has now.
+    """Create or migrate the tables in small steps; return the version that the database has now.
 
-    Services may go on writing meanwhile. Tables of the original system, `event_logs` and
-    `telemetry_events_export_queue`, are adopted with their rows. An upgrade that was interrupted is completed
-    by the next one; processes that upgrade at the same time wait for each other. A database that is newer
-    than this code, and still serves it, is left as it is. Indexes that are missing are built.
+    Services can keep writing during an upgrade. Tables of the original system, `event_logs` and
+    `telemetry_events_export_queue`, are adopted with their rows. The next upgrade completes one that was interrupted.
+    Processes that upgrade at the same time wait for each other. A database that is newer than this code, but
+    compatible with it, is not changed. Missing indexes are built.
 
     Args:
-        engine: Where the tables are. On PostgreSQL with real sessions: no pooler in transaction mode in between.
-        patience: How long to go on asking for a table that other transactions hold.
-        tell: Told in words what is being done.
+        engine: Where the tables are. On PostgreSQL it must have real sessions, not a pooler in transaction mode.
+        patience: How long to retry to lock a table that other transactions hold.
+        notify: Called with a description of each step.
 
     Raises:
-        SchemaVersionError: A table cannot be adopted, and nothing was changed; or the database is too new.
+        SchemaVersionError: A table cannot be adopted, and nothing was changed. Or the database is too new, or a table
+            was dropped.
         RecorderError: The database failed.
     """
     database = Database(engine)
@@ -57,35 +58,35 @@ def upgrade_database(
         check_schema_version(database)
         return found
     with _ONE_THREAD:
-        database.run(lambda: _upgrade(engine, patience, tell))
+        database.run(lambda: _upgrade(engine, patience, notify))
     return SCHEMA_VERSION
 
 
-def _upgrade(engine: Engine, patience: timedelta, tell: Callable[[str], None]) -> None:
+def _upgrade(engine: Engine, patience: timedelta, notify: Callable[[str], None]) -> None:
     dialect = dialect_of(engine)
-    with engine.connect() as connection, dialect.upgrading_alone(connection):
-        changes = OnlineChanges(connection, patience=patience, tell=tell)
-        others = 0
+    with engine.connect() as connection, dialect.exclusive_upgrade(connection):
+        changes = OnlineChanges(connection, patience=patience, notify=notify)
+        restarts = 0
         while True:
             try:
                 command.upgrade(_config(changes), SCHEMA_VERSION)
             except (IntegrityError, CommandError, OvertakenError):
-                # Where nothing keeps others from upgrading at the same time, each step is made by the first one;
-                # the second one to note that a version is reached begins again from there.
+                # On a database where upgrades do not wait for each other, each step is made by the first process. The
+                # second process to write a version restarts from that version.
                 connection.rollback()
-                others += 1
-                if dialect.upgrades_wait or others > _MOST_OTHERS:
+                restarts += 1
+                if dialect.upgrades_wait or restarts > _MAX_RESTARTS:
                     raise
             else:
                 break
         if lost := missing_tables(connection):
             raise SchemaVersionError(
-                f"{' and '.join(lost)} cannot be found, though the database is of version {SCHEMA_VERSION}: somebody "
-                "dropped what no upgrade can bring back; restore it from a backup"
+                f"{' and '.join(lost)} cannot be found, although the database is of version {SCHEMA_VERSION}: "
+                "an upgrade cannot restore a dropped table; restore it from a backup"
             )
-        # What somebody dropped, or a build that was interrupted left behind, is built anew.
+        # Build indexes again that were dropped, or whose build was interrupted.
         for index in missing_indexes(connection):
-            assert index.table is not None  # noqa: S101 - they are our tables'
+            assert index.table is not None  # noqa: S101 - they belong to our tables
             columns = [column.name for column in index.columns]
             changes.index(str(index.name), index.table.name, columns, where=condition_of(index))
 

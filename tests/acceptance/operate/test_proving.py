@@ -129,7 +129,7 @@ def test_the_doctor_tells_what_is_red_and_what_to_do(shell: Shell) -> None:
         ("sqlite:///missing/telemetry.db", 1, "there is no such database file; correct TELEMETRY_DATABASE_URL, or"),
         ("sqlite:///mistyped.db", 1, "there is no such database file; correct TELEMETRY_DATABASE_URL, or run:"),
         ("sqlite:///empty.db", 1, "the database has no telemetry tables yet; run: telemetry db upgrade"),
-        ("sqlite:///garbage.db", 1, "the file is no SQLite database"),
+        ("sqlite:///garbage.db", 1, "the file is not a SQLite database"),
     ],
 )
 def test_every_mistake_about_the_database_is_told_in_one_line(

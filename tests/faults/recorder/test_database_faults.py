@@ -72,7 +72,7 @@ def sqlite_file(tmp_path: Path) -> Path:
         ("postgresql://u:SECRETPW@/x?host=/no/such/folder", "the database cannot be reached: nothing listens there"),
         (
             "postgresql://u:SECRETPW@no-such-host.invalid/x",
-            "the database cannot be reached: the URL's host is not known",
+            "the database cannot be reached: the URL's host is unknown",
         ),
         ("sqlite:////dev", "the database file cannot be opened"),
     ],
@@ -98,7 +98,7 @@ def test_a_postgresql_server_that_does_not_know_the_database_or_the_user(postgre
         known = make_url(url)
         for wrong, text in (
             (known.set(database="no_such_database"), "the database does not exist"),
-            (known.set(username="no_such_user"), "the database (does not know the URL's user|refused the credentials)"),
+            (known.set(username="no_such_user"), "the (URL's user does not exist|database rejected the credentials)"),
         ):
             recorder = make_recorder(Database(create_database_engine(wrong)))
             with pytest.raises(DatabaseUnavailableError, match=text) as caught:
@@ -169,7 +169,7 @@ def test_a_sqlite_database_that_another_process_keeps_locked(sqlite_file: Path) 
     recorder = make_recorder(Database(engine))
     other = sqlite3.connect(sqlite_file, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    assert_refused(recorder, DatabaseBusyError, "it may be the caller's own open transaction: then give connection=")
+    assert_refused(recorder, DatabaseBusyError, "if that is the caller's own open transaction, pass connection=")
     other.execute("ROLLBACK")
     other.close()
     assert recorder.record("search", "submit")

@@ -102,7 +102,7 @@ def test_a_cohort_of_any_text_can_be_recorded_after_adoption(engine: Engine) -> 
         ),
         (
             DEMANDING_QUEUE,
-            "demands values for tenant, which new events do not have",
+            "requires values for tenant, which new events do not have",
         ),
     ],
 )
@@ -132,7 +132,7 @@ def test_processes_that_upgrade_at_once_wait_for_each_other(empty_url: str) -> N
         ("0000", f"the database is of version 0000, this code needs {SCHEMA_VERSION}; run: telemetry db upgrade"),
         (
             "9999",
-            f"version 9999, which serves code of version 9998 and later, and this code is of {SCHEMA_VERSION}; upgrade",
+            f"version 9999, which needs code of version 9998 or later, and this code is of version {SCHEMA_VERSION};",
         ),
     ],
 )

@@ -111,7 +111,7 @@ def test_an_id_that_is_no_uuid_is_told_before_anything_is_changed(original: Engi
         "INSERT INTO telemetry_events_export_queue (id, timestamp, payload_pb) VALUES ('my own', now(), '')",
     )
     before = sorted(inspect(original).get_table_names())
-    with pytest.raises(SchemaVersionError, match="1 rows of telemetry_events_export_queue have an id that is no UUID"):
+    with pytest.raises(SchemaVersionError, match="1 rows of telemetry_events_export_queue have an id that is not"):
         upgrade_database(original)
     assert sorted(inspect(original).get_table_names()) == before
 
@@ -119,9 +119,9 @@ def test_an_id_that_is_no_uuid_is_told_before_anything_is_changed(original: Engi
 def assert_is_mended(engine: Engine, problem: str) -> None:
     database = Database(engine)
     assert find_schema_faults(database) == [SchemaFault("event_logs_activity", f"{problem}; run: telemetry db upgrade")]
-    told: list[str] = []
-    upgrade_database(engine, tell=told.append)
-    assert told == ["index event_logs_activity"]
+    messages: list[str] = []
+    upgrade_database(engine, notify=messages.append)
+    assert messages == ["index event_logs_activity"]
     assert find_schema_faults(database) == []
     database.close()
 
@@ -129,7 +129,7 @@ def assert_is_mended(engine: Engine, problem: str) -> None:
 def test_an_index_that_is_missing_is_told_and_built(engine: Engine) -> None:
     upgrade_database(engine)
     execute(engine, "DROP INDEX event_logs_activity")
-    assert_is_mended(engine, "does not exist, so queries read all of event_logs")
+    assert_is_mended(engine, "does not exist, so queries read the whole table event_logs")
 
 
 @on_postgresql
@@ -146,7 +146,7 @@ def test_an_index_whose_build_was_interrupted_is_told_and_built_anew(engine: Eng
         pytest.raises(IntegrityError, match="could not create unique index"),
     ):
         connection.exec_driver_sql("CREATE UNIQUE INDEX CONCURRENTLY event_logs_activity ON event_logs (timestamp)")
-    assert_is_mended(engine, "was not built to its end, so it is written to and never used")
+    assert_is_mended(engine, "was not built completely, so it is maintained but never used")
 
 
 @on_postgresql
@@ -154,24 +154,24 @@ def test_an_index_that_waits_for_a_transaction_says_for_which(engine: Engine) ->
     upgrade_database(engine)
     execute(engine, "DROP INDEX event_logs_activity")
     waits = threading.Event()
-    told: list[str] = []
+    messages: list[str] = []
 
-    def tell(text: str) -> None:
-        told.append(text)
+    def notify(text: str) -> None:
+        messages.append(text)
         if "for the transaction of process" in text:
             waits.set()
 
     with engine.connect() as host:
         pid = host.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
         host.exec_driver_sql("LOCK TABLE event_logs IN ROW EXCLUSIVE MODE")
-        thread, ended = in_thread(lambda: upgrade_database(engine, tell=tell))
+        thread, ended = in_thread(lambda: upgrade_database(engine, notify=notify))
         assert waits.wait(60)
         host.commit()
     thread.join(60)
     assert ended == [SCHEMA_VERSION]
     assert any(
         text == f"index event_logs_activity: waiting for writers before build, for the transaction of process {pid}"
-        for text in told
+        for text in messages
     )
 
 
@@ -205,7 +205,7 @@ def in_thread(work: Callable[[], object]) -> tuple[threading.Thread, list[object
 def test_an_upgrade_waits_for_a_long_transaction_and_nobody_waits_behind_it(original: Engine) -> None:
     asked = threading.Event()
 
-    def tell(text: str) -> None:
+    def notify(text: str) -> None:
         if "another transaction holds the table" in text:
             asked.set()
 
@@ -215,7 +215,7 @@ def test_an_upgrade_waits_for_a_long_transaction_and_nobody_waits_behind_it(orig
     )
     with original.connect() as host:
         host.exec_driver_sql(insert)  # and no commit
-        thread, ended = in_thread(lambda: upgrade_database(original, tell=tell))
+        thread, ended = in_thread(lambda: upgrade_database(original, notify=notify))
         assert asked.wait(60)
         for _ in range(5):
             execute(original, insert.replace("LongEvent", "OtherEvent"))  # would wait for ever behind a waiting ALTER
@@ -314,7 +314,7 @@ def test_a_newer_database_that_still_serves_this_code_is_used_and_left_alone(eng
 
 def test_a_newer_database_that_does_not_is_not_upgraded(engine: Engine) -> None:
     newer(engine, "9000")
-    with pytest.raises(SchemaVersionError, match="serves code of version 9000 and later"):
+    with pytest.raises(SchemaVersionError, match="needs code of version 9000 or later"):
         upgrade_database(engine)
 
 

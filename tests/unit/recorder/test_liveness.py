@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from telemetry_store.dialects.liveness import has_word
+from telemetry_store.dialects.liveness import has_unread_data
 
 
 @pytest.fixture
@@ -20,18 +20,18 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
 
 
 @pytest.mark.parametrize("poll", [True, False])
-def test_silence_a_word_and_a_goodbye(
+def test_unread_data_and_a_closed_socket_are_detected(
     pair: tuple[socket.socket, socket.socket], poll: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ours, theirs = pair
     if not poll:
         monkeypatch.delattr(select, "poll")
-    assert not has_word(ours.fileno())
+    assert not has_unread_data(ours.fileno())
     theirs.send(b"x")
-    assert has_word(ours.fileno())
+    assert has_unread_data(ours.fileno())
     ours.recv(1)
     theirs.close()
-    assert has_word(ours.fileno())
+    assert has_unread_data(ours.fileno())
 
 
 def test_a_descriptor_beyond_what_select_takes(pair: tuple[socket.socket, socket.socket]) -> None:
@@ -40,7 +40,7 @@ def test_a_descriptor_beyond_what_select_takes(pair: tuple[socket.socket, socket
         resource.setrlimit(resource.RLIMIT_NOFILE, (2_000, hard))
     high = os.dup2(pair[0].fileno(), 1_500)
     try:
-        assert not has_word(high)
+        assert not has_unread_data(high)
     finally:
         os.close(high)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -1,6 +1,6 @@
-"""Make `event_logs` and the export queue, or adopt those of the original system with their rows.
+"""Create `event_logs` and the export queue, or adopt those of the original system with their rows.
 
-The definitions are written out here, because a migration must not change when the code does.
+The definitions are repeated here, because a migration must not change when the code does.
 """
 
 from collections.abc import Iterable
@@ -51,18 +51,18 @@ _QUEUE_INDEXES = (
 
 
 def upgrade() -> None:
-    """Makes what is missing; changes what is there only where the code needs it."""
+    """Create what is missing; change what exists only where the code needs it."""
     online = online_changes()
-    # First, in the transaction that is open: where it raises, not even the table of versions stays.
+    # First, in the open transaction: if it raises, even the version table is rolled back.
     _check_adoptable()
     online.change("make the tables", _create_missing)
     online.change("columns of event_logs", _add_columns)
     online.change("columns of the queue", _adopt_queue)
     if _on_postgresql():
-        # Cohorts were dates once; on the wire they are any text. The queue's ids were UUIDs as text.
+        # Cohorts were dates once; in the wire format they are any text. The queue's ids were UUIDs as text.
         Retyping(online, "event_logs", "cohort_id", "text").run()
         Retyping(online, _QUEUE, "id", "uuid").run()
-        # Afterwards: it updates rows, and those that break a check that they are older than could not be.
+        # Afterwards, because retyping updates rows, which would fail for old rows that violate a check.
         online.change("checks of event_logs", _add_checks)
     for column in _not_indexed():
         online.index(f"event_logs_{column}", "event_logs", [column])
@@ -148,7 +148,7 @@ def _create_event_logs() -> None:
         *_event_logs_optional(),
         *(sa.CheckConstraint(check, name=name) for name, check in _CHECKS.items()),
     )
-    for column in _INDEXED:  # at once, while nobody can see the table
+    for column in _INDEXED:  # immediately, while no other transaction sees the table
         op.create_index(f"event_logs_{column}", "event_logs", [column])
 
 
@@ -162,16 +162,16 @@ def _add_columns() -> None:
 
 
 def _add_checks() -> None:
-    # SQLite cannot add a check to a table that exists; what the recorder writes satisfies it anyway.
+    # SQLite cannot add a check to an existing table; the recorder's rows satisfy it anyway.
     present = {check["name"] for check in sa.inspect(op.get_bind()).get_check_constraints("event_logs")}
     for check, condition in _CHECKS.items():
         if check not in present:
-            # NOT VALID: rows that are there already are taken as they are.
+            # NOT VALID: existing rows are not checked.
             op.execute(f"ALTER TABLE event_logs ADD CONSTRAINT {check} CHECK ({condition}) NOT VALID")
 
 
 def _not_indexed() -> list[str]:
-    """Returns the columns that no index begins with; one of another name serves as well."""
+    """Return the columns with which no index begins; an index with another name counts as well."""
     indexes = sa.inspect(op.get_bind()).get_indexes("event_logs")
     indexed = {index["column_names"][0] for index in indexes if index["name"] not in _own_names()}
     return [column for column in _INDEXED if column not in indexed]
@@ -233,7 +233,7 @@ def _refuse_ids_of_others() -> None:
     others = op.get_bind().scalar(statement, {"uuid": _UUID})
     if others:
         raise SchemaVersionError(
-            f"{others} rows of {_QUEUE} have an id that is no UUID, so no gateway would take them; "
+            f"{others} rows of {_QUEUE} have an id that is not a UUID, so a gateway would reject them; "
             f"delete them (WHERE id !~ '{_UUID}'), then upgrade again"
         )
 
@@ -246,6 +246,6 @@ def _refuse_demands_of_others(table: str, columns: Iterable[ReflectedColumn], ou
     )
     if demanding:
         raise SchemaVersionError(
-            f"the table {table} demands values for {', '.join(demanding)}, which new events do not have: "
+            f"the table {table} requires values for {', '.join(demanding)}, which new events do not have: "
             "make these columns nullable or give them defaults, then upgrade again"
         )

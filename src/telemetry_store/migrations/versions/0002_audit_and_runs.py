@@ -1,32 +1,31 @@
-"""What an audit adds up, the table of export passes, and the index of the admin page.
+"""The counts of an audit, the table of export passes, and the index of the admin page.
 
-The audit's sum. Let
+The equation of the audit. Let
 
     L   rows of `event_logs` whose `public_argument` holds `"telemetry.event.exportable": true`
     Q   rows of the queue: pending (due, delayed, leased) + exported + dead
     U   unlogged events: rows of the queue with `in_event_logs` false + cleaned_unlogged + dropped_unlogged
 
-and the names below entries of `telemetry_export_ledger`, 0 where there is none. Then, in one snapshot,
+and let the names below be entries of `telemetry_export_ledger`; a missing entry is 0. Then, in one snapshot,
 
     recorded  =  L + event_logs_pruned + U - adopted_event_logs + adopted_queue
     recorded  =  Q + cleaned + dropped
 
-`cleaned` and `dropped` count every row that was deleted, `cleaned_unlogged` and `dropped_unlogged` those
-of them with `in_event_logs` false; `event_logs_pruned` counts only deleted rows that L would have counted.
-Each is counted in the transaction that deletes. Both rows of an event are written in one transaction,
-so the sum holds at any moment.
+`cleaned` and `dropped` count every deleted row, `cleaned_unlogged` and `dropped_unlogged` those of them with
+`in_event_logs` false; `event_logs_pruned` counts only deleted rows that L would have counted. Each is counted in the
+transaction that deletes. Both rows of an event are written in one transaction, so the equation holds at any moment.
 
-The two `adopted` entries are where counting begins. What a database held before this migration cannot
-be added up: the original system's queue and table were not written together, nor marked alike, and
-version 0001 did not say which events have no row in `event_logs`. So the migration sets, from one snapshot,
+The two `adopted` entries are the baseline. The rows that a database held before this migration cannot be compared:
+the original system did not write queue and table together, and did not mark rows in the same way, and version 0001
+did not store which events have no row in `event_logs`. So the migration sets, from one snapshot,
 
     adopted_event_logs  =  L + event_logs_pruned + U
     adopted_queue       =  Q + cleaned + dropped
 
-which makes the sum hold there whatever was before; from then on each event adds one to both sides.
-Setting both again in the same way begins anew. That is of use once the last process of version 0001
-has ended: an event that such a process records `without_event_logs` looks as if its other row were
-missing, and the rows of `event_logs` that its retention deletes are counted nowhere.
+which makes the equation hold for that snapshot, no matter what happened before; from then on each event adds one to
+both sides. Setting both entries again in the same way sets a new baseline. Do that once the last process of version
+0001 has ended: an event that such a process records `without_event_logs` looks as if its row in `event_logs` were
+missing, and rows of `event_logs` that it deletes after their retention time are not counted.
 """
 
 import sqlalchemy as sa
@@ -40,13 +39,13 @@ down_revision = "0001"
 _QUEUE = "telemetry_events_export_queue"
 _TIME = sa.DateTime(timezone=True)
 
-# Once for each database: how a row of event_logs is known to be marked exportable. SQLite's may hold any text.
+# For each database, the condition that a row of event_logs is marked exportable. On SQLite it may hold any text.
 _MARKED = {
     "postgresql": """public_argument @> '{"telemetry.event.exportable": true}'""",
     "sqlite": """CASE WHEN json_valid(public_argument)
         THEN json_extract(public_argument, '$."telemetry.event.exportable"') = 1 ELSE 0 END""",
 }
-# One statement, so that all counts are of the same moment.
+# One statement, so that all counts are from the same snapshot.
 _COUNTS = """
     SELECT (SELECT count(*) FROM event_logs WHERE {marked})
         + (SELECT count(*) FROM telemetry_events_export_queue WHERE NOT in_event_logs)
@@ -56,7 +55,7 @@ _COUNTS = """
         + coalesce((SELECT sum(events) FROM telemetry_export_ledger
             WHERE entry IN ('cleaned', 'dropped')), 0) AS queue
 """
-# Again after an interrupted upgrade: nothing counts yet, so the later moment is the better one.
+# Repeated after an interrupted upgrade: nothing was counted yet, so the later snapshot is the better one.
 _SET_ENTRY = sa.text("""
     INSERT INTO telemetry_export_ledger (entry, events) VALUES (:entry, :events)
     ON CONFLICT (entry) DO UPDATE SET events = excluded.events
@@ -64,7 +63,7 @@ _SET_ENTRY = sa.text("""
 
 
 def upgrade() -> None:
-    """Adds; takes nothing away, so that processes of version 0001 go on."""
+    """Add tables, columns and indexes; remove nothing, so that processes of version 0001 continue to work."""
     online = online_changes()
     online.change("tables of export passes and compatibility", _create_tables)
     online.change("columns of the queue", _add_column)
@@ -105,7 +104,7 @@ def _create_tables() -> None:
 def _add_column() -> None:
     present = {column["name"] for column in sa.inspect(op.get_bind()).get_columns(_QUEUE)}
     if "in_event_logs" not in present:
-        # A constant default: no row is rewritten.
+        # The default is constant, so that no row is rewritten.
         op.add_column(_QUEUE, sa.Column("in_event_logs", sa.Boolean, nullable=False, server_default=sa.true()))
 
 
