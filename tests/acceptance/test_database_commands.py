@@ -15,7 +15,7 @@ def shell(empty_url: str, tmp_path: Path) -> Shell:
     return Shell(tmp_path, {"TELEMETRY_DATABASE_URL": empty_url})
 
 
-def test_current_tells_the_version_that_is_there_and_the_one_that_is_needed(shell: Shell) -> None:
+def test_current_shows_the_found_and_the_required_version(shell: Shell) -> None:
     bare = json.loads(shell.telemetry("db", "current", "--json").out)
     assert (bare["version"], bare["needed"], bare["oldest_code"]) == (None, SCHEMA_VERSION, None)
     assert shell.telemetry("db", "upgrade").code == 0

@@ -52,14 +52,14 @@ RECORDING = (
         "telemetry_store/readiness.py",
         "                connection.exec_driver_sql(statement)\n",
         "                pass\n",
-        "tests/integration/recorder/test_check.py -k may_not_be_written",
+        "tests/integration/recorder/test_check.py -k read_only_database",
     ),
     Mutation(
         "a check asks for the version each time",
         "telemetry_store/readiness.py",
         "    check_schema_version(database)\n",
         "",
-        "tests/integration/recorder/test_check.py -k changes_after",
+        "tests/integration/recorder/test_check.py -k change_after",
     ),
     Mutation(
         "a host's Alembic does not drop our tables",

@@ -18,7 +18,7 @@ from telemetry_store.database import Database
 
 
 class SlowStore:
-    """Stores when it is told to, so that a test can cancel before."""
+    """Stores once the test allows it, so that the test can cancel before."""
 
     def __init__(self, *, fail: bool = False) -> None:
         self.may_go = threading.Event()
@@ -53,7 +53,7 @@ def test_events_are_stored_with_the_tasks_context(database: Database) -> None:
     assert stored_names(database) == (["search.submit"], ["queue.only", "queue.only", "search.submit"])
 
 
-def test_bad_input_raises_where_it_was_called(database: Database) -> None:
+def test_invalid_input_raises_in_the_caller(database: Database) -> None:
     async def service() -> None:
         recorder = AsyncRecorder(make_recorder(database))
         with pytest.raises(InvalidNameError):
@@ -63,7 +63,7 @@ def test_bad_input_raises_where_it_was_called(database: Database) -> None:
     asyncio.run(service())
 
 
-def test_the_loop_goes_on_while_an_event_is_written() -> None:
+def test_a_write_does_not_block_the_event_loop() -> None:
     store = SlowStore()
 
     async def service() -> int:
@@ -104,7 +104,7 @@ def test_a_cancelled_callers_event_is_stored_or_reported(fail: bool) -> None:
     assert "secret" not in str(logs)
 
 
-def test_a_failure_is_reported_even_when_the_loop_ended_first() -> None:
+def test_a_failure_is_reported_even_if_the_loop_was_closed_first() -> None:
     store = SlowStore(fail=True)
     recorder = AsyncRecorder(Recorder(store, service_version="1"))
 
@@ -120,7 +120,7 @@ def test_a_failure_is_reported_even_when_the_loop_ended_first() -> None:
     assert [line["error"] for line in logs] == ["RuntimeError"]
 
 
-def test_a_cancelled_event_that_waits_for_a_thread_is_stored_too() -> None:
+def test_a_cancelled_event_that_waits_for_a_thread_is_stored() -> None:
     store = SlowStore()
 
     async def service() -> None:
@@ -179,7 +179,7 @@ def test_events_join_the_callers_asyncio_transaction(
     assert stored_names(database) == (names, names)
 
 
-def test_closing_waits_for_what_is_being_written() -> None:
+def test_closing_waits_for_pending_writes() -> None:
     store = SlowStore()
 
     async def service() -> None:

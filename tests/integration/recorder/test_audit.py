@@ -35,13 +35,13 @@ def place(missing: int, day: str = "20260131", name: str = "search.results.submi
     return Place(day, hash_of_name(name), name, missing)
 
 
-def test_an_empty_database_adds_up(database: Database) -> None:
+def test_an_empty_database_is_balanced(database: Database) -> None:
     found = Auditor(database).audit()
     assert found.balanced
     assert (found.recorded, found.expected, found.days_counted) == (0, 0, True)
 
 
-def test_every_way_of_an_event_is_counted_on_both_sides(database: Database, clock: ManualClock) -> None:
+def test_every_final_state_is_counted_on_both_sides(database: Database, clock: ManualClock) -> None:
     queue = ExportQueue(database, clock=clock)
     recorder = make_recorder(database)
     ids = recorder.batch_record([at()] * 8)
@@ -64,7 +64,7 @@ def test_every_way_of_an_event_is_counted_on_both_sides(database: Database, cloc
     assert found.recorded == found.expected == 12
 
 
-def test_a_row_that_was_deleted_from_the_queue_by_hand_is_found(database: Database) -> None:
+def test_a_row_deleted_from_the_queue_by_hand_is_found(database: Database) -> None:
     recorder = make_recorder(database)
     recorder.batch_record([at(), at(DAY + MINUTE), at(action="view")])
     by_hand(database, "DELETE FROM telemetry_events_export_queue WHERE timestamp < '2026-02-01 00:00:00+00'")
@@ -74,7 +74,7 @@ def test_a_row_that_was_deleted_from_the_queue_by_hand_is_found(database: Databa
     assert sorted(found.places, key=lambda each: str(each.name)) == [place(1), place(1, name="search.results.view")]
 
 
-def test_a_row_that_was_deleted_from_event_logs_by_hand_is_found(database: Database) -> None:
+def test_a_row_deleted_from_event_logs_by_hand_is_found(database: Database) -> None:
     make_recorder(database).batch_record([at(), at(action="view")])
     by_hand(database, "DELETE FROM event_logs WHERE name = 'search.results.view'")
     found = Auditor(database).audit()
@@ -82,7 +82,7 @@ def test_a_row_that_was_deleted_from_event_logs_by_hand_is_found(database: Datab
     assert found.places == (place(-1, name="search.results.view"),)
 
 
-def test_a_row_is_missed_however_much_was_cleaned_up_around_it(database: Database, clock: ManualClock) -> None:
+def test_a_missing_row_is_found_after_all_others_were_cleaned_up(database: Database, clock: ManualClock) -> None:
     queue = ExportQueue(database, clock=clock)
     ids = make_recorder(database).batch_record([at(action=action) for action in ["submit", "view"] * 20])
     by_hand(database, f"DELETE FROM telemetry_events_export_queue WHERE id = '{ids[7]}'")
@@ -96,7 +96,7 @@ def test_a_row_is_missed_however_much_was_cleaned_up_around_it(database: Databas
     assert found.places == (Place("20260131", hash_of_name("search.results.view"), None, 1),)
 
 
-def test_two_faults_that_cancel_each_other_out_in_the_sum_are_found_by_day(database: Database) -> None:
+def test_faults_that_cancel_out_in_the_total_are_found_by_day(database: Database) -> None:
     make_recorder(database).batch_record([at(), at(DAY + MINUTE)])
     by_hand(database, "DELETE FROM telemetry_events_export_queue WHERE timestamp < '2026-02-01 00:00:00+00'")
     by_hand(database, "DELETE FROM event_logs WHERE timestamp >= '2026-02-01 00:00:00+00'")
@@ -105,7 +105,7 @@ def test_two_faults_that_cancel_each_other_out_in_the_sum_are_found_by_day(datab
     assert found.places == (place(1), place(-1, day="20260201"))
 
 
-def test_what_was_accepted_is_told_no_more_and_what_comes_later_is(database: Database) -> None:
+def test_accepted_differences_are_not_reported_but_later_ones_are(database: Database) -> None:
     recorder = make_recorder(database)
     recorder.batch_record([at()] * 3)
     by_hand(database, "DELETE FROM telemetry_events_export_queue")
@@ -129,7 +129,7 @@ def adopt(database: Database) -> None:
         by_hand(database, f"INSERT INTO telemetry_export_ledger (entry, events) VALUES ('{entry}', {events})")
 
 
-def test_of_an_adopted_database_the_whole_adds_up(database: Database) -> None:
+def test_the_total_of_an_adopted_database_is_balanced(database: Database) -> None:
     adopt(database)
     auditor = Auditor(database)
     found = auditor.audit()
@@ -156,14 +156,14 @@ def test_an_adopted_database_with_accepted_differences_balances_day_by_day(datab
     assert auditor.audit().places == (place(-1), place(1, day="20260201"))
 
 
-def test_progress_is_told_and_ends_at_the_whole(database: Database) -> None:
+def test_progress_is_reported_until_all_rows_are_read(database: Database) -> None:
     make_recorder(database).batch_record([at()] * 7)
     told: list[tuple[int, int]] = []
     Auditor(database, rows_at_a_time=3).audit(lambda done, total: told.append((done, total)))
     assert told == [(done, 14) for done in (3, 6, 7, 10, 13, 14)]
 
 
-def test_an_event_that_cannot_be_read_is_told_all_the_same(database: Database) -> None:
+def test_an_event_that_cannot_be_parsed_is_reported(database: Database) -> None:
     make_recorder(database).batch_record([at()])
     nonsense = "X'ff'" if database.dialect.name == "sqlite" else r"'\xff'"
     by_hand(database, f"UPDATE telemetry_events_export_queue SET payload_pb = {nonsense}")
@@ -172,8 +172,8 @@ def test_an_event_that_cannot_be_read_is_told_all_the_same(database: Database) -
     assert Auditor(database).audit().places == (Place("20260131", hash_of_name(""), "", -1),)
 
 
-def test_an_audit_is_right_while_everything_runs(migrated_url: str, database: Database) -> None:
-    """Recorders, an exporter and two cleanups go on; every audit meanwhile adds up."""
+def test_an_audit_is_balanced_during_concurrent_activity(migrated_url: str, database: Database) -> None:
+    """Recorders, an exporter and two cleanups run; every audit meanwhile is balanced."""
     stop = threading.Event()
     errors: list[BaseException] = []
 
@@ -183,7 +183,7 @@ def test_an_audit_is_right_while_everything_runs(migrated_url: str, database: Da
             try:
                 while not stop.is_set():
                     work(own)
-            except BaseException as error:  # noqa: BLE001 - told below
+            except BaseException as error:  # noqa: BLE001 - asserted below
                 errors.append(error)
             finally:
                 own.close()
@@ -213,7 +213,7 @@ def test_an_audit_is_right_while_everything_runs(migrated_url: str, database: Da
     try:
         auditor = Auditor(database, rows_at_a_time=50)
         audits = [auditor.audit()]
-        # Whoever is starved by the others on a slow machine gets the time that it needs.
+        # On a slow machine, a thread that the others starve gets the time that it needs.
         while len(audits) < 20 or not (audits[-1].cleaned and audits[-1].event_logs_pruned and audits[-1].dead):
             audits.append(auditor.audit())
     finally:
@@ -226,7 +226,7 @@ def test_an_audit_is_right_while_everything_runs(migrated_url: str, database: Da
 
 
 class AuditMachine(RuleBasedStateMachine):
-    """Whatever is done through the code adds up; each row deleted by hand is missed, until it is accepted."""
+    """Every operation keeps the audit balanced; a row deleted by hand is missing until it is accepted."""
 
     database: Database  # set by the test
 
@@ -277,7 +277,7 @@ class AuditMachine(RuleBasedStateMachine):
         moment = DAY + timedelta(days=day)
         between = f"timestamp >= '{moment:%Y-%m-%d} 00:00:00+00' AND timestamp < '{moment:%Y-%m-%d} 23:59:59.9+00'"
         if queue:
-            # Of one type at a time: the queue has no column for it, so the test goes by what it recorded.
+            # Of one type at a time: the queue has no column for it, so the test uses what it recorded.
             payloads = self.queue.payloads(self.ids)
             ids = [i for i in self.ids if i in payloads and f"\x22\x02{action}".encode() in payloads[i]]
             listed = ",".join(f"'{each}'" for each in ids) or "NULL"
@@ -305,7 +305,7 @@ class AuditMachine(RuleBasedStateMachine):
             days: dict[str, int] = {}
             for (day, _), events in expected.items():
                 days[day] = days.get(day, 0) + events
-            # What cancels out within one day is not seen there: the day as a whole adds up.
+            # Differences that cancel out within one day are not found: the total of the day is balanced.
             seen = {key: events for key, events in expected.items() if days[key[0]]}
             assert {(place.day, place.type_hash): place.missing_from_queue for place in found.places} == seen
             assert found.missing_from_queue == sum(expected.values())

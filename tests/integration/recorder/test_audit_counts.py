@@ -1,4 +1,4 @@
-"""The queue says which of its events have no row in `event_logs`, so that the sum of migration 0002 holds."""
+"""The queue marks its events without a row in `event_logs`, so that the equation of migration 0002 holds."""
 
 import pytest
 from sqlalchemy import select
@@ -28,7 +28,7 @@ def ledger(database: Database) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("number", [1, 2, 300])
-def test_an_event_recorded_without_event_logs_says_so_in_the_queue(database: Database, number: int) -> None:
+def test_an_event_recorded_without_event_logs_is_marked_in_the_queue(database: Database, number: int) -> None:
     recorder = make_recorder(database)
     events = [NewEvent("search", "submit")] * number
     recorder.batch_record(events)
@@ -38,7 +38,7 @@ def test_an_event_recorded_without_event_logs_says_so_in_the_queue(database: Dat
     assert unlogged(database) == set(ids)
 
 
-def test_so_it_does_in_a_callers_transaction(database: Database) -> None:
+def test_it_is_marked_in_a_callers_transaction(database: Database) -> None:
     recorder = make_recorder(database)
     with database.engine.begin() as connection:
         recorder.record("search", "submit", connection=connection)
@@ -57,7 +57,7 @@ def test_events_of_both_kinds_may_share_a_commit(database: Database) -> None:
         assert len(connection.execute(select(event_logs.c.id)).all()) == 1
 
 
-def test_counting_begins_with_what_an_older_version_left(migrated_url: str) -> None:
+def test_the_baseline_is_what_an_older_version_left(migrated_url: str) -> None:
     database = Database(create_database_engine(migrated_url))
     recorder = make_recorder(database)
     recorder.batch_record([NewEvent("search", "submit")] * 5)
@@ -76,7 +76,7 @@ def test_counting_begins_with_what_an_older_version_left(migrated_url: str) -> N
     database.close()
 
 
-def test_a_row_whose_public_argument_is_no_json_is_counted_as_not_exportable(
+def test_a_row_with_invalid_json_is_counted_as_not_exportable(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     # SQLite takes any text.
@@ -94,7 +94,7 @@ def test_a_row_whose_public_argument_is_no_json_is_counted_as_not_exportable(
 
 
 @pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
-def test_the_statement_of_the_ordinary_case_says_nothing_of_it(dialect: DatabaseDialect) -> None:
+def test_the_ordinary_statement_does_not_write_the_mark(dialect: DatabaseDialect) -> None:
     inserts = EventInserts(dialect)
     assert "in_event_logs" in inserts.unlogged.statement
     assert "in_event_logs" not in f"{inserts.both} {inserts.queued.statement}"

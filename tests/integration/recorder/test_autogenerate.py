@@ -26,12 +26,12 @@ def test_without_it_our_tables_would_be_dropped(database: Database) -> None:
     assert ("remove_table", "event_logs") in proposed(database.engine, host)
 
 
-def test_all_our_tables_are_left_alone_and_the_hosts_are_seen(database: Database) -> None:
+def test_our_tables_are_left_alone_and_those_of_the_host_are_included(database: Database) -> None:
     assert proposed(database.engine, host, include_object=include_object) == {("add_table", "orders")}
     assert len(inspect(database.engine).get_table_names()) >= 6
 
 
-def test_it_composes_with_a_function_of_the_host(database: Database) -> None:
+def test_it_can_be_combined_with_a_function_of_the_host(database: Database) -> None:
     def hosts_own(_object: Any, name: str | None, type_: str, *_: Any) -> bool:
         return not (type_ == "table" and name == "orders")
 
@@ -39,7 +39,7 @@ def test_it_composes_with_a_function_of_the_host(database: Database) -> None:
     assert proposed(database.engine, host, **both) == set()
 
 
-def test_a_host_that_maps_one_of_our_tables_changes_nothing_of_it(database: Database) -> None:
+def test_a_host_that_maps_one_of_our_tables_does_not_change_it(database: Database) -> None:
     mapped = MetaData()
     table = Table("event_logs", mapped, Column("id", Integer, primary_key=True), Column("name", String(10)))
     Index("hosts_index", table.c.name)
@@ -48,6 +48,6 @@ def test_a_host_that_maps_one_of_our_tables_changes_nothing_of_it(database: Data
     assert not include_object(next(iter(table.indexes)), "hosts_index", "index", reflected=False, compare_to=None)
 
 
-def test_it_needs_no_alembic() -> None:
+def test_it_does_not_import_alembic() -> None:
     program = "import sys; from telemetry_store import include_object; assert 'alembic' not in sys.modules"
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)

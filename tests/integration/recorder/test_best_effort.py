@@ -1,4 +1,4 @@
-"""The recorder for callers that must go on."""
+"""The recorder for callers that must continue after a failure."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -18,13 +18,13 @@ def recorder(database: Database) -> BestEffortRecorder:
     return BestEffortRecorder(make_recorder(database))
 
 
-def test_what_breaks_no_rule_is_recorded(database: Database, recorder: BestEffortRecorder) -> None:
+def test_valid_events_are_recorded(database: Database, recorder: BestEffortRecorder) -> None:
     assert recorder.record("search", "submit") is not None
     assert len(recorder.batch_record([NewEvent("search", "submit")] * 0) or []) == 0
     assert stored_names(database) == (["search.submit"], ["search.submit"])
 
 
-def test_a_failure_is_one_line_without_a_value(database: Database, recorder: BestEffortRecorder) -> None:
+def test_a_failure_is_logged_in_one_line_without_values(database: Database, recorder: BestEffortRecorder) -> None:
     parameters = EventParameters(version=3, metadata={"n": CANARY}, private_metadata={CANARY: CANARY})  # type: ignore[dict-item]
     with capture_logs() as logs:
         assert recorder.record("search", "submit", parameters) is None
@@ -42,7 +42,7 @@ def test_a_failure_is_one_line_without_a_value(database: Database, recorder: Bes
     assert stored_names(database) == ([], [])
 
 
-def test_what_is_no_event_at_all_is_logged_too(database: Database, recorder: BestEffortRecorder) -> None:
+def test_objects_that_are_not_events_are_logged(database: Database, recorder: BestEffortRecorder) -> None:
     anything: list[Any] = [NewEvent("search", "submit"), CANARY, None]
     with capture_logs() as logs:
         assert recorder.batch_record(anything) is None
@@ -55,16 +55,14 @@ def test_what_is_no_event_at_all_is_logged_too(database: Database, recorder: Bes
     assert stored_names(database) == ([], [])
 
 
-def test_a_name_that_breaks_the_rule_is_not_repeated(recorder: BestEffortRecorder) -> None:
+def test_an_invalid_name_is_not_logged(recorder: BestEffortRecorder) -> None:
     with capture_logs() as logs:
         assert recorder.batch_record([NewEvent.with_run_time_names(CANARY, CANARY)]) is None
     assert (logs[0]["feature"], logs[0]["action"]) == ("(invalid)", "(invalid)")
     assert CANARY not in str(logs)
 
 
-def test_a_batch_that_fails_is_a_line_an_event_and_stores_nothing(
-    database: Database, recorder: BestEffortRecorder
-) -> None:
+def test_a_failing_batch_logs_each_event_and_stores_nothing(database: Database, recorder: BestEffortRecorder) -> None:
     bad = NewEvent("search", "bad", EventParameters(metadata={"": 1}))
     with capture_logs() as logs:
         assert recorder.batch_record([NewEvent("search", "good"), bad]) is None
@@ -73,13 +71,13 @@ def test_a_batch_that_fails_is_a_line_an_event_and_stores_nothing(
 
 
 @pytest.mark.parametrize("parameters", [5, {"metadata": 1}, object()])
-def test_parameters_of_any_kind_do_not_disturb_the_caller(recorder: BestEffortRecorder, parameters: Any) -> None:
+def test_parameters_of_any_type_do_not_raise(recorder: BestEffortRecorder, parameters: Any) -> None:
     with capture_logs() as logs:
         assert recorder.record("search", "submit", parameters) is None
     assert (logs[0]["error"], logs[0]["parameters_version"]) == ("InvalidParametersError", None)
 
 
-def test_an_error_of_the_callers_own_code_is_named_by_its_class_alone(recorder: BestEffortRecorder) -> None:
+def test_an_error_of_the_callers_code_is_logged_by_its_class_only(recorder: BestEffortRecorder) -> None:
     class Explosive(dict[str, Any]):
         def items(self) -> Any:
             raise RuntimeError(CANARY)
@@ -93,7 +91,7 @@ def test_an_error_of_the_callers_own_code_is_named_by_its_class_alone(recorder: 
     assert CANARY not in str(logs)
 
 
-def test_an_iterable_that_raises_does_not_disturb_the_caller(recorder: BestEffortRecorder) -> None:
+def test_an_iterable_that_raises_does_not_raise_in_the_caller(recorder: BestEffortRecorder) -> None:
     def events() -> Iterator[NewEvent]:
         yield NewEvent("search", "submit")
         raise RuntimeError(CANARY)

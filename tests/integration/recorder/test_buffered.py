@@ -1,4 +1,4 @@
-"""The buffered recorder on real databases, over forks and at the end of processes."""
+"""The buffered recorder on real databases, with forks and at the exit of processes."""
 
 import multiprocessing
 import subprocess
@@ -42,7 +42,7 @@ def test_events_are_stored_soon_with_the_context_of_their_call(database: Databas
     assert in_queue == ["search.more"] * 3 + ["search.quiet", "search.submit"]
 
 
-def test_what_breaks_a_rule_is_a_line_at_once(database: Database, recorder: BufferedRecorder) -> None:
+def test_invalid_input_is_logged_immediately(database: Database, recorder: BufferedRecorder) -> None:
     with capture_logs() as logs:
         assert recorder.record("search", "submit", EventParameters(metadata={"n": CANARY})) is None  # type: ignore[dict-item]
         assert recorder.batch_record([NewEvent("search", "good"), NewEvent.with_run_time_names("B A D", "x")]) is None
@@ -52,7 +52,7 @@ def test_what_breaks_a_rule_is_a_line_at_once(database: Database, recorder: Buff
     assert stored_names(database) == ([], [])
 
 
-def test_an_id_that_is_taken_is_a_line_later_and_the_others_are_stored(
+def test_a_duplicate_id_is_logged_later_and_the_others_are_stored(
     database: Database, recorder: BufferedRecorder
 ) -> None:
     with capture_logs() as logs:
@@ -78,7 +78,7 @@ for _ in range(500):
 """
 
 
-def test_the_end_of_the_process_stores_what_waits(migrated_url: str, database: Database) -> None:
+def test_the_exit_of_the_process_stores_waiting_events(migrated_url: str, database: Database) -> None:
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", PROCESS, migrated_url], capture_output=True, text=True, check=False
     )
@@ -94,7 +94,7 @@ def in_child(recorder: BufferedRecorder, number: int) -> None:
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 @pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_children_store_their_own_events_and_not_their_parents(database: Database, method: str) -> None:
+def test_child_processes_store_only_their_own_events(database: Database, method: str) -> None:
     recorder = BufferedRecorder(make_recorder(database), flush_interval=timedelta(milliseconds=300))
     recorder.record("parent", "waits")  # in the buffer while the children are made
     context: Any = multiprocessing.get_context(method)

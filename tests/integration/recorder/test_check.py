@@ -46,7 +46,7 @@ def test_a_database_without_tables_names_the_command(empty_url: str) -> None:
     recorder.close()
 
 
-def test_a_check_does_not_make_a_missing_file(tmp_path: Path) -> None:
+def test_a_check_does_not_create_a_missing_file(tmp_path: Path) -> None:
     recorder = make_recorder(Database(create_database_engine(f"sqlite:///{tmp_path / 'no.db'}")))
     with pytest.raises(SchemaVersionError, match="there is no such database file"):
         recorder.check()
@@ -54,7 +54,7 @@ def test_a_check_does_not_make_a_missing_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_changes_after_the_first_event_is_noticed(database: Database) -> None:
+def test_a_change_after_the_first_event_is_detected(database: Database) -> None:
     recorder = make_recorder(database)
     recorder.record("search", "submit")
     with database.engine.begin() as connection:
@@ -64,7 +64,7 @@ def test_what_changes_after_the_first_event_is_noticed(database: Database) -> No
 
 
 @pytest.mark.parametrize("table", [event_logs, export_queue])
-def test_a_table_that_is_gone_is_noticed(database: Database, table: Any) -> None:
+def test_a_dropped_table_is_detected(database: Database, table: Any) -> None:
     recorder = make_recorder(database)
     recorder.check()
     table.drop(database.engine)
@@ -72,7 +72,7 @@ def test_a_table_that_is_gone_is_noticed(database: Database, table: Any) -> None
         recorder.check()
 
 
-def test_a_database_that_may_not_be_written_is_noticed(migrated_url: str, database: Database) -> None:
+def test_a_read_only_database_is_detected(migrated_url: str, database: Database) -> None:
     if database.dialect.name == "sqlite":
         engine = create_database_engine(f"sqlite:///file:{database.engine.url.database}?mode=ro&uri=true")
     else:
@@ -83,7 +83,7 @@ def test_a_database_that_may_not_be_written_is_noticed(migrated_url: str, databa
     recorder.close()
 
 
-def test_a_user_without_the_right_to_insert_is_noticed(postgres: Any) -> None:
+def test_a_user_without_the_insert_privilege_is_detected(postgres: Any) -> None:
     with postgres.fresh_database(migrated=True) as url:
         admin = create_engine(url)
         with admin.begin() as connection:
@@ -131,7 +131,7 @@ def test_coroutines_check_without_blocking_the_loop(database: Database) -> None:
 
 
 @pytest.mark.parametrize("variant", [BestEffortRecorder, BufferedRecorder])
-def test_recorders_that_raise_nothing_answer_and_log_why_not(
+def test_recorders_that_never_raise_return_false_and_log_why(
     variant: type[BestEffortRecorder | BufferedRecorder], database: Database, tmp_path: Path
 ) -> None:
     recorder = variant(make_recorder(database))
@@ -163,12 +163,12 @@ class Away:
         """Holds nothing."""
 
 
-def test_the_check_is_the_stores() -> None:
+def test_a_check_calls_the_check_of_the_store() -> None:
     with pytest.raises(DatabaseUnavailableError, match="away"):
         Recorder(Away(), service_version="1").check()
 
 
-def test_there_is_nothing_to_check_with_telemetry_off() -> None:
+def test_a_check_passes_while_telemetry_is_off() -> None:
     Recorder(Away(), service_version="1", telemetry_mode=TelemetryMode.OFF).check()
     assert ExportPolicy(telemetry_mode=TelemetryMode.OFF).obstacle
 
@@ -180,6 +180,6 @@ class Taker:
         raise AssertionError
 
 
-def test_there_is_nothing_to_check_while_events_are_diverted() -> None:
+def test_a_check_passes_while_events_are_diverted() -> None:
     with divert_events(Taker()):
         Recorder(Away(), service_version="1").check()

@@ -48,7 +48,7 @@ def test_events_are_counted_in_their_spans_by_name(database: Database) -> None:
     assert (second.total, second.by_name) == (1, {"search.submit": 1})
 
 
-def test_an_empty_table_has_nothing_in_any_span(database: Database) -> None:
+def test_an_empty_table_has_no_events_in_any_span(database: Database) -> None:
     panels = EventLogPanels(database)
 
     assert [(span.total, span.by_name) for span in panels.events(SPANS)] == [(0, {}), (0, {})]
@@ -68,7 +68,7 @@ def test_an_empty_table_has_nothing_in_any_span(database: Database) -> None:
         ("'; --", set()),
     ],
 )
-def test_a_feature_covers_itself_and_what_is_below_it(database: Database, feature: str, names: set[str]) -> None:
+def test_a_feature_includes_the_features_below_it(database: Database, feature: str, names: set[str]) -> None:
     everything = ["search.a.b", "search.c", "searches.d", "sea.e", "se_rch.f"]
     panels = put(database, *(row(name, user=place + 1) for place, name in enumerate(everything)))
 
@@ -76,7 +76,7 @@ def test_a_feature_covers_itself_and_what_is_below_it(database: Database, featur
     assert panels.people(SPANS, feature) == [len(names), 0]
 
 
-def test_people_are_told_by_user_id_and_else_by_anonymous_id(database: Database) -> None:
+def test_people_are_counted_by_user_id_or_else_by_anonymous_id(database: Database) -> None:
     panels = put(
         database,
         row("a.b", user=7, anonymous="x"),
@@ -93,7 +93,7 @@ def test_people_are_told_by_user_id_and_else_by_anonymous_id(database: Database)
     assert panels.people(SPANS) == [5, 1]
 
 
-def test_names_are_listed_once_whatever_they_hold(database: Database) -> None:
+def test_each_name_is_listed_once_with_any_characters(database: Database) -> None:
     names = ["b.a", "a.b", "<script>alert(1)</script>", "naïve.ünïcode", "no-dot", "%_.x", '"quoted".\\']
     panels = put(database, *(row(name, minutes=place) for place, name in enumerate(names * 3)))
 
@@ -101,7 +101,7 @@ def test_names_are_listed_once_whatever_they_hold(database: Database) -> None:
     assert panels.events(SPANS)[0].by_name == dict.fromkeys(names, 3)
 
 
-def test_a_table_with_very_many_names_is_told_in_part_and_counted_whole(database: Database) -> None:
+def test_only_the_most_frequent_of_many_names_are_listed(database: Database) -> None:
     panels = put(
         database, row("often.used"), *(row(f"name.{number:05}") for number in range(MAX_NAMES + 50)), row("often.used")
     )
@@ -113,7 +113,7 @@ def test_a_table_with_very_many_names_is_told_in_part_and_counted_whole(database
     assert span.by_name["often.used"] == 2
 
 
-def test_a_name_of_bytes_that_are_no_text_breaks_no_panel(tmp_path: Path) -> None:
+def test_a_name_with_invalid_utf8_does_not_break_a_panel(tmp_path: Path) -> None:
     engine = create_database_engine(f"sqlite:///{tmp_path / 'telemetry.db'}")  # PostgreSQL stores no such text
     upgrade_database(engine)
     database = Database(engine)
@@ -155,7 +155,7 @@ def test_the_panels_agree_with_counting_by_hand(
 
 @pytest.mark.parametrize("of_a_feature", [False, True])
 @pytest.mark.parametrize("statement", ["events", "people"])
-def test_panels_are_answered_from_an_index_alone(database: Database, statement: str, of_a_feature: bool) -> None:
+def test_panels_are_index_only_scans(database: Database, statement: str, of_a_feature: bool) -> None:
     wide = [
         {**row(f"a.{number % 20:x}", minutes=number / 100, user=number % 90), "url": "x" * 400}
         for number in range(20_000)
@@ -178,7 +178,7 @@ def test_panels_are_answered_from_an_index_alone(database: Database, statement: 
         assert "Index Only Scan using event_logs_activity" in plan
 
 
-def test_names_are_found_by_steps_in_the_index(database: Database) -> None:
+def test_names_are_found_by_a_loose_index_scan(database: Database) -> None:
     put(database, *(row(f"a.{number % 7}", minutes=number) for number in range(5_000)))
     with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.exec_driver_sql("ANALYZE")

@@ -78,7 +78,7 @@ def test_a_full_event_fills_every_column_that_new_events_use(database: Database)
     }
 
 
-def test_a_bare_event_gets_the_defaults_that_the_table_demands(database: Database) -> None:
+def test_a_minimal_event_gets_the_defaults_that_the_table_requires(database: Database) -> None:
     row = row_of(database)
     del row["id"]
     unset = ("feature_flags", "cohort_id", "first_source_url", "last_source_url", "referrer", "device_id", "insert_id",
@@ -109,7 +109,7 @@ def test_a_bare_event_gets_the_defaults_that_the_table_demands(database: Databas
         (EventContext(user_id=2**62, anonymous_user_id="a"), 0, "a"),
     ],
 )
-def test_one_of_the_ids_is_always_there(
+def test_a_row_always_has_one_of_the_ids(
     database: Database, context: EventContext, user_id: int, anonymous_user_id: str
 ) -> None:
     row = row_of(database, None, context)
@@ -138,7 +138,7 @@ def test_a_service_without_a_version_is_unknown(database: Database) -> None:
 def test_a_value_that_cannot_be_translated_is_replaced_by_a_marker(
     database: Database, break_it: Any, column: str, marker: str
 ) -> None:
-    # A recorder refuses such an event; a store that is given one directly must still not lose it.
+    # A recorder rejects such an event; a store that gets one directly must still not lose it.
     event = pb.Event(id="0190a5c0-0000-7000-8000-000000000001", feature="ab", action="cd")
     break_it(event)
     TeeStore(database, policy=EXPORT_ALL, redactor=Redactor()).store_events([BuiltEvent(event)])

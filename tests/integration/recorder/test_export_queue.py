@@ -1,4 +1,4 @@
-"""The export queue: leases, marks, dead letters, and that nothing is ever lost between them."""
+"""The export queue: leases, marks, dead letters, and that no event is lost between them."""
 
 import threading
 from datetime import UTC, datetime, timedelta
@@ -31,7 +31,7 @@ def ids_of(lease: Lease) -> list[str]:
 
 
 @pytest.mark.parametrize("zone", ["Asia/Tokyo", "America/New_York"])
-def test_the_first_and_the_last_moment_that_an_event_may_have_hold_up_no_other(
+def test_the_earliest_and_the_latest_time_do_not_block_other_events(
     database: Database, migrated_url: str, zone: str
 ) -> None:
     if database.dialect.name != "sqlite":  # a server whose sessions are not in UTC
@@ -59,14 +59,14 @@ def test_leases_take_the_oldest_first_and_never_the_same_twice(database: Databas
     assert first.token != second.token
 
 
-def test_the_oldest_goes_first_whatever_its_id(database: Database, queue: ExportQueue) -> None:
+def test_the_oldest_event_is_leased_first_regardless_of_its_id(database: Database, queue: ExportQueue) -> None:
     # Work is selected by state, never by id: rows commit out of id order.
     newer = fill(database, 2)
     older = fill(database, 2, start=datetime(2020, 1, 1, tzinfo=UTC))
     assert ids_of(queue.lease(10, MINUTE)) == older + newer
 
 
-def test_a_lease_that_ended_gives_its_rows_back(database: Database, queue: ExportQueue, clock: ManualClock) -> None:
+def test_rows_of_an_expired_lease_become_due_again(database: Database, queue: ExportQueue, clock: ManualClock) -> None:
     ids = fill(database, 2)
     queue.lease(2, MINUTE)
     clock.advance(seconds=59)
@@ -91,7 +91,7 @@ def test_only_the_leases_holder_releases_fails_or_sets_aside(
     assert ids_of(queue.lease(1, MINUTE)) == ids
 
 
-def test_success_needs_no_lease_and_counts_once(database: Database, queue: ExportQueue, clock: ManualClock) -> None:
+def test_marking_needs_no_lease_and_counts_once(database: Database, queue: ExportQueue, clock: ManualClock) -> None:
     ids = fill(database, 2)
     queue.lease(2, MINUTE)
     clock.advance(minutes=5)
@@ -103,7 +103,7 @@ def test_success_needs_no_lease_and_counts_once(database: Database, queue: Expor
     assert queue.lease(2, MINUTE).events == ()
 
 
-def test_a_failure_counts_an_attempt_and_waits(database: Database, queue: ExportQueue, clock: ManualClock) -> None:
+def test_a_failure_counts_an_attempt_and_delays(database: Database, queue: ExportQueue, clock: ManualClock) -> None:
     ids = fill(database, 1)
     assert queue.fail(queue.lease(1, MINUTE), ids, clock.now + MINUTE) == 1
     assert queue.counts().delayed == 1
@@ -112,7 +112,9 @@ def test_a_failure_counts_an_attempt_and_waits(database: Database, queue: Export
     assert [event.attempts for event in queue.lease(1, MINUTE).events] == [1]
 
 
-def test_a_postponement_waits_and_counts_no_attempt(database: Database, queue: ExportQueue, clock: ManualClock) -> None:
+def test_postponing_delays_without_counting_an_attempt(
+    database: Database, queue: ExportQueue, clock: ManualClock
+) -> None:
     ids = fill(database, 1)
     queue.postpone(queue.lease(1, MINUTE), ids, clock.now + MINUTE)
     clock.advance(minutes=1)
@@ -141,7 +143,7 @@ def test_dead_letters_are_kept_listed_and_requeued(
     assert [(event.id, event.attempts) for event in queue.lease(2, MINUTE).events] == [(ids[0], 0)]
 
 
-def test_a_late_acknowledgement_raises_a_dead_letter(database: Database, queue: ExportQueue) -> None:
+def test_a_late_acknowledgement_marks_a_dead_letter_as_exported(database: Database, queue: ExportQueue) -> None:
     (event_id,) = fill(database, 1)
     queue.set_aside(queue.lease(1, MINUTE), {event_id: "not_acknowledged: x"})
     assert queue.mark_exported([event_id]) == 1
@@ -149,7 +151,7 @@ def test_a_late_acknowledgement_raises_a_dead_letter(database: Database, queue: 
     assert (counts.dead, counts.exported) == (0, 1)
 
 
-def test_cleanup_deletes_old_exported_rows_only_and_counts_them(
+def test_cleanup_deletes_only_old_exported_rows_and_counts_them(
     database: Database, queue: ExportQueue, clock: ManualClock
 ) -> None:
     ids = fill(database, 6)
@@ -165,7 +167,7 @@ def test_cleanup_deletes_old_exported_rows_only_and_counts_them(
     assert (counts.pending, counts.exported, counts.dead, counts.cleaned, counts.recorded) == (1, 1, 1, 3, 6)
 
 
-def test_counts_tell_every_state(database: Database, queue: ExportQueue, clock: ManualClock) -> None:
+def test_counts_include_every_state(database: Database, queue: ExportQueue, clock: ManualClock) -> None:
     assert queue.counts().oldest_pending is None
     ids = fill(database, 6)
     lease = queue.lease(5, MINUTE)
@@ -190,7 +192,7 @@ def test_payloads_and_lists_hold_what_was_queued(database: Database, queue: Expo
     assert (exported.id, exported.payload) == (ids[1], payloads[ids[1]])
 
 
-def test_exporters_that_lease_at_the_same_time_share_the_queue_without_overlap(database: Database) -> None:
+def test_concurrent_exporters_lease_different_rows(database: Database) -> None:
     ids = fill(database, 300)
     queues = [ExportQueue(database) for _ in range(4)]
     leased: list[str] = []

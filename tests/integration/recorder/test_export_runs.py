@@ -1,4 +1,4 @@
-"""The table of export passes: what happened is kept, what nothing happened in takes no room."""
+"""The table of export passes: reports are kept, and passes that sent nothing share a row."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -16,7 +16,7 @@ def run(number: int, *, outcome: str = "drained", leased: int = 0, problem: str 
     )
 
 
-def test_a_pass_comes_back_as_it_was_put_in(database: Database) -> None:
+def test_a_stored_pass_is_read_back_unchanged(database: Database) -> None:
     runs = ExportRuns(database)
     full = PassReport(
         request_id="0190b6a0-0000-7000-8000-000000000000", started_at=START, last_at=START + timedelta(seconds=2),
@@ -27,14 +27,14 @@ def test_a_pass_comes_back_as_it_was_put_in(database: Database) -> None:
     assert runs.latest(10) == [full]
 
 
-def test_the_latest_come_first(database: Database) -> None:
+def test_passes_are_returned_latest_first(database: Database) -> None:
     runs = ExportRuns(database)
     for number in range(5):
         runs.add(run(number, leased=1))
     assert [each.request_id for each in runs.latest(2)] == ["run-0004", "run-0003"]
 
 
-def test_passes_that_moved_nothing_and_ended_alike_share_a_row(database: Database) -> None:
+def test_passes_that_sent_nothing_and_ended_alike_share_a_row(database: Database) -> None:
     runs = ExportRuns(database)
     runs.add(run(0, leased=3))
     for number in range(1, 4):
@@ -68,7 +68,7 @@ def test_pruning_keeps_the_latest(database: Database) -> None:
     assert runs.prune(keep=4) == 0
 
 
-def test_a_long_problem_is_cut(database: Database) -> None:
+def test_a_long_problem_is_truncated(database: Database) -> None:
     runs = ExportRuns(database)
     runs.add(run(0, outcome="refused", problem="x" * 5_000))
     runs.add(run(1, outcome="refused", problem="x" * 5_000))

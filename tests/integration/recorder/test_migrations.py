@@ -1,4 +1,4 @@
-"""The tables are made, or adopted with their rows; a database of another version is refused."""
+"""The tables are created, or adopted with their rows; a database of another version is rejected."""
 
 import subprocess
 import sys
@@ -33,7 +33,7 @@ DEMANDING_QUEUE = """CREATE TABLE telemetry_events_export_queue (
 )"""
 
 
-def test_the_migrations_make_just_the_tables_of_the_code(engine: Engine) -> None:
+def test_the_migrations_create_exactly_the_tables_of_the_code(engine: Engine) -> None:
     assert upgrade_database(engine) == SCHEMA_VERSION
     assert export_runs.metadata is metadata  # and so imported, as all tables must be to be compared
     with engine.connect() as connection:
@@ -106,9 +106,7 @@ def test_a_cohort_of_any_text_can_be_recorded_after_adoption(engine: Engine) -> 
         ),
     ],
 )
-def test_a_table_that_cannot_be_adopted_is_refused_and_nothing_is_changed(
-    engine: Engine, statement: str, text: str
-) -> None:
+def test_a_table_that_cannot_be_adopted_is_rejected_unchanged(engine: Engine, statement: str, text: str) -> None:
     with engine.begin() as connection:
         connection.exec_driver_sql(statement)
     before = sorted(inspect(engine).get_table_names())
@@ -118,7 +116,7 @@ def test_a_table_that_cannot_be_adopted_is_refused_and_nothing_is_changed(
     engine.dispose()
 
 
-def test_processes_that_upgrade_at_once_wait_for_each_other(empty_url: str) -> None:
+def test_concurrent_upgrades_wait_for_each_other(empty_url: str) -> None:
     program = [sys.executable, "-m", "telemetry_cli.main", "db", "upgrade", "--database-url", empty_url]
     running = [subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(3)]
     ended = [process.communicate(timeout=60) for process in running]
@@ -136,9 +134,7 @@ def test_processes_that_upgrade_at_once_wait_for_each_other(empty_url: str) -> N
         ),
     ],
 )
-def test_a_database_of_another_version_is_refused_with_what_to_do(
-    engine: Engine, version: str | None, text: str
-) -> None:
+def test_a_database_of_another_version_is_rejected_with_advice(engine: Engine, version: str | None, text: str) -> None:
     if version is None:
         engine.connect().close()  # SQLite's file is there, and empty
     else:
@@ -165,7 +161,7 @@ def test_a_recorder_works_once_the_database_is_upgraded(engine: Engine) -> None:
     recorder.close()
 
 
-def test_adopted_payloads_are_what_they_were(engine: Engine) -> None:
+def test_adopted_payloads_are_unchanged(engine: Engine) -> None:
     # They were never redacted; the exporter does it before it sends.
     event = sensitive_event()
     make_original(engine, event.SerializeToString(), event.id)

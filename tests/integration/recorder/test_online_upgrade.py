@@ -1,4 +1,4 @@
-"""Tables are changed while others write to them; what was interrupted, dropped or left half-built is completed."""
+"""Tables are changed while others write to them; an interrupted upgrade and invalid indexes are completed."""
 
 import subprocess
 import threading
@@ -53,7 +53,7 @@ def execute(engine: Engine, *statements: str) -> None:
             connection.exec_driver_sql(statement)
 
 
-def test_an_upgrade_that_is_interrupted_anywhere_is_completed_by_the_next_one(original: Engine) -> None:
+def test_the_next_upgrade_completes_one_interrupted_at_any_point(original: Engine) -> None:
     allowed = 0
     made = 0
 
@@ -87,7 +87,7 @@ def test_an_upgrade_that_is_interrupted_anywhere_is_completed_by_the_next_one(or
 
 
 @on_postgresql
-def test_no_trace_of_the_change_of_types_is_left(original: Engine) -> None:
+def test_retyping_leaves_no_helper_objects(original: Engine) -> None:
     upgrade_database(original)
     inspector = inspect(original)
     for table in ("event_logs", "telemetry_events_export_queue"):
@@ -105,7 +105,7 @@ def test_no_trace_of_the_change_of_types_is_left(original: Engine) -> None:
 
 
 @on_postgresql
-def test_an_id_that_is_no_uuid_is_told_before_anything_is_changed(original: Engine) -> None:
+def test_an_invalid_uuid_is_reported_before_anything_is_changed(original: Engine) -> None:
     execute(
         original,
         "INSERT INTO telemetry_events_export_queue (id, timestamp, payload_pb) VALUES ('my own', now(), '')",
@@ -126,14 +126,14 @@ def assert_is_mended(engine: Engine, problem: str) -> None:
     database.close()
 
 
-def test_an_index_that_is_missing_is_told_and_built(engine: Engine) -> None:
+def test_a_missing_index_is_reported_and_built(engine: Engine) -> None:
     upgrade_database(engine)
     execute(engine, "DROP INDEX event_logs_activity")
     assert_is_mended(engine, "does not exist, so queries read the whole table event_logs")
 
 
 @on_postgresql
-def test_an_index_whose_build_was_interrupted_is_told_and_built_anew(engine: Engine) -> None:
+def test_an_index_with_an_interrupted_build_is_reported_and_rebuilt(engine: Engine) -> None:
     upgrade_database(engine)
     execute(
         engine,
@@ -150,7 +150,7 @@ def test_an_index_whose_build_was_interrupted_is_told_and_built_anew(engine: Eng
 
 
 @on_postgresql
-def test_an_index_that_waits_for_a_transaction_says_for_which(engine: Engine) -> None:
+def test_an_index_build_reports_the_transaction_it_waits_for(engine: Engine) -> None:
     upgrade_database(engine)
     execute(engine, "DROP INDEX event_logs_activity")
     waits = threading.Event()
@@ -183,7 +183,7 @@ def test_an_index_that_waits_for_a_transaction_says_for_which(engine: Engine) ->
         (("initializing", None, None, None), "initializing"),
     ],
 )
-def test_how_far_a_build_is_is_told_in_percent(row: Any, words: str) -> None:
+def test_the_progress_of_a_build_is_reported_in_percent(row: Any, words: str) -> None:
     assert _in_words(*row) == words
 
 
@@ -202,7 +202,7 @@ def in_thread(work: Callable[[], object]) -> tuple[threading.Thread, list[object
 
 
 @on_postgresql
-def test_an_upgrade_waits_for_a_long_transaction_and_nobody_waits_behind_it(original: Engine) -> None:
+def test_an_upgrade_that_waits_for_a_long_transaction_blocks_no_writer(original: Engine) -> None:
     asked = threading.Event()
 
     def notify(text: str) -> None:
@@ -218,7 +218,7 @@ def test_an_upgrade_waits_for_a_long_transaction_and_nobody_waits_behind_it(orig
         thread, ended = in_thread(lambda: upgrade_database(original, notify=notify))
         assert asked.wait(60)
         for _ in range(5):
-            execute(original, insert.replace("LongEvent", "OtherEvent"))  # would wait for ever behind a waiting ALTER
+            execute(original, insert.replace("LongEvent", "OtherEvent"))  # would wait forever behind a waiting ALTER
         assert thread.is_alive()
         host.commit()
     thread.join(60)
@@ -229,7 +229,7 @@ def test_an_upgrade_waits_for_a_long_transaction_and_nobody_waits_behind_it(orig
 
 
 @on_postgresql
-def test_an_upgrade_whose_patience_ends_says_what_to_do(original: Engine) -> None:
+def test_an_upgrade_that_times_out_says_what_to_do(original: Engine) -> None:
     with original.connect() as host:
         host.exec_driver_sql("LOCK TABLE event_logs IN ROW EXCLUSIVE MODE")
         with pytest.raises(DatabaseBusyError) as caught:
@@ -252,7 +252,7 @@ def test_concurrent_upgrades_build_an_index_once_without_a_deadlock(engine: Engi
 
 
 @pytest.mark.parametrize("database_kind", ["sqlite"])
-def test_who_comes_second_to_note_a_version_begins_again_from_there(engine: Engine) -> None:
+def test_the_second_process_to_write_a_version_restarts_from_it(engine: Engine) -> None:
     begun: list[str] = []
 
     def overtake(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
@@ -272,7 +272,7 @@ def test_who_comes_second_to_note_a_version_begins_again_from_there(engine: Engi
 
 
 @on_postgresql
-def test_an_upgrade_waits_for_another_ones_session(engine: Engine) -> None:
+def test_an_upgrade_waits_for_the_session_of_another_upgrade(engine: Engine) -> None:
     asked: list[str] = []
     twice = threading.Event()
 
@@ -302,7 +302,7 @@ def newer(engine: Engine, oldest_code: str) -> None:
     )
 
 
-def test_a_newer_database_that_still_serves_this_code_is_used_and_left_alone(engine: Engine) -> None:
+def test_a_newer_compatible_database_is_used_unchanged(engine: Engine) -> None:
     newer(engine, SCHEMA_VERSION)
     database = Database(engine)
     assert make_recorder(database).record("search", "submit") in queued(database)
@@ -312,13 +312,13 @@ def test_a_newer_database_that_still_serves_this_code_is_used_and_left_alone(eng
     database.close()
 
 
-def test_a_newer_database_that_does_not_is_not_upgraded(engine: Engine) -> None:
+def test_a_newer_incompatible_database_is_not_upgraded(engine: Engine) -> None:
     newer(engine, "9000")
     with pytest.raises(SchemaVersionError, match="needs code of version 9000 or later"):
         upgrade_database(engine)
 
 
-def test_what_others_did_to_the_tables_is_told(engine: Engine) -> None:
+def test_changes_by_others_to_the_tables_are_reported(engine: Engine) -> None:
     database = Database(engine)
     assert [fault.place for fault in find_schema_faults(database)] == ["the database"]
     upgrade_database(engine)
@@ -338,7 +338,7 @@ def test_what_others_did_to_the_tables_is_told(engine: Engine) -> None:
     database.close()
 
 
-def test_what_others_added_is_no_fault(original: Engine) -> None:
+def test_additions_by_others_are_not_faults(original: Engine) -> None:
     upgrade_database(original)
     execute(
         original,

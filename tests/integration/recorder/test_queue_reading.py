@@ -1,4 +1,4 @@
-"""What waits, and what has left page by page, while the queue goes on."""
+"""Waiting events, and pages of exported ones, while the queue is in use."""
 
 from datetime import timedelta
 
@@ -18,7 +18,7 @@ def page(reading: QueueReading, size: int, after: ExportedPlace | None) -> tuple
     return [row.id for row in rows], ExportedPlace(rows[-1].exported_at, rows[-1].id) if rows else None
 
 
-def test_pages_repeat_and_miss_nothing_while_events_leave_and_are_cleaned_up(
+def test_pages_neither_repeat_nor_skip_events_during_export_and_cleanup(
     database: Database, queue: ExportQueue, reading: QueueReading, clock: ManualClock
 ) -> None:
     recorder = make_recorder(database)
@@ -45,7 +45,7 @@ def test_pages_repeat_and_miss_nothing_while_events_leave_and_are_cleaned_up(
     assert page(reading, 10, None)[0][1:] == left[:7]
 
 
-def test_waiting_events_are_told_by_state_oldest_first(
+def test_waiting_events_are_listed_by_state_oldest_first(
     database: Database, queue: ExportQueue, clock: ManualClock
 ) -> None:
     reading = QueueReading(database, clock=clock)

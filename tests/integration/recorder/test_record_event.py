@@ -1,4 +1,4 @@
-"""An event that was made beforehand, by every kind of recorder; and a catalogue that not every event is in."""
+"""Events that were built before, in every kind of recorder; and a catalogue that does not have every event."""
 
 import asyncio
 

@@ -86,7 +86,7 @@ def test_invalid_input_in_a_batch_stores_nothing_and_sends_no_statement(database
 
 @settings(max_examples=30)
 @given(valid_parameters())
-def test_whatever_breaks_no_rule_is_stored_on_both_databases(database: Database, parameters: EventParameters) -> None:
+def test_all_valid_events_are_stored_on_both_databases(database: Database, parameters: EventParameters) -> None:
     recorder = make_recorder(database)
     event_id = recorder.record("search", "submit", parameters)
     event = queued(database)[event_id]
@@ -133,7 +133,7 @@ def test_private_data_is_in_event_logs_and_never_in_the_queue(database: Database
     assert CANARY.encode() not in queued(database)[event_id].SerializeToString()
 
 
-def test_what_the_allowlist_lets_out_is_queued_and_marked(database: Database) -> None:
+def test_metadata_on_the_allowlist_is_queued_and_marked(database: Database) -> None:
     entry = AllowlistEntry("search", "submit", {"language": "why"}, "x", date(2026, 1, 1))
     recorder = make_recorder(database, allowlist=Allowlist([entry]))
     event_id = recorder.record(
@@ -158,7 +158,7 @@ def test_what_the_allowlist_lets_out_is_queued_and_marked(database: Database) ->
         ),
     ],
 )
-def test_the_policy_decides_what_is_queued_and_event_logs_says_so(
+def test_the_policy_decides_what_is_queued_and_event_logs_is_marked(
     database: Database, policy: ExportPolicy, expected: list[str]
 ) -> None:
     recorder = make_recorder(database, policy=policy)
@@ -191,7 +191,7 @@ def test_without_event_logs_only_the_queue_is_written(database: Database) -> Non
     )
 
 
-def test_without_event_logs_and_outside_the_mode_nothing_is_left_to_write(database: Database) -> None:
+def test_without_event_logs_and_outside_the_mode_nothing_is_written(database: Database) -> None:
     make_recorder(database, policy=ExportPolicy()).record("search", "submit", without_event_logs=True)
     assert stored_names(database) == ([], [])
 
@@ -204,7 +204,7 @@ def test_with_telemetry_off_calls_do_nothing_and_still_return_ids(database: Data
     assert stored_names(database) == ([], [])
 
 
-def test_one_line_makes_a_recorder_from_a_url_and_the_environment(
+def test_from_url_makes_a_recorder_from_a_url_and_the_environment(
     migrated_url: str, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TELEMETRY_EXPORT_MODE", "search")
@@ -222,7 +222,7 @@ def test_one_line_makes_a_recorder_from_a_url_and_the_environment(
     assert len(logged(database)) == 3
 
 
-def test_settings_in_code_are_used_as_they_are(database: Database) -> None:
+def test_settings_in_code_are_used_unchanged(database: Database) -> None:
     settings_in_code = RecorderSettings(export_mode="all", max_event_bytes=1024)
     recorder = Recorder.from_engine(database.engine, service_version="1", settings=settings_in_code)
     recorder.record("search", "submit")

@@ -1,4 +1,4 @@
-"""The caller's transaction: the event exists if, and only if, the business change does."""
+"""The caller's transaction: the event is stored if, and only if, the business change is."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -63,7 +63,7 @@ def recorder(engine: Engine) -> Recorder:
     return make_recorder(Database(engine))
 
 
-def test_a_host_that_logs_its_statements_does_not_log_what_is_private(
+def test_a_host_that_logs_its_statements_does_not_log_private_data(
     migrated_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     engine = create_engine(migrated_url, echo="debug")
@@ -134,8 +134,8 @@ def test_a_commit_keeps_both(engine: Engine, recorder: Recorder, begin: Begin, f
 @ways
 @pytest.mark.parametrize("first", ["business", "event"])
 def test_a_rollback_keeps_neither(engine: Engine, recorder: Recorder, begin: Begin, first: str) -> None:
-    # With "event" first on a plain SQLite engine this is the trap: the driver has begun nothing
-    # yet, and releasing a savepoint outside a transaction would commit.
+    # With "event" first on a plain SQLite engine, the driver has not begun a transaction yet, and releasing a
+    # savepoint outside a transaction would commit.
     with pytest.raises(ZeroDivisionError), begin(engine) as connection:  # noqa: PT012 - what rolls back is the block
         if first == "business":
             connection.execute(insert(orders).values(id=1))
@@ -149,9 +149,7 @@ def test_a_rollback_keeps_neither(engine: Engine, recorder: Recorder, begin: Beg
 
 
 @pytest.mark.parametrize("size", [1, 3])
-def test_a_failure_that_the_caller_catches_leaves_nothing_half_stored(
-    engine: Engine, recorder: Recorder, size: int
-) -> None:
+def test_a_failure_caught_by_the_caller_leaves_no_partial_event(engine: Engine, recorder: Recorder, size: int) -> None:
     recorder.record("first", "one", id=EVENT_ID)
     with engine.begin() as connection, connection.begin_nested() as savepoint:
         connection.execute(insert(orders).values(id=1))
@@ -163,9 +161,7 @@ def test_a_failure_that_the_caller_catches_leaves_nothing_half_stored(
 
 
 @pytest.mark.parametrize("make", [own_engine, plain_engine, recipe_engine])
-def test_on_sqlite_the_transaction_goes_on_after_a_failure_without_a_half_row(
-    make: Callable[[str], Engine], tmp_path: Path
-) -> None:
+def test_on_sqlite_the_transaction_continues_after_a_failure(make: Callable[[str], Engine], tmp_path: Path) -> None:
     engine = make(f"sqlite:///{tmp_path / 'host.db'}")
     upgrade_database(engine)
     business.create_all(engine)
@@ -196,7 +192,7 @@ def test_the_best_effort_recorder_leaves_the_transaction_usable(
     assert counted_orders(engine) == 2
 
 
-def test_a_callers_savepoint_takes_its_events_back(engine: Engine, recorder: Recorder) -> None:
+def test_rolling_back_a_callers_savepoint_removes_its_events(engine: Engine, recorder: Recorder) -> None:
     with engine.begin() as connection:
         recorder.record("kept", "one", connection=connection)
         savepoint = connection.begin_nested()
@@ -205,7 +201,7 @@ def test_a_callers_savepoint_takes_its_events_back(engine: Engine, recorder: Rec
     assert stored_names(Database(engine)) == (["kept.one"], ["kept.one"])
 
 
-def test_the_callers_own_error_stays_the_callers(engine: Engine, recorder: Recorder) -> None:
+def test_an_error_of_the_caller_is_not_converted(engine: Engine, recorder: Recorder) -> None:
     with pytest.raises(IntegrityError), engine.begin() as connection:  # noqa: PT012 - what rolls back is the block
         recorder.record("shop", "one", connection=connection)
         connection.execute(insert(orders).values(id=1))
@@ -214,7 +210,7 @@ def test_the_callers_own_error_stays_the_callers(engine: Engine, recorder: Recor
 
 
 @pytest.mark.parametrize("size", [1, 2])
-def test_a_connection_in_autocommit_mode_is_refused(migrated_url: str, size: int) -> None:
+def test_a_connection_in_autocommit_mode_is_rejected(migrated_url: str, size: int) -> None:
     engine = plain_engine(migrated_url)
     recorder = make_recorder(Database(engine))
     with (
@@ -227,14 +223,14 @@ def test_a_connection_in_autocommit_mode_is_refused(migrated_url: str, size: int
 
 
 @pytest.mark.parametrize("given", [object(), "connection", 5])
-def test_what_is_no_connection_is_refused_with_its_kind(recorder: Recorder, given: Any) -> None:
+def test_an_object_that_is_not_a_connection_is_rejected_with_its_type(recorder: Recorder, given: Any) -> None:
     with pytest.raises(
         InvalidConnectionError, match=f"must be a SQLAlchemy Connection or Session, not {type(given).__name__}"
     ):
         recorder.record("shop", "one", connection=given)
 
 
-def test_a_failure_in_the_second_table_undoes_the_first_and_no_more(engine: Engine, recorder: Recorder) -> None:
+def test_a_failure_in_the_second_table_rolls_back_only_the_event(engine: Engine, recorder: Recorder) -> None:
     with engine.begin() as connection:
         connection.exec_driver_sql("ALTER TABLE event_logs RENAME TO elsewhere")
         with pytest.raises(RecorderError):

@@ -1,4 +1,4 @@
-"""Engines and settings that a recorder cannot use are refused in one line."""
+"""Engines and settings that a recorder cannot use are rejected in one line."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -19,7 +19,7 @@ from telemetry_store.engine import create_database_engine
 
 
 @pytest.mark.parametrize("engine", ["async", "sync_engine", "url"])
-def test_an_engine_for_asyncio_is_refused_with_what_to_use(engine: str) -> None:
+def test_an_engine_for_asyncio_is_rejected_with_advice(engine: str) -> None:
     url = f"postgresql+psycopg_async://u:{CANARY}@127.0.0.1:1/x"
     made = create_async_engine(url)
     given: Any = {"async": made, "sync_engine": made.sync_engine, "url": create_database_engine(url)}[engine]
@@ -32,7 +32,7 @@ def test_an_engine_for_asyncio_is_refused_with_what_to_use(engine: str) -> None:
 
 
 @pytest.mark.parametrize("given", [f"sqlite:///{CANARY}.db", None, 7])
-def test_what_is_not_an_engine_is_refused(given: Any) -> None:
+def test_an_object_that_is_not_an_engine_is_rejected(given: Any) -> None:
     with pytest.raises(UnsupportedDatabaseError, match="must be a SQLAlchemy Engine") as caught:
         Recorder.from_engine(given, service_version="1")
     assert CANARY not in str(caught.value)
@@ -43,7 +43,7 @@ def wrong(kind: str, given: str) -> str:
 
 
 @pytest.mark.parametrize("given", [{}, {"export_mode": CANARY}])
-def test_a_dict_for_settings_is_refused(given: Any, tmp_path: Path) -> None:
+def test_a_dict_instead_of_settings_is_rejected(given: Any, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'x.db'}"
     with pytest.raises(InvalidInputError) as caught:
         Recorder.from_url(url, service_version="1", settings=given)
@@ -55,7 +55,7 @@ def test_a_dict_for_settings_is_refused(given: Any, tmp_path: Path) -> None:
     engine.dispose()
 
 
-def test_settings_of_another_program_are_refused() -> None:
+def test_settings_of_another_program_are_rejected() -> None:
     other: Any = ExporterSettings.load()
     with pytest.raises(InvalidInputError) as caught:
         Recorder.from_url(service_version="1", settings=other)
@@ -73,7 +73,7 @@ def test_settings_of_another_program_are_refused() -> None:
         (app_from_settings, "AdminSettings"),
     ],
 )
-def test_every_program_refuses_a_dict(make: Any, kind: str) -> None:
+def test_every_program_rejects_a_dict(make: Any, kind: str) -> None:
     with pytest.raises(InvalidInputError) as caught:
         make({"export_addr": CANARY})
     assert str(caught.value) == wrong(kind, "dict")

@@ -1,4 +1,4 @@
-"""Events go where the test says, in every thread, and afterwards where they went before."""
+"""Diversions receive the events of all threads until their block ends."""
 
 import threading
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ class Store:
 
 
 class Taker:
-    """Keeps what it was handed."""
+    """Keeps the events that it received."""
 
     def __init__(self, failure: Exception | None = None) -> None:
         self.taken: list[tuple[list[str], Any, list[bool]]] = []
@@ -40,7 +40,7 @@ class Taker:
         self.taken.append(([each.event.feature for each in events], store, [each.in_event_logs for each in events]))
 
 
-def test_the_block_begun_last_decides() -> None:
+def test_the_innermost_block_is_in_effect() -> None:
     store, outer, inner = Store(), Taker(), Taker()
     recorder = Recorder(store, service_version="1")
     recorder.record("before", "all")
@@ -58,7 +58,7 @@ def test_the_block_begun_last_decides() -> None:
     assert inner.taken == [(["in.inner", "in.inner"], store, [True, True])]
 
 
-def test_blocks_that_end_out_of_turn_leave_nothing_behind() -> None:
+def test_blocks_that_end_out_of_order_leave_no_diversion() -> None:
     store = Store()
     outer, inner = divert_events(Taker()), divert_events(Taker())
     outer.__enter__()
@@ -70,7 +70,7 @@ def test_blocks_that_end_out_of_turn_leave_nothing_behind() -> None:
     assert store.names == ["search", "search"]
 
 
-def test_other_threads_events_are_taken_too() -> None:
+def test_events_of_other_threads_are_diverted() -> None:
     store, taker = Store(), Taker()
     recorder = Recorder(store, service_version="1")
     with divert_events(taker):
@@ -80,7 +80,7 @@ def test_other_threads_events_are_taken_too() -> None:
     assert (store.names, len(taker.taken)) == ([], 1)
 
 
-def test_buffered_events_are_taken_at_once_and_a_failure_is_logged() -> None:
+def test_buffered_events_are_diverted_immediately_and_a_failure_is_logged() -> None:
     store, taker = Store(), Taker()
     recorder = BufferedRecorder(Recorder(store, service_version="1"))
     with divert_events(taker):
@@ -93,7 +93,7 @@ def test_buffered_events_are_taken_at_once_and_a_failure_is_logged() -> None:
     assert store.names == []
 
 
-def test_rules_and_the_telemetry_mode_hold_as_ever() -> None:
+def test_validation_and_the_telemetry_mode_still_apply() -> None:
     taker = Taker()
     with divert_events(taker):
         with pytest.raises(InvalidNameError):

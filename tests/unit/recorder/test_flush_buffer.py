@@ -1,4 +1,4 @@
-"""The buffer behind the buffered recorder: what waits, what is lost, and that it is said."""
+"""The buffer of the buffered recorder: which events wait, which are lost, and that losses are logged."""
 
 import threading
 import time
@@ -25,7 +25,7 @@ def waiting(*ids: str, in_event_logs: bool = True) -> list[BuiltEvent]:
 
 
 class Store:
-    """Stores batches; raises what it is told to."""
+    """Stores batches, or raises the errors of the test."""
 
     def __init__(self) -> None:
         self.batches: list[list[str]] = []
@@ -83,7 +83,7 @@ def make(store: Store, reported: list[tuple[str, Exception]], monkeypatch: pytes
         each.close()
 
 
-def test_the_end_of_a_process_of_celerys_pool_stores_what_waits(make: Any, store: Store) -> None:
+def test_the_exit_of_a_celery_worker_stores_waiting_events(make: Any, store: Store) -> None:
     buffer = make(interval=LONG)
     buffer.put(waiting("a", "b"))
     worker_process_shutdown.send(sender=None, pid=1, exitcode=0)
@@ -107,7 +107,7 @@ def test_events_are_stored_together_after_the_interval(make: Any, store: Store) 
     assert store.batches == [["0", "1", "2", "3", "4"]]
 
 
-def test_many_events_do_not_wait_for_the_interval_and_go_in_batches(make: Any, store: Store) -> None:
+def test_many_events_are_stored_in_batches_before_the_interval(make: Any, store: Store) -> None:
     buffer = make(interval=LONG)
     assert buffer.put(waiting(*(str(number) for number in range(25))))
     assert buffer.flush(LONG)
@@ -121,7 +121,7 @@ def test_events_with_and_without_a_row_in_event_logs_share_a_transaction(make: A
     assert store.batches == [["a", "b", "c", "d"]]
 
 
-def test_what_finds_no_room_is_lost_and_said(make: Any, store: Store) -> None:
+def test_events_that_do_not_fit_into_the_buffer_are_logged_as_lost(make: Any, store: Store) -> None:
     buffer = make(capacity=3)
     store.gate.clear()
     with capture_logs() as logs:
@@ -140,7 +140,7 @@ def test_what_finds_no_room_is_lost_and_said(make: Any, store: Store) -> None:
     ]
 
 
-def test_while_the_database_is_away_events_wait(make: Any, store: Store, reported: Any) -> None:
+def test_events_wait_while_the_database_is_unavailable(make: Any, store: Store, reported: Any) -> None:
     buffer = make()
     store.errors = [DatabaseBusyError("locked"), DatabaseBusyError("locked")]
     with capture_logs() as logs:
@@ -150,7 +150,7 @@ def test_while_the_database_is_away_events_wait(make: Any, store: Store, reporte
     assert [(line["event"], line["count"]) for line in logs] == [("events wait to be stored", 2)] * 2
 
 
-def test_an_event_that_fails_fails_alone(make: Any, store: Store, reported: Any) -> None:
+def test_a_failing_event_does_not_fail_the_others(make: Any, store: Store, reported: Any) -> None:
     error = DuplicateEventError("again")
     store.bad = {"b": error, "d": TypeError("odd")}
     buffer = make()
@@ -160,7 +160,7 @@ def test_an_event_that_fails_fails_alone(make: Any, store: Store, reported: Any)
     assert reported == [("b", error), ("d", store.bad["d"])]
 
 
-def test_a_commit_that_a_broken_connection_hid_is_no_failure(make: Any, store: Store, reported: Any) -> None:
+def test_a_commit_hidden_by_a_broken_connection_is_not_a_failure(make: Any, store: Store, reported: Any) -> None:
     store.errors = [DatabaseBusyError("broke after the commit")]
     store.bad = {"a": DuplicateEventError("is there")}
     buffer = make()
@@ -169,14 +169,14 @@ def test_a_commit_that_a_broken_connection_hid_is_no_failure(make: Any, store: S
     assert reported == []
 
 
-def test_flush_says_when_it_was_not_in_time(make: Any, store: Store) -> None:
+def test_flush_returns_false_after_the_timeout(make: Any, store: Store) -> None:
     store.gate.clear()
     buffer = make()
     buffer.put(waiting("a"))
     assert not buffer.flush(SOON)
 
 
-def test_closing_stores_the_rest_and_takes_no_more(make: Any, store: Store) -> None:
+def test_closing_stores_waiting_events_and_rejects_new_ones(make: Any, store: Store) -> None:
     buffer = make(interval=LONG)
     buffer.put(waiting("a", "b"))
     buffer.close()
@@ -188,7 +188,7 @@ def test_closing_stores_the_rest_and_takes_no_more(make: Any, store: Store) -> N
 
 
 @pytest.mark.parametrize("away", [False, True])
-def test_closing_is_bounded_and_says_what_was_not_stored(make: Any, store: Store, away: bool) -> None:
+def test_closing_has_a_timeout_and_logs_events_that_were_not_stored(make: Any, store: Store, away: bool) -> None:
     buffer = make(close_timeout=timedelta(milliseconds=100))
     if away:
         store.errors = [DatabaseBusyError("locked")] * 10_000
@@ -205,7 +205,7 @@ def test_closing_is_bounded_and_says_what_was_not_stored(make: Any, store: Store
     assert [(line["count"], line["reason"]) for line in lost] == [(3, "not stored before the process ended")]
 
 
-def test_a_forked_child_begins_empty(make: Any, store: Store) -> None:
+def test_a_forked_child_starts_with_an_empty_buffer(make: Any, store: Store) -> None:
     buffer = make(interval=LONG)
     buffer.put(waiting("parents"))
     parent = {

@@ -1,4 +1,4 @@
-"""Group commit: who rides with whom, whose error is whose, and that nobody waits for ever."""
+"""Group commit: which callers share a transaction, which error each caller gets, and that none waits forever."""
 
 import threading
 from collections.abc import Sequence
@@ -55,7 +55,7 @@ class Caller(threading.Thread):
 
     def outcome(self) -> BaseException | None:
         self.join(SECONDS)
-        assert not self.is_alive(), "waits for ever"
+        assert not self.is_alive(), "waits forever"
         return self.error
 
 
@@ -82,7 +82,7 @@ def queue_up(group: GroupCommit[Any], *callers: Sequence[Any]) -> list[Caller]:
     return waiting
 
 
-def test_a_caller_alone_writes_at_once() -> None:
+def test_a_single_caller_writes_immediately() -> None:
     store = Store()
     store.gate.set()
     group = GroupCommit(store.write)
@@ -91,7 +91,7 @@ def test_a_caller_alone_writes_at_once() -> None:
     assert store.transactions == [["a"], ["b", "c"]]
 
 
-def test_callers_that_come_while_one_writes_ride_in_the_next_transaction() -> None:
+def test_callers_that_arrive_during_a_write_share_the_next_transaction() -> None:
     store = Store()
     group = GroupCommit(store.write)
     leader = begin(store, group, "a")
@@ -101,7 +101,7 @@ def test_callers_that_come_while_one_writes_ride_in_the_next_transaction() -> No
     assert store.transactions == [["a"], ["b", "c", "d", "e"]]
 
 
-def test_a_transaction_holds_no_more_rows_than_it_may() -> None:
+def test_a_transaction_has_a_limit_of_rows() -> None:
     store = Store()
     group = GroupCommit(store.write, most_rows=3)
     leader = begin(store, group, "a")
@@ -111,7 +111,7 @@ def test_a_transaction_holds_no_more_rows_than_it_may() -> None:
     assert store.transactions == [["a"], ["b", "c", "d"], ["e"], ["f", "g", "h", "i"]]
 
 
-def test_rows_that_fail_fail_alone() -> None:
+def test_failing_rows_do_not_fail_the_others() -> None:
     store = Store()
     group = GroupCommit(store.write)
     store.errors = {"c": DuplicateEventError("c"), "lead": DuplicateEventError("lead"), "odd": TypeError("odd")}
@@ -124,7 +124,7 @@ def test_rows_that_fail_fail_alone() -> None:
     assert store.transactions == [["a"], ["b"], ["d"]]
 
 
-def test_an_outage_is_told_to_all_after_one_try() -> None:
+def test_an_outage_is_raised_for_all_callers_after_one_attempt() -> None:
     store = Store()
     group = GroupCommit(store.write)
     tries: list[int] = []
@@ -142,11 +142,11 @@ def test_an_outage_is_told_to_all_after_one_try() -> None:
     assert leader.outcome() is None
     errors = [caller.outcome() for caller in waiting]
     assert [str(error) for error in errors] == ["locked"] * 3
-    assert len({id(error) for error in errors}) == 3  # each has a traceback of its own
+    assert len({id(error) for error in errors}) == 3  # each has a separate traceback
     assert tries == [1, 3]
 
 
-def test_a_leader_that_is_interrupted_leaves_the_others_to_the_next() -> None:
+def test_an_interrupted_leader_leaves_the_others_to_the_next_leader() -> None:
     store = Store()
     group = GroupCommit(store.write)
     store.errors = {"interrupted": KeyboardInterrupt()}
@@ -175,7 +175,7 @@ class Interrupted:
 
 
 @pytest.mark.parametrize("made_leader", [False, True])
-def test_a_caller_that_is_interrupted_while_it_waits_holds_up_nobody(
+def test_a_caller_interrupted_while_waiting_does_not_block_others(
     made_leader: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = Store()
@@ -210,7 +210,7 @@ def test_a_caller_that_is_interrupted_while_it_waits_holds_up_nobody(
     assert store.transactions == [["a"], *([["b"]] if made_leader else []), ["c"]]
 
 
-def test_a_forked_child_waits_for_no_thread_of_its_parent() -> None:
+def test_a_forked_child_does_not_wait_for_threads_of_its_parent() -> None:
     store = Store()
     group = GroupCommit(store.write)
     leader = begin(store, group, "a")

@@ -1,4 +1,4 @@
-"""A connection's last words are heard, whatever the number of its descriptor."""
+"""A closed connection is detected, with any number of its file descriptor."""
 
 import os
 import resource
@@ -34,7 +34,7 @@ def test_unread_data_and_a_closed_socket_are_detected(
     assert has_unread_data(ours.fileno())
 
 
-def test_a_descriptor_beyond_what_select_takes(pair: tuple[socket.socket, socket.socket]) -> None:
+def test_a_file_descriptor_beyond_the_limit_of_select(pair: tuple[socket.socket, socket.socket]) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < 2_000:
         resource.setrlimit(resource.RLIMIT_NOFILE, (2_000, hard))

@@ -14,7 +14,7 @@ PATIENCE = 30
 
 
 class Writer:
-    """Writes into a list, when it is let."""
+    """Writes into a list once the test allows it."""
 
     def __init__(self) -> None:
         self.groups: list[list[str]] = []
@@ -64,7 +64,7 @@ def shared(writer: Writer, pool: ThreadPoolExecutor, *, writers: int = 1, most_i
     return SharedWrites(writer.write, writer.report, pool, writers=writers, most_items=most_items)
 
 
-def test_alone_a_caller_waits_for_nobody(writer: Writer, pool: ThreadPoolExecutor) -> None:
+def test_a_single_caller_does_not_wait(writer: Writer, pool: ThreadPoolExecutor) -> None:
     async def service() -> None:
         writes = shared(writer, pool)
         for item in "abc":
@@ -93,16 +93,14 @@ def test_events_that_arrive_while_writers_are_busy_are_written_together(
     assert writer.groups == [["a"], ["b", "c", "d", "e"]]
 
 
-def test_a_group_has_its_limit_but_what_one_caller_brings_stays_together(
-    writer: Writer, pool: ThreadPoolExecutor
-) -> None:
+def test_a_group_has_a_limit_but_items_of_one_caller_stay_together(writer: Writer, pool: ThreadPoolExecutor) -> None:
     writes = shared(writer, pool, most_items=3)
     outcomes = asyncio.run(while_one_is_written(writer, writes, ["b", "c"], ["d", "e"], ["f"], list("ghijk"), ["l"]))
     assert outcomes == [None] * 6
     assert writer.groups == [["a"], ["b", "c"], ["d", "e", "f"], list("ghijk"), ["l"]]
 
 
-def test_as_many_write_at_the_same_time_as_may(writer: Writer, pool: ThreadPoolExecutor) -> None:
+def test_writers_run_concurrently_up_to_the_limit(writer: Writer, pool: ThreadPoolExecutor) -> None:
     async def service() -> None:
         writes = shared(writer, pool, writers=2)
         writer.hold()
@@ -117,7 +115,7 @@ def test_as_many_write_at_the_same_time_as_may(writer: Writer, pool: ThreadPoolE
     assert len(writer.groups) in (3, 4)  # the rest is for the first that becomes free
 
 
-def test_an_item_that_fails_fails_its_own_caller_alone(writer: Writer, pool: ThreadPoolExecutor) -> None:
+def test_a_failing_item_fails_only_its_own_caller(writer: Writer, pool: ThreadPoolExecutor) -> None:
     error = ValueError("c")
     writer.errors["c"] = error
     outcomes = asyncio.run(while_one_is_written(writer, shared(writer, pool), ["b"], ["c", "x"], ["d"]))
@@ -125,7 +123,7 @@ def test_an_item_that_fails_fails_its_own_caller_alone(writer: Writer, pool: Thr
     assert writer.groups == [["a"], ["b"], ["d"]]
 
 
-def test_what_is_no_items_fault_fails_everybody_at_once(writer: Writer, pool: ThreadPoolExecutor) -> None:
+def test_an_error_that_affects_every_item_fails_all_callers_at_once(writer: Writer, pool: ThreadPoolExecutor) -> None:
     writer.errors["b"] = DatabaseBusyError("locked")
     outcomes = asyncio.run(while_one_is_written(writer, shared(writer, pool), ["b"], ["c"], ["d"]))
     assert outcomes[0] is None
@@ -157,7 +155,7 @@ def test_cancelling_a_caller_does_not_stop_the_write_and_reports_a_failure(
     assert writer.reported == [(["c"], error)]
 
 
-def test_a_loop_that_ended_meanwhile_hears_nothing_and_a_failure_is_reported(writer: Writer) -> None:
+def test_a_failure_is_reported_if_the_loop_was_closed_meanwhile(writer: Writer) -> None:
     error = ValueError("a")
     writer.errors["a"] = error
     writer.hold()
@@ -203,7 +201,7 @@ def test_callers_of_several_loops_share_a_write(writer: Writer, pool: ThreadPool
     assert [sorted(group) for group in writer.groups] == [["a"], ["b", "c", "d"]]
 
 
-def test_after_the_executor_was_shut_down_callers_are_told(writer: Writer) -> None:
+def test_callers_get_an_error_after_the_executor_was_shut_down(writer: Writer) -> None:
     pool = ThreadPoolExecutor(1)
     writes = shared(writer, pool)
     pool.shutdown()
@@ -213,7 +211,7 @@ def test_after_the_executor_was_shut_down_callers_are_told(writer: Writer) -> No
     assert writer.groups == []
 
 
-def test_a_caller_who_comes_too_late_takes_nobody_along_who_waits(writer: Writer) -> None:
+def test_a_caller_after_the_shutdown_does_not_fail_waiting_callers(writer: Writer) -> None:
     pool = ThreadPoolExecutor(1)
     writes = shared(writer, pool, writers=3)
 
@@ -232,11 +230,9 @@ def test_a_caller_who_comes_too_late_takes_nobody_along_who_waits(writer: Writer
     assert writer.groups == [["a"], ["b"]]
 
 
-def test_a_caller_who_comes_too_late_may_ride_with_a_writer_that_goes_on(
-    writer: Writer, pool: ThreadPoolExecutor
-) -> None:
+def test_a_running_writer_may_serve_a_caller_after_the_shutdown(writer: Writer, pool: ThreadPoolExecutor) -> None:
     class Overtaken(Executor):
-        """Is shut down after its first writer, who takes what waits just before it says so."""
+        """An executor that is shut down after its first writer, which takes waiting items just before the error."""
 
         calls = 0
 

@@ -1,4 +1,4 @@
-"""All parts in one write; else each alone, unless no event is at fault."""
+"""Parts are written together; after an error of an event, each is written alone."""
 
 from collections.abc import Sequence
 
@@ -29,19 +29,19 @@ def test_parts_are_written_together() -> None:
     assert writer.tries == ["abc"]
 
 
-def test_a_bad_part_fails_alone() -> None:
+def test_a_failing_part_does_not_fail_the_others() -> None:
     writer = Writer(b=DuplicateEventError("again"))
     assert writer.outcomes("abc") == [("a", None), ("b", writer.bad["b"]), ("c", None)]
     assert writer.tries == ["abc", "a", "b", "c"]
 
 
-def test_a_single_part_is_tried_once() -> None:
+def test_a_single_part_is_attempted_once() -> None:
     writer = Writer(a=TypeError("odd"))
     assert writer.outcomes("a") == [("a", writer.bad["a"])]
     assert writer.tries == ["a"]
 
 
-def test_an_outage_is_the_outcome_of_all_parts_after_one_try() -> None:
+def test_an_outage_is_the_outcome_of_all_parts_after_one_attempt() -> None:
     writer = Writer(b=DatabaseBusyError("locked"))
     assert writer.outcomes("abc") == [("abc", writer.bad["b"])]
     assert writer.tries == ["abc"]
