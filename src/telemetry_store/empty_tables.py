@@ -31,9 +31,9 @@ def create_tables(url: str | URL) -> None:
     """Create the tables in a database without them; a missing SQLite file is created.
 
     A database that already has the tables, in a version that this code can use, is not changed. So every process of a
-    service can call this when it starts. It does not need extras of the package, except `postgres` for PostgreSQL, where
-    it needs a direct connection, not a pooler in transaction mode. `telemetry db upgrade` upgrades older tables and
-    adopts those of the original system.
+    service can call this when it starts. No extra of the package is needed except `postgres`, for PostgreSQL, where the
+    connection must be direct, not through a pooler in transaction mode. `telemetry db upgrade` upgrades older tables
+    and adopts those of the original system.
 
     Args:
         url: A SQLAlchemy URL, such as `sqlite:///telemetry.db`.
