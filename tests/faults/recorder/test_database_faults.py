@@ -288,7 +288,7 @@ def test_how_long_an_answer_is_waited_for_is_a_setting(postgres: Any) -> None:
 
 
 def test_a_sqlite_that_is_too_old() -> None:
-    with pytest.raises(UnsupportedDatabaseError, match=r"is 3\.34\.1; 3\.35 or later is needed"):
+    with pytest.raises(UnsupportedDatabaseError, match=r"is 3\.34\.1; 3\.35 or later is required"):
         SqliteDialect(version=(3, 34, 1)).check_database(make_url("sqlite:///x.db"))
 
 
