@@ -317,7 +317,7 @@ def test_a_table_that_was_dropped(database: Database) -> None:
     recorder.record("search", "submit")
     with database.engine.begin() as connection:
         connection.exec_driver_sql("DROP TABLE event_logs")
-    assert_refused(recorder, DatabaseFailedError, "refused by")
+    assert_refused(recorder, DatabaseFailedError, "rejected by")
     assert len(queued(database)) == 1
 
 
