@@ -1,7 +1,7 @@
 """A process that records until it is killed: `python recording_process.py URL LEDGER`.
 
-It writes the id of an event to its ledger *after* `record` has returned. Events that cannot be recorded are not written.
-The process continues with the next event on the same connections.
+It writes the id of an event to its ledger *after* `record` has returned. Events that cannot be recorded are not
+written. The process continues with the next event on the same connections.
 """
 
 import os
