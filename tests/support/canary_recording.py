@@ -73,7 +73,7 @@ def bad() -> Iterator[Any]:
         EventParameters(metadata=Mischievous()),
         EventParameters(private_metadata=Mischievous()),
         EventParameters(private_metadata={"a": canary("private"), "b": object()}),  # type: ignore[dict-item]
-        EventParameters(private_metadata={canary("key"): f"{canary('private')}\0"}),
+        EventParameters(private_metadata={f"a key {canary('key')}": f"{canary('private')}\0"}),
         EventParameters(private_metadata={"large": canary("private") * 5_000}),
         EventParameters(version=canary("private")),  # type: ignore[arg-type]
     )

@@ -171,14 +171,14 @@ RECORDING = (
         "telemetry_store/dialects/bounded_connection.py",
         "while monotonic() < end:",
         "while True:",
-        f"{_FAULTS} -k answers_nothing --timeout=40",
+        f"{_FAULTS} -k never_responds_to_statements --timeout=40",
     ),
     Mutation(
         "what waits for a lock is cancelled, and not done later",
         "telemetry_store/dialects/bounded_connection.py",
         "                self.cancel_safe(timeout=_SECONDS_TO_CANCEL)\n",
         "                pass\n",
-        f"{_FAULTS} -k stays_locked",
+        f"{_FAULTS} -k 'locked_table or stays_locked'",
     ),
     Mutation(
         "the time for an answer is a setting",

@@ -1,4 +1,4 @@
-"""Whatever a caller gives: it is stored or refused for a reason, alike on both databases, and drains if stored."""
+"""Hostile calls: each is stored or rejected with a reason, equally on both databases, and exported if stored."""
 
 import json
 import os
@@ -26,7 +26,7 @@ from telemetry_store.migrations import upgrade_database
 from telemetry_store.queue_reading import QueueReading
 
 EVENTS = int(os.environ.get("TELEMETRY_TEST_HOSTILE", "300"))
-"""How many are generated; `make faults` sets more."""
+"""The number of generated events; `make faults` sets more."""
 ROUND = 1_000
 FIRST_PARTY = Redactor(first_party=True)  # everything leaves, so everything gets to the gateway
 
@@ -51,7 +51,7 @@ class Instance:
         )  # fmt: skip
 
     def verdict(self, *events: NewEvent) -> Verdict:
-        """Records; returns that it was stored, or the error's class and text."""
+        """Record events, and return that they were stored, or the class and text of the error."""
         try:
             self.recorder.batch_record(events)
         except (InvalidInputError, DuplicateEventError) as error:
@@ -143,7 +143,7 @@ def test_generated_calls(instances: list[Instance], gateway: RunningGateway) -> 
 
 
 class Sink:
-    """What the gateway published, read on from where it was read last."""
+    """The events that the gateway has published since the last call."""
 
     def __init__(self, gateway: RunningGateway) -> None:
         self._file = gateway.sink_file

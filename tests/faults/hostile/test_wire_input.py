@@ -1,4 +1,4 @@
-"""Whatever bytes come: each event is published once or rejected for a reason, and others are served."""
+"""Hostile messages: each event is published once or rejected with a reason, and other clients are served."""
 
 import contextlib
 import os
@@ -95,14 +95,14 @@ def test_generated_messages(gateway: RunningGateway, tmp_path: Path) -> None:
                 verdicts["published"] += len(ids) - len(reasons)
             verdicts["streams refused"] += readable < len(messages)
             waiting = messages[readable + (readable < len(messages)) :]
-    told = {" ".join(reason.split()[:4]) for reason in verdicts}
-    print(f"{EVENTS} messages: {sum(verdicts.values())} verdicts, {len(told)} kinds")
+    kinds = {" ".join(reason.split()[:4]) for reason in verdicts}
+    print(f"{EVENTS} messages: {sum(verdicts.values())} verdicts, {len(kinds)} kinds")
     lines = gateway.published_ids()
     assert len(lines) == len(set(lines))
     assert set(lines) == published
     assert rejected <= {reject.event.id for reject in read_rejects(tmp_path / "rejects.jsonl")}
     assert verdicts["published"] > EVENTS / 10
-    assert len(told) > 4
+    assert len(kinds) > 4
 
 
 def test_a_message_of_empty_events_costs_no_multiple_of_its_size(gateway: RunningGateway) -> None:
@@ -141,7 +141,7 @@ def _larger_than_a_message() -> pb.Event:
 
 
 def _export(url: str, name: str, rows: dict[str, bytes], gateway: RunningGateway) -> dict[str, str]:
-    """Return what became of rows: nothing for one that was exported, else why it is a dead letter."""
+    """Export rows; return the reason of each dead letter, and an empty string for each exported row."""
     database = Database(create_database_engine(url))
     clock = ManualClock()
     queue = ExportQueue(database, clock=clock)

@@ -36,7 +36,7 @@ CANARIES = int(os.environ.get("TELEMETRY_TEST_CANARIES", "400"))
 PER_EVENT = 25
 HERE = Path(__file__).parents[2] / "support"
 
-# As the command line, but every library tells all it has to tell.
+# The command line with the most verbose logging of every library.
 TALKATIVE = "import logging; logging.basicConfig(level=logging.DEBUG); from telemetry_cli.main import main; main()"
 LICENSE = "CANARY-license-000001"
 TOKEN = "CANARY-token-000001"
@@ -45,7 +45,7 @@ ALLOWLIST = """
 [[event]]
 feature = "assistant.chat"
 action = "submit"
-keys = { allowed = "to see that the search finds what is there" }
+keys = { allowed = "to check that the search finds canaries" }
 approved_by = "privacy"
 approved_on = 2026-01-31
 """
@@ -72,7 +72,7 @@ class Scene:
         }
 
     def run(self, name: str, *command: str, environment: dict[str, str] | None = None, expect: int = 0) -> str:
-        """Runs a program, keeps what it says in `<name>.log`, and returns it."""
+        """Run a program, write its output to `<name>.log`, and return it."""
         done = subprocess.run(
             [sys.executable, *command], cwd=self.folder, env={**self.environment, **(environment or {})}, timeout=600,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
@@ -87,7 +87,7 @@ class Scene:
 
     @contextmanager
     def gateway(self, **environment: str) -> Iterator[str]:
-        """Runs a gateway while the block runs; yields its address."""
+        """Run a gateway until the block ends; yield its address."""
         log = self.folder / "gateway.log"
         with log.open("wb") as file:
             process = subprocess.Popen(
@@ -120,8 +120,8 @@ def test_nothing_private_is_anywhere_else(scene: Scene, database: Database) -> N
     ) as address:
         proxy = RecordingProxy(int(address.rpartition(":")[2]))
         recording = (str(HERE / "canary_recording.py"), scene.environment["TELEMETRY_DATABASE_URL"])
-        told = scene.run("recorder", *recording, str(CANARIES // PER_EVENT), "False")
-        made = int(told.splitlines()[-1].split()[1])
+        output = scene.run("recorder", *recording, str(CANARIES // PER_EVENT), "False")
+        made = int(output.splitlines()[-1].split()[1])
         instance = {"TELEMETRY_LICENSE_KEY": LICENSE, "TELEMETRY_INSTANCE_ID": "i"}
         assert "drained" in scene.export("exporter", f"http://{proxy.address}", instance)
         metrics = httpx2.get(f"http://{metrics_at}/metrics", timeout=30).text
@@ -131,7 +131,7 @@ def test_nothing_private_is_anywhere_else(scene: Scene, database: Database) -> N
 
     kept = _rows(database, "event_logs")
     assert made >= CANARIES
-    assert {"private", "key", "marketing", "allowed"} <= set(kept)  # the search finds what is there
+    assert {"private", "key", "marketing", "allowed"} <= set(kept)  # the search finds canaries
     assert "telemetry_gateway_events_total" in metrics
     leaks = {
         "queue": _rows(database, "telemetry_events_export_queue"),
@@ -142,7 +142,7 @@ def test_nothing_private_is_anywhere_else(scene: Scene, database: Database) -> N
     rejected, streams = decoded_rejects(scene.folder / "rejects.jsonl")
     leaks["rejected events"] = found(rejected)
     print(f"{made} canaries, {sum(kept.values())} in event_logs; elsewhere: {leaks}")
-    # By the wire contract a gateway is told the license key, and passes it on; the allowlist lets one key out.
+    # By the wire contract the gateway receives and publishes the license key; the allowlist allows one key.
     assert found(streams) == {"license": 1}
     for place in ("wire", *(name for name in leaks if name.startswith("published"))):
         leaks[place].pop("license", None)
@@ -169,7 +169,7 @@ def test_the_bytes_of_a_database_without_event_logs(scene: Scene) -> None:
     assert set(leaks) == {"allowed"}
 
 
-def test_tokens_are_told_by_nobody(scene: Scene) -> None:
+def test_tokens_are_never_logged(scene: Scene) -> None:
     authority = CertificateAuthority(scene.folder)
     certificate, key = authority.issue("gateway")
     (scene.folder / "tokens.toml").write_text(f'billing = "{TOKEN}"\n')
@@ -182,7 +182,7 @@ def test_tokens_are_told_by_nobody(scene: Scene) -> None:
         refused = scene.export("refused", f"https://{at}", {**service, token: WRONG_TOKEN}, expect=1)
         assert "refused" in refused
         assert "drained" in scene.export("exporter", f"https://{at}", {**service, token: TOKEN})
-        # A token is refused where it would travel in plain text, and is not repeated there.
+        # A token is rejected if it would be sent in plain text, and the error does not quote it.
         scene.export("plain", "http://127.0.0.1:1", {**service, token: TOKEN}, expect=2)
     (scene.folder / "tokens.toml").unlink()
     leaks: dict[str, Any] = found_in_files(file for file in scene.folder.iterdir() if file.suffix in (".log", ".jsonl"))
@@ -192,7 +192,7 @@ def test_tokens_are_told_by_nobody(scene: Scene) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_trace_tells_of_no_event(database: Database) -> None:
+def test_traces_contain_nothing_of_events(database: Database) -> None:
     spans = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(spans))

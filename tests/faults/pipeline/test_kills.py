@@ -1,4 +1,4 @@
-"""kill -9 of any process, at any moment and at named points: nothing is lost, nothing repeated, nothing leaked."""
+"""kill -9 of any process, at random moments and at named points: no event is lost, repeated or leaked."""
 
 import os
 import random

@@ -1,4 +1,4 @@
-"""A network that cuts, resets, swallows, delays, half-closes: nothing is lost, no call outlasts its deadline."""
+"""Network faults (cuts, resets, lost data, delays, half-closes): no event is lost, no call exceeds its deadline."""
 
 import os
 import time

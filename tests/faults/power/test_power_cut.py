@@ -1,4 +1,4 @@
-"""The power goes: what was promised is there, and nothing is damaged."""
+"""Power cuts: every event that was reported as stored survives, and no file is damaged."""
 
 import os
 import random
@@ -74,7 +74,7 @@ ROTATION = Rotation(max_bytes=20_000, compress=True)
 
 
 def record_calls(folder: Path, program: str, count: int) -> Path:
-    """Runs a program in a folder, and returns the log of what it did to the files."""
+    """Run a program in a folder, and return the log of its file operations."""
     log = folder.parent / "calls"
     environment = {
         **os.environ,
@@ -88,7 +88,7 @@ def record_calls(folder: Path, program: str, count: int) -> Path:
 
 
 def cuts(disk: Disk, log: Path, folder: Path) -> Iterator[set[str]]:
-    """Cuts the power at moments that chance chooses; yields what had been promised by then."""
+    """Cut the power at random moments; yield the ids that had been reported as stored by then."""
     calls = list(read_calls(log))
     chance = random.Random(len(calls))
     moments = set(chance.sample(range(len(calls)), min(CUTS, len(calls))))

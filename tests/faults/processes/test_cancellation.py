@@ -19,7 +19,7 @@ MOST_STEPS = 200
 
 
 async def cancelled_after(steps: int, work: Coroutine[Any, Any, object]) -> bool:
-    """Cancels a task when the loop has gone round so often; returns whether it was over before."""
+    """Cancel a task after a number of iterations of the event loop; return whether it had already ended."""
     task = asyncio.ensure_future(work)
     for _ in range(steps):
         if task.done():
@@ -39,7 +39,7 @@ def test_at_every_step(database: Database, events: int) -> None:
     async def service() -> int:
         recorder = AsyncRecorder(make_recorder(database))
         steps = 0
-        # Each begins anew with a connection to be opened only for the first; the later ones find it open.
+        # Only the first task opens a connection; the later ones use the open one.
         while not await cancelled_after(steps, recorder.batch_record(batch)):
             steps += 1
             assert steps < MOST_STEPS
@@ -57,7 +57,7 @@ def test_at_every_step(database: Database, events: int) -> None:
 
 @pytest.mark.parametrize("events", [1, 3])
 def test_of_a_write_that_fails(database: Database, events: int) -> None:
-    """Who was cancelled is not told of the failure, so it is in the log; who was not, is told."""
+    """A cancelled caller does not get the error, so it is logged; another caller gets the error."""
     batch = [NewEvent("search", "submit")] * events
 
     async def service() -> tuple[int, int]:
@@ -87,7 +87,7 @@ def test_of_a_write_that_fails(database: Database, events: int) -> None:
 
 @pytest.mark.parametrize("events", [1, 3])
 def test_in_the_callers_transaction(database: Database, migrated_url: str, events: int) -> None:
-    """The caller catches the cancellation and commits all the same: there is the whole batch, or nothing of it."""
+    """The caller catches the cancellation and commits: the whole batch is stored, or nothing of it."""
     batch = [NewEvent("search", "submit")] * events
     opened: list[sqlite3.Connection] = []
 

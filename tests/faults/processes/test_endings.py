@@ -1,4 +1,4 @@
-"""What a buffered recorder holds when its process ends: stored, or said to be lost."""
+"""Events in a buffered recorder when its process ends: they are stored, or logged as lost."""
 
 import json
 import signal
@@ -47,7 +47,7 @@ def test_a_full_buffer_is_stored_at_the_end(migrated_url: str, database: Databas
     assert lost == {"the buffer is full": 500 + (ending == "thread")}
 
 
-def test_a_database_that_stays_away_costs_what_waited_and_that_is_said() -> None:
+def test_events_lost_to_an_unavailable_database_are_logged() -> None:
     started = time.monotonic()
     done = _run("postgresql://u@127.0.0.1:1/x", "away")
     assert done.returncode == 0
@@ -55,7 +55,7 @@ def test_a_database_that_stays_away_costs_what_waited_and_that_is_said() -> None
     assert time.monotonic() - started < 60
 
 
-def test_a_kill_costs_what_waited(migrated_url: str, database: Database) -> None:
+def test_a_kill_loses_buffered_events(migrated_url: str, database: Database) -> None:
     assert _run(migrated_url, "killed").returncode == -signal.SIGKILL
     assert queued(database) == {}
 
@@ -72,9 +72,9 @@ def _run(url: str, ending: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
-def _lost(told: str) -> Counter[str]:
+def _lost(output: str) -> Counter[str]:
     lost: Counter[str] = Counter()
-    for line in told.splitlines():
+    for line in output.splitlines():
         said = json.loads(line)
         if said["event"] == "events lost":
             lost[said["reason"]] += said["count"]

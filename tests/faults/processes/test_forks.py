@@ -1,4 +1,4 @@
-"""Recorders that were made, and used, before a fork: each child records with what is its own."""
+"""Recorders that were created and used before a fork: each child uses its own connections and threads."""
 
 import asyncio
 import multiprocessing

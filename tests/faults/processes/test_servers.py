@@ -1,4 +1,4 @@
-"""Servers that fork their workers from a process that recorded already, and gevent's single thread of many."""
+"""Servers that fork workers from a process that has already recorded, and gevent's greenlets."""
 
 import os
 import signal
@@ -63,7 +63,7 @@ os._exit(0)  # what this process preloaded is not what is looked at
 
 @contextmanager
 def program(folder: Path, url: str, *command: str) -> Iterator["subprocess.Popen[bytes]"]:
-    """Runs a program until the block ends; then SIGTERM must end it, with 0."""
+    """Run a program until the block ends; then SIGTERM must end it with exit status 0."""
     log = folder / "server.log"
     with log.open("wb") as file:
         process = subprocess.Popen(

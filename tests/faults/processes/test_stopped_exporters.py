@@ -1,4 +1,4 @@
-"""Exporters that are told to stop, by hundreds of signals, or that are frozen beyond their lease: nothing is lost."""
+"""Exporters that are stopped by hundreds of signals, or frozen beyond their lease: no event is lost."""
 
 import os
 import random
@@ -25,12 +25,12 @@ LONGEST_STOP = 20.0  # 0.5 s for what is on its way, and a slow machine
 
 
 class Signalled(Pipeline):
-    """A pipeline whose queue is filled beforehand, and whose exporters are told things."""
+    """A pipeline whose queue is filled before the start, and whose exporters receive signals."""
 
     longest = 0.0
 
     def run_signals(self, send: Callable[[], None]) -> Findings:
-        """Starts the gateway and the exporters, does `send`, lets the rest drain, and compares."""
+        """Start the gateway and the exporters, call `send`, drain the queue, and compare."""
         return self._do(send)
 
     def fill(self, database: Database, count: int) -> None:
@@ -41,7 +41,7 @@ class Signalled(Pipeline):
                 ledger.writelines(f"{event_id}\n" for event_id in ids)
 
     def terminate(self, name: str) -> None:
-        """Ends an exporter by SIGTERM, and a second one on its way, which must end it with 0; starts it again."""
+        """Send SIGTERM twice to an exporter, which must exit with 0; restart it."""
         until(lambda: self._is_ready(name), 90, lambda: f"{name} does not start")
         process = self.running[name]
         started = time.monotonic()
@@ -85,7 +85,7 @@ def test_a_storm_of_sigterm(pipeline: Signalled, database: Database) -> None:
 
 @pytest.mark.timeout(240 + EVENTS // 20)
 def test_exporters_that_are_frozen_beyond_their_lease(pipeline: Signalled, database: Database) -> None:
-    """Another exporter sends their rows meanwhile; their late acknowledgements and marks do no harm."""
+    """Another exporter sends their rows in the meantime; their late acknowledgements and marks do no harm."""
     chance = random.Random(EVENTS)
     pipeline.fill(database, FROZEN_EVENTS)
 

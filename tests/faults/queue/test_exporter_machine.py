@@ -1,4 +1,4 @@
-"""Real exporters on a real queue, and a gateway that may do anything: nothing lost, nothing marked for nothing."""
+"""Real exporters, a real queue, and a gateway with any behaviour: no event is lost or marked without reason."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ PRIVATE = EventParameters(metadata={"n": 1}, private_metadata={"query": CANARY})
 
 
 class MortalQueue(ExportQueue):
-    """The queue as one process has it, which may be killed, or find the database busy."""
+    """The queue of one process, which can be killed or find the database busy."""
 
     killed = False
     busy = 0
@@ -99,7 +99,7 @@ class ExporterMachine(RuleBasedStateMachine):
             # Once its lease has ended an exporter marks no second time: its events are sent again.
             self.marks_may_miss = self.marks_may_miss or at_work in self.late
         else:
-            # So slow that its lease ended: another one takes the same events.
+            # The exporter is so slow that its lease ends, and another exporter leases the same events.
             self.clock.advance(seconds=LEASE.total_seconds() + 1)
             self.late.update(self.at_work)
             free = [number for number in EXPORTERS if number not in self.at_work]
@@ -112,7 +112,7 @@ class ExporterMachine(RuleBasedStateMachine):
         try:
             report = self.exporters[number].run_pass()
         except Killed:
-            # A new process in its place. What it held comes back by itself.
+            # A new process replaces it. The events that it had leased become due again.
             self.queues[number] = MortalQueue(self.database, clock=self.clock)
             self.exporters[number] = self.new_exporter(number)
         else:
@@ -127,7 +127,7 @@ class ExporterMachine(RuleBasedStateMachine):
             self.queues[number].busy = 0
 
     def states(self) -> dict[str, tuple[bool, str | None, int]]:
-        """Return of each row whether it is exported, why it is dead, and its attempts."""
+        """Return for each row whether it is exported, why it is a dead letter, and its attempts."""
         columns = export_queue.c
         with self.database.engine.connect() as connection:
             rows = connection.execute(
@@ -199,7 +199,7 @@ class ExporterMachine(RuleBasedStateMachine):
             if reason is not None and reason.startswith("rejected"):
                 assert event_id in self.gateway.rejected
                 continue
-            # Outages, kills and refusals are not the event's fault.
+            # Outages, kills and rejected calls do not count as failures of the event.
             assert attempts <= self.gateway.blame[event_id]
             assert (reason is not None) == (attempts >= SETTINGS.attempts_before_dead)
 
@@ -221,7 +221,7 @@ class ExporterMachine(RuleBasedStateMachine):
 
 
 @pytest.mark.timeout(120 + SEQUENCES)
-def test_whatever_the_gateway_does(migrated_url: str) -> None:
+def test_no_behaviour_of_the_gateway_loses_an_event(migrated_url: str) -> None:
     class Machine(ExporterMachine):
         pass
 

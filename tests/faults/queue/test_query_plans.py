@@ -23,7 +23,7 @@ DEAD = f"{export_queue.name}_dead"
 TIMESTAMP = "event_logs_timestamp"
 KEYS = ("sqlite_autoindex", f"{export_queue.name}_pkey")
 WHOLE: tuple[str, ...] = ()
-"""All rows of a kind are counted; how is the planner's choice."""
+"""Statements that count all rows of a kind; any plan is accepted."""
 
 INDEXES: dict[str, tuple[str, ...]] = {
     "lease": (UNEXPORTED,),
@@ -49,7 +49,7 @@ INDEXES: dict[str, tuple[str, ...]] = {
     "exported_after": (EXPORTED,),
     "exported_count": WHOLE,
 }
-"""What each statement on the queue must find its rows by, or one of these."""
+"""The index, or one of several, that each statement on the queue must use."""
 
 _FILL_SQLITE = """
     WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {rows})
@@ -61,7 +61,7 @@ _LOGGED_ROWS = "event_logs (name, url, user_id, anonymous_user_id, source, versi
 
 
 def fill(database: Database, rows: int) -> None:
-    """Makes rows in the database itself: a million would take a recorder minutes."""
+    """Create rows by SQL: a recorder would take minutes for a million."""
     if database.dialect.name == "sqlite":
         statement, event_id, payload = _FILL_SQLITE, "printf('%036d', n)", "zeroblob(150)"
         moment = "datetime('now', '-' || n || ' seconds')"
@@ -95,7 +95,7 @@ def plan(database: Database, statement: str, values: Any) -> str:
 
 
 @pytest.mark.timeout(120 + ROWS // 2_000)
-def test_they_do(long_queue: Database) -> None:
+def test_each_statement_uses_its_index(long_queue: Database) -> None:
     database = long_queue
     now = datetime.now(UTC)
     moment = database.dialect.to_driver(now)

@@ -1,4 +1,4 @@
-"""The queue against a model: whatever exporters, clocks and operators do to it, no event is lost between two states."""
+"""The queue compared with a model: no sequence of actions of exporters, clocks and operators loses an event."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -66,7 +66,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule()
     def crash(self) -> None:
-        """Whoever held leases is gone; whoever comes finds the queue as it was."""
+        """Kill all exporters, and open the queue again."""
         self.leases.clear()
         self.queue = ExportQueue(self.database, clock=self.clock)
 
@@ -85,7 +85,7 @@ class QueueMachine(RuleBasedStateMachine):
         if chosen := self.some(data):  # any lease ever made: late acknowledgements too
             _, ids = chosen
             known = [event_id for event_id in ids if event_id in self.due or event_id in self.dead]
-            # An id that nobody ever recorded changes nothing, and costs the others nothing.
+            # An id that was never recorded changes nothing, and does not affect the other ids.
             assert self.queue.mark_exported([*ids, new_event_id()]) == len(known)
             for event_id in known:
                 self.due.pop(event_id, None)

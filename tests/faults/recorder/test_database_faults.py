@@ -1,4 +1,4 @@
-"""The database fails: the error says how, nothing is half stored, nothing private is told."""
+"""Database failures: the error names the cause, no event is stored partly, and no private data is shown."""
 
 import multiprocessing
 import os
@@ -45,13 +45,13 @@ SECRET = EventParameters(private_metadata={"query": CANARY, "more": "x" * 2_000}
 
 
 def assert_refused(recorder: Recorder, error: type[RecorderError], text: str, **options: Any) -> None:
-    """Asserts that both ways of recording fail with this error, and that it tells nothing private."""
+    """Assert that both ways of recording fail with this error, which contains no private data."""
     for events in ([NewEvent("search", "submit", SECRET)], [NewEvent("search", "submit", SECRET)] * 3):
         with pytest.raises(error) as caught:
             recorder.batch_record(events, **options)
         assert text in str(caught.value)
-        told = "".join(traceback.format_exception(caught.value)) + repr(caught.value)
-        assert CANARY not in told
+        shown = "".join(traceback.format_exception(caught.value)) + repr(caught.value)
+        assert CANARY not in shown
         assert "INSERT" not in str(caught.value)
         assert (caught.value.__cause__, caught.value.__context__) == (None, None)
 
@@ -77,7 +77,7 @@ def sqlite_file(tmp_path: Path) -> Path:
         ("sqlite:////dev", "the database file cannot be opened"),
     ],
 )
-def test_a_database_that_is_not_there(url: str, text: str) -> None:
+def test_a_missing_database(url: str, text: str) -> None:
     recorder = make_recorder(Database(create_database_engine(url)))
     assert_refused(recorder, DatabaseUnavailableError, text)
     with pytest.raises(DatabaseUnavailableError) as caught:
@@ -85,7 +85,7 @@ def test_a_database_that_is_not_there(url: str, text: str) -> None:
     assert "SECRETPW" not in "".join(traceback.format_exception(caught.value))
 
 
-def test_a_file_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+def test_a_missing_file_is_not_created(tmp_path: Path) -> None:
     recorder = make_recorder(Database(create_database_engine(f"sqlite:///{tmp_path / 'mistyped.db'}")))
     with pytest.raises(SchemaVersionError, match="there is no such database file; .* run: telemetry db upgrade"):
         recorder.record("search", "submit")
@@ -195,7 +195,7 @@ def test_a_postgresql_table_that_stays_locked(postgres: Any) -> None:
         recorder.close()
 
 
-def test_a_postgresql_server_that_never_answers_is_given_up() -> None:
+def test_a_postgresql_server_that_never_responds_times_out() -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
@@ -207,7 +207,7 @@ def test_a_postgresql_server_that_never_answers_is_given_up() -> None:
         assert time.monotonic() - started < 8
 
 
-def test_how_long_a_connection_is_waited_for_is_bounded_unless_the_url_says_otherwise() -> None:
+def test_connecting_has_a_timeout_unless_the_url_sets_another() -> None:
     seen: dict[str, Any] = {}
     engine = create_database_engine("postgresql://u@127.0.0.1:1/x?keepalives_idle=7")
 
@@ -225,11 +225,11 @@ PATIENT = 30
 
 
 def postgresql(url: str) -> Database:
-    """Opens a database whose answers are waited for half a second at most."""
+    """Open a database with a statement timeout of half a second."""
     return Database(create_database_engine(url, timeout=SHORT))
 
 
-def test_a_table_that_stays_locked_is_given_up_and_the_late_lock_stores_nothing(postgres: Any) -> None:
+def test_a_locked_table_times_out_and_nothing_is_stored_later(postgres: Any) -> None:
     with postgres.fresh_database(migrated=True) as url:
         database = postgresql(url)
         recorder = make_recorder(database)
@@ -242,9 +242,7 @@ def test_a_table_that_stays_locked_is_given_up_and_the_late_lock_stores_nothing(
         recorder.close()
 
 
-def test_a_server_that_takes_everything_and_answers_nothing_is_given_up(
-    postgres: Any, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_server_that_never_responds_to_statements_times_out(postgres: Any, caplog: pytest.LogCaptureFixture) -> None:
     with postgres.fresh_database(migrated=True) as url:
         real = make_url(url)
         proxy = FaultProxy(postgresql_target(real), seed=1, faults=("black hole",))
@@ -273,7 +271,7 @@ def test_a_server_that_takes_everything_and_answers_nothing_is_given_up(
             proxy.close()
 
 
-def test_how_long_an_answer_is_waited_for_is_a_setting(postgres: Any) -> None:
+def test_the_timeout_of_statements_is_a_setting(postgres: Any) -> None:
     with postgres.fresh_database(migrated=True) as url:
         settings = RecorderSettings.load(record_timeout="300ms", export_mode="all")
         recorder = Recorder.from_url(url, service_version="1", settings=settings)
@@ -339,7 +337,7 @@ def test_urls_that_the_recorder_cannot_write_to(url: str, text: str) -> None:
     assert "SECRETPW" not in "".join(traceback.format_exception(caught.value))
 
 
-def test_connections_that_died_while_idle_are_replaced_unseen(postgres: Any) -> None:
+def test_connections_lost_while_idle_are_replaced(postgres: Any) -> None:
     with postgres.fresh_database(migrated=True) as url:
         database = Database(create_database_engine(url))
         recorder = make_recorder(database)
@@ -356,7 +354,7 @@ def test_connections_that_died_while_idle_are_replaced_unseen(postgres: Any) -> 
         recorder.close()
 
 
-def test_a_connection_that_dies_in_the_callers_transaction_is_told(postgres: Any) -> None:
+def test_a_connection_lost_in_the_callers_transaction_is_reported(postgres: Any) -> None:
     with postgres.fresh_database(migrated=True) as url:
         database = Database(create_database_engine(url))
         recorder = make_recorder(database)
@@ -381,7 +379,7 @@ def record_in_child(recorder: Recorder, results: "multiprocessing.Queue[str]") -
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
-def test_after_a_fork_parent_and_child_record_with_connections_of_their_own(database: Database) -> None:
+def test_parent_and_child_have_separate_connections_after_a_fork(database: Database) -> None:
     recorder = make_recorder(database)
     recorder.record("parent", "before")
     context = multiprocessing.get_context("fork")
@@ -449,5 +447,5 @@ def test_what_record_returned_survives_a_kill(migrated_url: str, database: Datab
     assert len(logged(database)) == len(in_queue)  # never half of an event
 
 
-def test_the_policy_of_these_tests_lets_everything_leave() -> None:
+def test_the_policy_of_these_tests_exports_all_events() -> None:
     assert EXPORT_ALL.obstacle is None

@@ -1,4 +1,4 @@
-"""A process that has no file descriptor left: typed errors, no crash, and all goes on when there are some."""
+"""A process without free file descriptors: typed errors, no crash, and recovery when there are some again."""
 
 import os
 import subprocess
@@ -110,8 +110,8 @@ def run(program: str, *arguments: str) -> list[str]:
 
 
 def test_a_recorder(migrated_url: str, database: Database) -> None:
-    told = run(RECORDER, migrated_url)
-    assert told == ["stored used", "refused fresh DatabaseUnavailableError"]
+    output = run(RECORDER, migrated_url)
+    assert output == ["stored used", "refused fresh DatabaseUnavailableError"]
     names = sorted(event.action for event in queued(database).values())
     assert names == ["after", "after", "before", "used"]
 

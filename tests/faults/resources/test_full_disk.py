@@ -1,4 +1,4 @@
-"""A disk that is full: typed errors, nothing acknowledged that is not stored, and all goes on when there is room."""
+"""A full disk: typed errors, no acknowledgement without storage, and recovery when there is space again."""
 
 import contextlib
 import json
@@ -32,10 +32,10 @@ PRIVATE = EventParameters(private_metadata={"text": "x" * 4_000})
 
 
 class Disk:
-    """A small file system of its own.
+    """A small separate file system.
 
     Attributes:
-        folder: Where it is mounted.
+        folder: The mount point.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -43,7 +43,7 @@ class Disk:
         self._ballast = folder / "ballast"
 
     def fill(self, *, leave: int = 0) -> None:
-        """Leaves only so many bytes."""
+        """Fill the disk except for a number of bytes."""
         with self._ballast.open("ab", buffering=0) as file, contextlib.suppress(OSError):
             while file.write(b"\0" * 4_096):
                 pass
@@ -112,7 +112,7 @@ def test_a_recorder(disk: Disk, database: Database) -> None:
 
 
 def test_the_marks_of_an_exporter(disk: Disk, database: Database) -> None:
-    """What was acknowledged and could not be marked is sent again, and recognized by the gateway."""
+    """Acknowledged events that could not be marked are sent again, and the gateway recognizes them as duplicates."""
     ids = make_recorder(database).batch_record([NewEvent("search", "submit")] * 300)
     clock = ManualClock()
     queue = ExportQueue(database, clock=clock)

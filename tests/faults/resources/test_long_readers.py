@@ -1,4 +1,4 @@
-"""Somebody reads for hours: writers go on, the queue drains, and what it cost is given back."""
+"""A read transaction of several hours: writers continue, the queue drains, and disk space is released at its end."""
 
 import sqlite3
 import time
@@ -38,7 +38,7 @@ def test_a_reader_that_holds_sqlites_log(database: Database) -> None:
     assert reader.execute("SELECT count(*) FROM event_logs").fetchone() == (before,)
     reader.execute("COMMIT")
     reader.close()
-    # The next commit folds the log into the file, the one after it begins the log anew.
+    # The next commit copies the log into the file (checkpoint), and the one after it restarts the log.
     recorder.record("search", "submit")
     recorder.record("search", "submit")
     assert log.stat().st_size <= WAL_BYTES
@@ -49,7 +49,7 @@ def test_a_reader_that_holds_sqlites_log(database: Database) -> None:
 
 @pytest.mark.parametrize("database_kind", ["postgresql"])
 def test_a_transaction_that_pins_postgresqls_oldest_snapshot(database: Database) -> None:
-    """No dead row version can be removed meanwhile; leases stay heap-only as far as pages have room."""
+    """No dead row version can be removed in the meantime; leases stay heap-only updates if pages have space."""
     idle = create_engine(database.engine.url, isolation_level="REPEATABLE READ")
     recorder = make_recorder(database)
     queue = ExportQueue(database)

@@ -1,4 +1,4 @@
-"""A process that records and exports for long: memory, descriptors, threads and SQLite's log stay as they are."""
+"""A process that records and exports for a long time: memory, descriptors, threads and SQLite's WAL do not grow."""
 
 import json
 import os
@@ -13,20 +13,20 @@ import pytest
 MINUTES = float(os.environ.get("TELEMETRY_TEST_SOAK_MINUTES", "0.34"))
 """`make faults` sets more."""
 SUPPORT = Path(__file__).parents[2] / "support"
-# How much more there may be in the last third than in the second one: what a process needs to settle, not what a
-# leak adds. In half an hour 24 MB are less than 200 bytes an event.
+# The allowed growth from the second third of the samples to the last one: normal variation of a process, but less than
+# a leak adds. In half an hour 24 MB are less than 200 bytes per event.
 ALLOWED = {"memory": 24_000_000, "descriptors": 4, "threads": 4, "log": 16 * 1024 * 1024}
 
 
 def growth(samples: Sequence[Mapping[str, int]]) -> dict[str, float]:
-    """Return by how much the last third's median is above the second third's."""
+    """Return the difference between the medians of the last and the second third."""
     third = len(samples) // 3
     before, after = samples[third : 2 * third], samples[-third:]
     return {name: median(each[name] for each in after) - median(each[name] for each in before) for name in ALLOWED}
 
 
 def grown(samples: Sequence[Mapping[str, int]]) -> dict[str, float]:
-    """Return what grew by more than it may."""
+    """Return the resources that grew by more than allowed."""
     return {name: by for name, by in growth(samples).items() if by > ALLOWED[name]}
 
 

@@ -93,7 +93,7 @@ def writing(url: str, folder: Path) -> Iterator[Writer]:
 
 
 def fill(engine: Engine, rows: int) -> None:
-    """Makes the original system's tables: `rows` logged, half of them with a cohort, and half as many queued."""
+    """Create the original system's tables: `rows` logged, half of them with a cohort, and half as many queued."""
     with engine.begin() as connection:
         for statement in ORIGINAL[engine.dialect.name]:
             connection.exec_driver_sql(statement)
@@ -136,7 +136,7 @@ def count(database: Database, query: str) -> int:
 
 
 @pytest.mark.timeout(120 + ROWS // 1000)
-def test_an_upgrade_stops_nobody_and_loses_nothing(empty_url: str, tmp_path: Path) -> None:
+def test_an_upgrade_blocks_no_writer_and_loses_nothing(empty_url: str, tmp_path: Path) -> None:
     engine = create_database_engine(empty_url)
     fill(engine, ROWS)
     with writing(empty_url, tmp_path) as writer:
@@ -161,7 +161,7 @@ def test_an_upgrade_stops_nobody_and_loses_nothing(empty_url: str, tmp_path: Pat
     assert find_schema_faults(database) == []
     logged = count(database, "SELECT count(*) FROM event_logs")
     counts = ExportQueue(database).counts()
-    # A kill may come between an insert and the line that tells it.
+    # A kill can happen between an insert and the line that reports it.
     assert 0 <= logged + counts.recorded - ROWS - ROWS // 2 - len(writes) <= 1
     if database.dialect.name != "sqlite":
         assert count(database, "SELECT count(*) FROM event_logs WHERE cohort_id = '2025-06-01'") == ROWS // 2
