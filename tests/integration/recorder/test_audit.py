@@ -90,7 +90,7 @@ def test_a_missing_row_is_found_after_all_others_were_cleaned_up(database: Datab
     clock.advance(days=2)
     queue.prune_exported(clock.now, 100)
     assert Auditor(database).audit().places == (place(1, name="search.results.view"),)
-    prune_event_logs(database, DAY + MINUTE, 100)  # both tables are empty now, and the ledger still knows
+    prune_event_logs(database, DAY + MINUTE, 100)  # both tables are empty now, but the ledger has the counts
     found = Auditor(database).audit()
     assert (found.event_logs, found.exported, found.missing_from_queue) == (0, 0, 1)
     assert found.places == (Place("20260131", hash_of_name("search.results.view"), None, 1),)
@@ -200,7 +200,7 @@ def test_an_audit_is_balanced_during_concurrent_activity(migrated_url: str, data
         queue = ExportQueue(own)
         lease = queue.lease(50, MINUTE)
         ids = [event.id for event in lease.events]
-        # Some of each lease, however small: an exporter that keeps up never finds many.
+        # Some of each lease, even of a small one: an exporter that keeps up never leases many.
         queue.mark_exported(ids[2:])
         queue.set_aside(lease, dict.fromkeys(ids[:2], "x: y"))
         queue.drop(ids[:1])

@@ -79,7 +79,7 @@ def test_the_baseline_is_what_an_older_version_left(migrated_url: str) -> None:
 def test_a_row_with_invalid_json_is_counted_as_not_exportable(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
-    # SQLite takes any text.
+    # SQLite accepts any text.
     url = f"sqlite:///{tmp_path_factory.mktemp('old') / 'telemetry.db'}"
     engine = create_database_engine(url)
     upgrade_database(engine)

@@ -104,4 +104,4 @@ def test_an_iterable_that_raises_does_not_raise_in_the_caller(recorder: BestEffo
 def test_closing_closes_the_recorder(database: Database, recorder: BestEffortRecorder) -> None:
     recorder.record("search", "submit")
     recorder.close()
-    assert recorder.record("search", "submit") is not None  # it opens again
+    assert recorder.record("search", "submit") is not None  # opens a new connection

@@ -96,7 +96,7 @@ def in_child(recorder: BufferedRecorder, number: int) -> None:
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_child_processes_store_only_their_own_events(database: Database, method: str) -> None:
     recorder = BufferedRecorder(make_recorder(database), flush_interval=timedelta(milliseconds=300))
-    recorder.record("parent", "waits")  # in the buffer while the children are made
+    recorder.record("parent", "waits")  # in the buffer while the children start
     context: Any = multiprocessing.get_context(method)
     target: Any = in_child if method == "fork" else in_spawned_child
     given: Any = recorder if method == "fork" else database.engine.url.render_as_string(hide_password=False)

@@ -114,7 +114,7 @@ def test_only_the_most_frequent_of_many_names_are_listed(database: Database) -> 
 
 
 def test_a_name_with_invalid_utf8_does_not_break_a_panel(tmp_path: Path) -> None:
-    engine = create_database_engine(f"sqlite:///{tmp_path / 'telemetry.db'}")  # PostgreSQL stores no such text
+    engine = create_database_engine(f"sqlite:///{tmp_path / 'telemetry.db'}")  # PostgreSQL rejects such text
     upgrade_database(engine)
     database = Database(engine)
     panels = put(database, row("a.b"))

@@ -60,7 +60,7 @@ def test_leases_take_the_oldest_first_and_never_the_same_twice(database: Databas
 
 
 def test_the_oldest_event_is_leased_first_regardless_of_its_id(database: Database, queue: ExportQueue) -> None:
-    # Work is selected by state, never by id: rows commit out of id order.
+    # Rows are selected by state, never by id: they are not committed in the order of their ids.
     newer = fill(database, 2)
     older = fill(database, 2, start=datetime(2020, 1, 1, tzinfo=UTC))
     assert ids_of(queue.lease(10, MINUTE)) == older + newer
@@ -233,7 +233,7 @@ def test_the_statements_use_the_partial_indexes(database: Database, queue: Expor
         if database.dialect.name == "sqlite":
             plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", values).all()
         else:
-            connection.exec_driver_sql("SET LOCAL enable_seqscan = off")  # a table so small would be read whole
+            connection.exec_driver_sql("SET LOCAL enable_seqscan = off")  # or it would scan such a small table
             plan = connection.exec_driver_sql(f"EXPLAIN {sql}", values).all()
     expected = {"lease": "_unexported", "prune": "_exported"}[statement]
     assert f"telemetry_events_export_queue{expected}" in str(plan)

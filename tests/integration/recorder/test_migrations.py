@@ -35,7 +35,7 @@ DEMANDING_QUEUE = """CREATE TABLE telemetry_events_export_queue (
 
 def test_the_migrations_create_exactly_the_tables_of_the_code(engine: Engine) -> None:
     assert upgrade_database(engine) == SCHEMA_VERSION
-    assert export_runs.metadata is metadata  # and so imported, as all tables must be to be compared
+    assert export_runs.metadata is metadata  # imported, because only imported tables are compared
     with engine.connect() as connection:
         context = MigrationContext.configure(
             connection, opts={"include_name": lambda name, kind, _: not (kind == "table" and name == VERSION_TABLE)}
@@ -136,7 +136,7 @@ def test_concurrent_upgrades_wait_for_each_other(empty_url: str) -> None:
 )
 def test_a_database_of_another_version_is_rejected_with_advice(engine: Engine, version: str | None, text: str) -> None:
     if version is None:
-        engine.connect().close()  # SQLite's file is there, and empty
+        engine.connect().close()  # creates an empty SQLite file
     else:
         upgrade_database(engine)
         with engine.begin() as connection:
@@ -162,7 +162,7 @@ def test_a_recorder_works_once_the_database_is_upgraded(engine: Engine) -> None:
 
 
 def test_adopted_payloads_are_unchanged(engine: Engine) -> None:
-    # They were never redacted; the exporter does it before it sends.
+    # They were never redacted; the exporter redacts them before it sends.
     event = sensitive_event()
     make_original(engine, event.SerializeToString(), event.id)
     upgrade_database(engine)

@@ -214,7 +214,7 @@ def test_an_upgrade_that_waits_for_a_long_transaction_blocks_no_writer(original:
         "VALUES ('LongEvent', '', 1, '', 'WEB', '{}', '1', now())"
     )
     with original.connect() as host:
-        host.exec_driver_sql(insert)  # and no commit
+        host.exec_driver_sql(insert)  # without a commit
         thread, ended = in_thread(lambda: upgrade_database(original, notify=notify))
         assert asked.wait(60)
         for _ in range(5):
@@ -258,7 +258,7 @@ def test_the_second_process_to_write_a_version_restarts_from_it(engine: Engine) 
     def overtake(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
         if statement == "BEGIN IMMEDIATE":
             begun.append(statement)
-            if len(begun) == 2:  # which version there is was read in the first
+            if len(begun) == 2:  # the first one reads the version
                 url = engine.url.render_as_string(hide_password=False)
                 subprocess.run([*PROGRAM, "db", "upgrade", "--database-url", url], check=True, timeout=60)
 

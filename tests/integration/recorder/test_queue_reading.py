@@ -23,7 +23,7 @@ def test_pages_neither_repeat_nor_skip_events_during_export_and_cleanup(
 ) -> None:
     recorder = make_recorder(database)
     left: list[str] = []
-    for _ in range(4):  # acknowledged three at a time: their ids alone say which of them comes first
+    for _ in range(4):  # acknowledged three at a time, so that only their ids define an order
         clock.advance(seconds=1)
         three = recorder.batch_record([NewEvent("search", "submit")] * 3)
         queue.mark_exported(three)
@@ -37,7 +37,7 @@ def test_pages_neither_repeat_nor_skip_events_during_export_and_cleanup(
     queue.mark_exported(recorder.batch_record([NewEvent("search", "later")]))
     second, place = page(reading, 3, place)
     assert second == left[5:8]
-    # The page's last event, and its neighbours, are gone when the next page is asked for.
+    # The page's last event and its neighbours are deleted before the next page is requested.
     queue.prune_exported(clock.now - timedelta(seconds=2, milliseconds=500), 5)
     assert reading.exported_count() == 8
     third, place = page(reading, 10, place)
@@ -90,7 +90,7 @@ def test_only_delayed_events_are_made_due(database: Database, queue: ExportQueue
 def test_only_dead_letters_are_dropped(database: Database, queue: ExportQueue) -> None:
     ids = make_recorder(database).batch_record([NewEvent("search", "submit")] * 3)
     queue.set_aside(queue.lease(2, MINUTE), dict.fromkeys(ids[:2], "x: y"))
-    queue.mark_exported(ids[:1])  # a late acknowledgement: it has left
+    queue.mark_exported(ids[:1])  # a late acknowledgement: it is exported
     assert queue.drop(ids) == 1
     counts = queue.counts()
     assert (counts.pending, counts.exported, counts.dead, counts.dropped, counts.recorded) == (1, 1, 0, 1, 3)

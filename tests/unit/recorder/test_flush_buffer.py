@@ -88,7 +88,7 @@ def test_the_exit_of_a_celery_worker_stores_waiting_events(make: Any, store: Sto
     buffer.put(waiting("a", "b"))
     worker_process_shutdown.send(sender=None, pid=1, exitcode=0)
     assert store.ids == ["a", "b"]
-    assert not worker_process_shutdown.has_listeners()  # it is let go of
+    assert not worker_process_shutdown.has_listeners()  # disconnected by `close`
 
 
 def test_no_thread_runs_before_the_first_event(make: Any) -> None:
@@ -126,7 +126,7 @@ def test_events_that_do_not_fit_into_the_buffer_are_logged_as_lost(make: Any, st
     store.gate.clear()
     with capture_logs() as logs:
         assert buffer.put(waiting("a"))
-        assert store.entered.wait(10)  # in the store's hand, and still counted
+        assert store.entered.wait(10)  # being stored, and still counted
         assert not buffer.put(waiting("b", "c", "d"))
         assert buffer.put(waiting("b", "c"))
         assert not buffer.put(waiting("e"))
@@ -217,5 +217,5 @@ def test_a_forked_child_starts_with_an_empty_buffer(make: Any, store: Store) -> 
     assert buffer.flush(LONG)
     assert store.ids == ["childs"]
     buffer.close()
-    for name, value in parent.items():  # the thread of the parent, which is this process after all
+    for name, value in parent.items():  # restore the state: this process is the parent, too
         setattr(buffer, name, value)

@@ -218,7 +218,7 @@ def test_a_forked_child_does_not_wait_for_threads_of_its_parent() -> None:
     state = group._lock, group._has_leader, group._waiting
     group.after_fork_in_child()
     assert (group._has_leader, len(group._waiting)) == (False, 0)
-    group._lock, group._has_leader, group._waiting = state  # this process is the parent after all
+    group._lock, group._has_leader, group._waiting = state  # restore the state: this process is the parent, too
     store.gate.set()
     assert [caller.outcome() for caller in (leader, *waiting)] == [None, None]
 

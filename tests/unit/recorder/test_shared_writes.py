@@ -80,7 +80,7 @@ async def while_one_is_written(writer: Writer, writes: SharedWrites[str], *other
     tasks = [asyncio.create_task(writes.submit(["a"]))]
     await writer.begun()
     tasks += [asyncio.create_task(writes.submit(items)) for items in others]
-    await asyncio.sleep(0)  # they begin
+    await asyncio.sleep(0)  # let them start
     writer.go_on()
     return await asyncio.gather(*tasks, return_exceptions=True)
 
@@ -112,7 +112,7 @@ def test_writers_run_concurrently_up_to_the_limit(writer: Writer, pool: ThreadPo
 
     asyncio.run(service())
     assert sorted(item for group in writer.groups for item in group) == list("abcd")
-    assert len(writer.groups) in (3, 4)  # the rest is for the first that becomes free
+    assert len(writer.groups) in (3, 4)  # the first free writer takes the remaining ones
 
 
 def test_a_failing_item_fails_only_its_own_caller(writer: Writer, pool: ThreadPoolExecutor) -> None:
@@ -128,7 +128,7 @@ def test_an_error_that_affects_every_item_fails_all_callers_at_once(writer: Writ
     outcomes = asyncio.run(while_one_is_written(writer, shared(writer, pool), ["b"], ["c"], ["d"]))
     assert outcomes[0] is None
     assert [str(outcome) for outcome in outcomes[1:]] == ["locked"] * 3
-    assert len({id(outcome) for outcome in outcomes[1:]}) == 3  # each is raised on its own
+    assert len({id(outcome) for outcome in outcomes[1:]}) == 3  # each is a separate object
     assert writer.groups == [["a"]]
 
 
