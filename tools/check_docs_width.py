@@ -9,7 +9,7 @@ their cells.
 import argparse
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +17,12 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 PAGES: Final = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "docs")
 LONGEST_LINE: Final = 130
 LONGEST_CELL: Final = 240
+
+
+def check_pages(paths: Iterable[Path]) -> list[str]:
+    """Return the report for these pages, and for the pages in these folders."""
+    pages = [page for path in paths for page in (sorted(path.rglob("*.md")) if path.is_dir() else [path])]
+    return [problem for page in pages for problem in check_page(page)]
 
 
 def check_page(path: Path) -> list[str]:
@@ -54,8 +60,7 @@ def main(arguments: list[str]) -> int:
     missing = [path for path in paths if not path.exists()]
     if missing:
         parser.error(f"no such file or folder: {missing[0]}")
-    pages = [page for path in paths for page in (sorted(path.rglob("*.md")) if path.is_dir() else [path])]
-    problems = [problem for page in pages for problem in check_page(page)]
+    problems = check_pages(paths)
     for problem in problems:
         print(problem)
     return 1 if problems else 0

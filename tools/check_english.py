@@ -46,16 +46,18 @@ _DENIED: Final = {
     r"nobody": "name the thing",
     # "There is no file" is plain English; "a file that is no TOML" is not.
     r"(?<!there )(?:is|are) no(?! longer\b)(?= [a-z`])": "is not a, or is not valid",
-    r"(?:is|are) (?-i:none)": "is missing, or is not valid",
+    # "none" is also a value: of the export mode.
+    r"(?<!MODE )(?:is|are) (?-i:none)": "is missing, or is not valid",
 }
 _PATTERNS: Final = tuple(
     (
-        re.compile(rf"\b(?:{phrase})\b".replace(" ", r"\s+").replace(r"(?<!there\s+)", r"(?<!there\s)"), re.IGNORECASE),
+        re.compile(rf"\b(?:{phrase})\b".replace(" ", r"\s+").replace(r"\s+)(?:is", r"\s)(?:is"), re.IGNORECASE),
         hint,
     )
     for phrase, hint in _DENIED.items()
 )
 _CODE: Final = re.compile(r"``.*?``|`[^`\n]*`", re.DOTALL)
+_TEMPLATE_CODE: Final = re.compile(r"{%.*?%}|{{.*?}}", re.DOTALL)
 _FENCED: Final = re.compile(r"^( *)(```+|~~~+).*?^ *\2", re.MULTILINE | re.DOTALL)
 
 
@@ -114,7 +116,7 @@ def _passages(path: Path) -> Iterator[Passage]:
         case ".md":
             yield Passage(1, _FENCED.sub(_blank, path.read_text(encoding="utf-8")))
         case ".html":
-            yield Passage(1, path.read_text(encoding="utf-8"))
+            yield Passage(1, _TEMPLATE_CODE.sub(_blank, path.read_text(encoding="utf-8")))
         case suffix if suffix in COMMENTED:
             yield from _of_comments(path)
 

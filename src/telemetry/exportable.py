@@ -45,7 +45,7 @@ def _drop(message: descriptor_pb2.DescriptorProto, name: str, without: frozenset
 
 
 def foreign_field(serialized: bytes, kind: type[Message]) -> str | None:
-    """Return which field of a serialized event is not in `kind`, as text without values; None if there is none."""
+    """Return which field of a serialized event is not in `kind`, as text without values; None if all are known."""
     event = kind()
     event.ParseFromString(serialized)
     whole = event.ByteSize()

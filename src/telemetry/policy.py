@@ -42,7 +42,7 @@ class TelemetryMode(enum.Enum):
         """Parse `on`, `local` or `off`, in any case.
 
         Raises:
-            InvalidPolicyError: It is none of these.
+            InvalidPolicyError: It is not one of these.
         """
         word = text.strip().lower()
         for mode in cls:

@@ -33,7 +33,7 @@ class NoStore:
         """Drop events."""
 
     def check(self) -> None:
-        """Accepts everything."""
+        """Accept everything."""
 
     def close(self) -> None:
         """Do nothing: there is nothing to close."""

@@ -105,7 +105,7 @@ def test_many_events_are_one_span(database: Database, spans: InMemorySpanExporte
     assert facts(only(spans, "telemetry record")) == {"telemetry.events": 3}
 
 
-def test_a_failure_is_told_by_its_kind_alone(empty_url: str, spans: InMemorySpanExporter) -> None:
+def test_a_failure_is_recorded_by_its_kind_alone(empty_url: str, spans: InMemorySpanExporter) -> None:
     database = Database(create_database_engine(empty_url))
     with pytest.raises(SchemaVersionError):
         make_recorder(database).record("search", "submit", PARAMETERS)
@@ -162,7 +162,7 @@ def test_what_a_gateway_says_of_an_event_stays_out_of_the_trace(
     assert facts(only(spans, "telemetry export stream"))["telemetry.rejected"] == 1
 
 
-def test_a_pass_that_failed_is_told_as_such(
+def test_a_failed_pass_is_recorded_as_failed(
     database: Database, gateway: ScriptedGateway, spans: InMemorySpanExporter
 ) -> None:
     def refuse(stream: int, headers: dict[str, str]) -> None:

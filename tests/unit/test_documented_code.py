@@ -11,7 +11,7 @@ PAGES = ("use-with-a-web-framework.md",)
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_each_block_stands_in_the_example_that_was_named_last(page: str) -> None:
+def test_each_block_is_part_of_the_example_named_before_it(page: str) -> None:
     text = (ROOT / "docs" / "how-to" / page).read_text()
     example: Path | None = None
     blocks = 0

@@ -1,4 +1,4 @@
-"""The wire contract, pinned: whoever changes a number, a name or a type here breaks deployed peers."""
+"""The wire contract, pinned: a changed number, name or type breaks deployed peers."""
 
 import json
 import subprocess
@@ -169,13 +169,13 @@ def test_a_minimal_event_is_still_read_and_has_nothing_else_set() -> None:
     assert [field.name for field, _ in event.ListFields()] == ["id", "timestamp", "feature", "action"]
 
 
-def test_metadata_of_an_exporter_of_the_first_release_arrives_as_legacy_metadata() -> None:
+def test_metadata_of_a_first_release_exporter_is_legacy_metadata() -> None:
     event = golden("first_release")
     assert dict(event.parameters.legacy_metadata) == {"count": 3, "big": 9007199254740993}
     assert not event.parameters.metadata
 
 
-def test_an_event_of_a_newer_peer_is_read_and_its_unknown_fields_can_be_discarded() -> None:
+def test_unknown_fields_of_a_newer_peer_can_be_discarded() -> None:
     event = golden("newer")
     assert event.feature == "search.results"
     assert b"from-the-future" in event.SerializeToString()

@@ -244,5 +244,5 @@ def test_a_host_without_any_configuration_sees_nothing() -> None:
     assert run(BARE) == ("", "")
 
 
-def test_a_configuration_that_disables_loggers_after_the_import_does_not_disable_ours() -> None:
+def test_a_configuration_after_the_import_does_not_disable_our_loggers() -> None:
     assert run(LATE) == ("", "recorder.module INFO seen: count=1\nrecorder.module ERROR seen in the child\n")

@@ -1,4 +1,4 @@
-"""Metrics are served where an operator said, and an address that is taken is told as such."""
+"""Metrics are served at the configured address; an address in use is reported."""
 
 import socket
 import urllib.request
@@ -21,7 +21,7 @@ def test_a_registry_is_served_until_the_port_is_stopped() -> None:
         socket.create_connection((host, int(number)), timeout=10)
 
 
-def test_an_address_that_is_taken_is_told_with_what_to_do() -> None:
+def test_an_address_in_use_is_reported_with_what_to_do() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(MetricsPortError) as caught:
@@ -31,6 +31,6 @@ def test_an_address_that_is_taken_is_told_with_what_to_do() -> None:
     )
 
 
-def test_an_address_of_another_machine_is_told() -> None:
+def test_an_address_of_another_machine_is_rejected() -> None:
     with pytest.raises(MetricsPortError, match="cannot serve metrics at 192.0.2.1:9464: "):
         serve_metrics(CollectorRegistry(), "192.0.2.1:9464")

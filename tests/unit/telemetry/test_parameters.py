@@ -96,7 +96,7 @@ def test_bad_keys_of_metadata_are_counted_not_repeated(key: object, problem: str
     assert refusal(InvalidMetadataError, metadata={"ok": 1, key: 1}) == f"metadata, key 2: {problem}"
 
 
-def test_a_key_that_is_no_identifier_is_not_repeated_beside_a_bad_value() -> None:
+def test_a_key_that_is_not_a_name_is_not_repeated_in_the_error() -> None:
     text = refusal(InvalidMetadataError, metadata={f"mail {CANARY}@example.com": math.nan})
     assert text.startswith("metadata, value 1: NaN")
 
@@ -107,7 +107,7 @@ def test_keys_of_1_to_128_characters_are_taken(key: str) -> None:
 
 
 @pytest.mark.parametrize("field", ["metadata", "private_metadata"])
-def test_what_is_no_mapping_is_refused(field: str) -> None:
+def test_only_mappings_are_accepted(field: str) -> None:
     assert refusal(InvalidParametersError, **{field: [1]}) == f"{field}: must be a mapping, not list"
 
 
@@ -214,7 +214,7 @@ def test_a_small_structure_that_unfolds_to_any_size_is_refused_before_it_does() 
         written(EventParameters(private_metadata={"a": bomb}))
 
 
-def test_a_mapping_whose_own_code_fails_is_bad_input_and_its_text_is_not_told() -> None:
+def test_a_mapping_whose_own_code_fails_is_bad_input_without_its_text() -> None:
     class Explosive(dict[str, Any]):
         def items(self) -> Any:
             raise RuntimeError(CANARY)

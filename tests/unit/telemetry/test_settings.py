@@ -60,7 +60,7 @@ def test_arguments_win_over_the_environment_and_empty_means_not_set(monkeypatch:
     assert (settings.name, settings.count, settings.pause) == ("argument", 3, timedelta(minutes=1))
 
 
-def test_every_fault_is_told_at_once_by_its_variable_and_without_its_value(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_fault_is_reported_at_once_by_variable_without_value(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EXAMPLE_COUNT", "CANARY")
     monkeypatch.setenv("EXAMPLE_PAUSE", "0")
     with pytest.raises(InvalidSettingsError) as caught:
@@ -85,7 +85,7 @@ def test_one_fault_is_one_line_and_several_are_a_line_each(monkeypatch: pytest.M
     assert [line.split(":")[0] for line in lines[1:]] == ["  EXAMPLE_COUNT", "  EXAMPLE_PAUSE"]
 
 
-def test_an_argument_that_is_no_setting_is_refused() -> None:
+def test_an_unknown_argument_is_rejected() -> None:
     with pytest.raises(InvalidSettingsError, match="unknown"):
         Example.load(unknown=1)
 

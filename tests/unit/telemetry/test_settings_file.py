@@ -138,7 +138,7 @@ def test_a_new_file_is_for_its_owner_alone(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_what_cannot_be_written_is_told_and_leaves_no_second_file(tmp_path: Path) -> None:
+def test_a_failed_write_is_reported_and_leaves_no_second_file(tmp_path: Path) -> None:
     with pytest.raises(SettingsFileError, match="cannot be written: No such file or directory"):
         write_setting(tmp_path / "missing" / "settings.env", "A", "1")
     folder = tmp_path / "settings.env"

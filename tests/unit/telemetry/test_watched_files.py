@@ -1,4 +1,4 @@
-"""Files that are read again when somebody has changed them."""
+"""Files are read again after they change."""
 
 import os
 import threading
@@ -37,7 +37,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def replace(path: Path, text: str) -> None:
-    """Replaces a file as tools do that let nobody see a part of it."""
+    """Replace a file atomically, so that a reader never sees a part of it."""
     new = path.with_suffix(".new")
     new.write_text(text)
     new.replace(path)
