@@ -1,4 +1,4 @@
-"""What the command `telemetry` starts: the command line, with Ctrl-C heard before it is loaded."""
+"""The entry point of the command `telemetry`: handle Ctrl-C, then load and run the command line."""
 
 import os
 import signal
@@ -9,14 +9,14 @@ EXIT_WRONG_USE = 2
 
 
 def main() -> None:
-    """Loads the command line and runs it.
+    """Load the command line and run it.
 
-    Loading takes most of a short command's time. A Ctrl-C in there finds nothing begun, and ends the process with 130
-    as it would later, not in a traceback of half an import.
+    Loading modules takes most of the time of a short command. Ctrl-C during that time ends the process with exit code
+    130, as it does later, instead of a traceback from an import.
     """
-    # Where Ctrl-C is ignored (nohup, a shell's background job), that stays so.
-    heard = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if heard:
+    # If SIGINT is ignored (by nohup, or in a background job of a shell), it stays ignored.
+    handles_sigint = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if handles_sigint:
         signal.signal(signal.SIGINT, lambda *_: os._exit(EXIT_INTERRUPTED))
     from telemetry_runtime.extras import MissingExtraError, needs_extra  # noqa: PLC0415 - after the line above
 
@@ -29,6 +29,6 @@ def main() -> None:
     except MissingExtraError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(EXIT_WRONG_USE)
-    if heard:
+    if handles_sigint:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     run(app, arguments)

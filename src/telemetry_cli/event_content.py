@@ -1,4 +1,4 @@
-"""An event as commands show it."""
+"""The JSON form of an event in the output of commands."""
 
 from typing import Any
 
@@ -8,9 +8,9 @@ from telemetry.v1 import telemetrygateway_pb2 as pb
 
 
 def event_content(event: pb.Event) -> dict[str, Any] | None:
-    """Returns an event as a gateway would publish it.
+    """Return an event as a gateway publishes it.
 
-    None where JSON has no words for a time or a number in it: adopted queues and rejects may hold such events.
+    None if JSON cannot represent a time or a number in it: adopted queues and rejects may contain such events.
     """
     try:
         return MessageToDict(event)

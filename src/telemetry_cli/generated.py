@@ -1,4 +1,4 @@
-"""Files that commands write from something else, and can find stale."""
+"""Generated files: write them, or check that they are up to date."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from telemetry_cli.output import out, print_error
 
 
 def write_or_check(target: Path, text: str, command: str, *, check_only: bool) -> None:
-    """Writes a generated file; or, where it is only to be checked, ends with 1 when it is stale."""
+    """Write a generated file; with `check_only`, exit with 1 if it is out of date."""
     if not check_only:
         try:
             target.write_text(text, encoding="utf-8")
@@ -19,8 +19,8 @@ def write_or_check(target: Path, text: str, command: str, *, check_only: bool) -
         return
     try:
         stale = target.read_text(encoding="utf-8") != text
-    except (OSError, UnicodeDecodeError):  # whatever stands there, it is not this text
+    except (OSError, UnicodeDecodeError):  # whatever the file contains, it is not this text
         stale = True
     if stale:
-        print_error(f"{target} is stale; run: {command} {target}")
+        print_error(f"{target} is out of date; run: {command} {target}")
         raise typer.Exit(1)

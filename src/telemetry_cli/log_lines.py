@@ -1,4 +1,4 @@
-"""What the log of the command line looks like: lines on standard error."""
+"""The logging of the command line: lines on standard error."""
 
 import logging
 import sys
@@ -18,16 +18,16 @@ PACKAGES: Final = (
     "telemetry_runtime",
     "telemetry_store",
 )
-"""Whose logs are shown."""
+"""The packages whose logs are printed."""
 
 
 def log_to_stderr(level: int = logging.WARNING) -> None:
-    """Sends the logs of this process to standard error, from a level on: readable in a terminal, JSON otherwise."""
+    """Print the logs of this process on standard error, from a level on: readable in a terminal, JSON otherwise."""
     stop_logging_to_stderr()
     if "structlog" in sys.modules:
         _configure_structlog(level, sys.stderr)
         return
-    # Most commands log nothing, and loading structlog would take a tenth of their time.
+    # Most commands do not log, and loading structlog would take a tenth of their time.
     handler = _FirstLine(level, sys.stderr)
     for name in PACKAGES:
         logger = logging.getLogger(name)
@@ -36,7 +36,7 @@ def log_to_stderr(level: int = logging.WARNING) -> None:
 
 
 def stop_logging_to_stderr() -> None:
-    """Takes back what `log_to_stderr` did to the loggers."""
+    """Undo the changes of `log_to_stderr` to the loggers."""
     for name in PACKAGES:
         logger = logging.getLogger(name)
         for handler in logger.handlers[:]:
@@ -46,7 +46,7 @@ def stop_logging_to_stderr() -> None:
 
 
 class _FirstLine(logging.Handler):
-    """Loads and configures structlog with the first line, and hands the line over; later ones go there directly."""
+    """A handler that loads and configures structlog with the first line. Later lines go to structlog directly."""
 
     def __init__(self, level: int, stream: Any) -> None:
         super().__init__()
@@ -61,8 +61,8 @@ class _FirstLine(logging.Handler):
 
 
 def _configure_structlog(level: int, stream: Any) -> Any:
-    """Configures structlog and returns its `get_logger`."""
-    import structlog  # noqa: PLC0415 - loaded for lines that are logged, not with the module
+    """Configure structlog and return its `get_logger`."""
+    import structlog  # noqa: PLC0415 - loaded with the first line, not with the module
 
     render: Any = structlog.dev.ConsoleRenderer() if stream.isatty() else structlog.processors.JSONRenderer()
     structlog.configure(

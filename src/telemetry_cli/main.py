@@ -1,4 +1,4 @@
-"""The command `telemetry`: what is recorded, what would leave, what left; and the jobs that move it."""
+"""The command `telemetry`: record events, inspect them, and run the jobs that export and receive them."""
 
 import importlib
 import os
@@ -19,10 +19,10 @@ EXIT_WRONG_USE = 2
 
 
 class Command(NamedTuple):
-    """A command as the list of commands shows it, before its module is loaded.
+    """A command as listed in the help, without loading its module.
 
     Attributes:
-        module: Holds a function of the command's name, or the `app` of its subcommands.
+        module: The module with a function of the command's name, or with the `app` of its subcommands.
         summary: The first paragraph of its help.
     """
 
@@ -34,60 +34,66 @@ COMMANDS: Final = {
     "record": Command("telemetry_cli.commands.record", "Record one event, durably, and print its id."),
     "audit": Command(
         "telemetry_cli.commands.audit",
-        "Add up what was recorded and what became of it; ends with 1 where something is missing, and says where.",
+        "Check that every recorded event is accounted for; ends with 1 if events are missing, and prints where.",
     ),
     "cleanup": Command(
         "telemetry_cli.commands.cleanup",
-        "Delete exported events past their retention, and old rows of event_logs where a retention is set.",
+        "Delete exported events past their retention, and old rows of event_logs if a retention is set.",
     ),
     "doctor": Command(
         "telemetry_cli.commands.doctor",
-        "Look at everything that recording and exporting need: a line each, with what to do where it is not ok.",
+        "Check everything that recording and export need, and print what to do for each problem.",
     ),
-    "db": Command("telemetry_cli.commands.db", "Make and migrate the tables."),
-    "export": Command("telemetry_cli.commands.export", "Send what is due, or show what would be sent."),
-    "exported": Command("telemetry_cli.commands.exported", "See what has left."),
-    "queue": Command("telemetry_cli.commands.queue", "See what waits to be exported, and make it due."),
+    "db": Command("telemetry_cli.commands.db", "Create and migrate the tables."),
+    "export": Command("telemetry_cli.commands.export", "Send the events that are due, or show what would be sent."),
+    "exported": Command("telemetry_cli.commands.exported", "Show exported events."),
+    "queue": Command("telemetry_cli.commands.queue", "Show events waiting to be exported, and retry delayed ones."),
     "dead": Command(
-        "telemetry_cli.commands.dead", "Events that were set aside: see why, send them again, or delete them."
+        "telemetry_cli.commands.dead", "Show dead letters with their reasons, requeue them, or delete them."
     ),
-    "allowlist": Command("telemetry_cli.commands.allowlist", "The reviewed list of private metadata that may leave."),
+    "allowlist": Command(
+        "telemetry_cli.commands.allowlist", "The reviewed list of private metadata that may be exported."
+    ),
     "catalog": Command(
         "telemetry_cli.commands.catalog",
-        "The catalogue of events: hold it against the code, write pages and helpers.",
+        "The catalogue of events: compare it with the code, generate pages and helpers.",
     ),
     "mode": Command(
         "telemetry_cli.commands.mode",
-        "Switch telemetry on, keep it local, or switch it off; kept in the settings file.",
+        "Turn telemetry on, restrict it to this instance, or turn it off; stored in the settings file.",
     ),
-    "config": Command("telemetry_cli.commands.config", "See all settings, and where each comes from."),
+    "config": Command("telemetry_cli.commands.config", "Show all settings, and where each value comes from."),
     "gateway": Command(
-        "telemetry_cli.commands.gateway", "The receiving end: take events from exporters, publish them to a sink."
+        "telemetry_cli.commands.gateway",
+        "Run and check a gateway, which receives events from exporters and publishes them to a sink.",
     ),
     "ingest": Command(
-        "telemetry_cli.commands.ingest", "Take events over HTTP, from clients that are not Python backends."
+        "telemetry_cli.commands.ingest", "Receive events over HTTP, from clients that are not Python backends."
     ),
-    "admin": Command("telemetry_cli.commands.admin", "The operators' page: events, queue, dead letters, what left."),
+    "admin": Command(
+        "telemetry_cli.commands.admin",
+        "Serve the web page for operators: recorded events, queue, dead letters, exported events.",
+    ),
 }
-"""In the order of the help. A test holds the summaries against what the modules say."""
+"""In the order of the help. A test compares the summaries with the help texts of the modules."""
 
 
 def make_app(arguments: Sequence[str] | None = None) -> typer.Typer:
-    """Return the command line, with all commands, or with what these arguments need.
+    """Return the command line, with all commands, or with those that the arguments need.
 
-    Loading takes most of a short command's time. So only the command that the arguments begin with is loaded; where
-    they begin with another word, the commands are there by name and summary alone.
+    Loading modules takes most of the time of a short command. So only the command that the arguments begin with is
+    loaded. If they do not begin with a command, all commands are present with name and summary only.
 
     Args:
-        arguments: What the command line will run with; None: anything.
+        arguments: The arguments that the command line will run with; None to load all commands.
 
     Raises:
-        ModuleNotFoundError: The extra `cli` is installed in part only.
+        ModuleNotFoundError: The extra `cli` is installed only in part.
     """
     app = typer.Typer(
         name="telemetry",
-        epilog="Exit codes: 0 done; 1 it did not work (a database or gateway failed, events are left); "
-        "2 wrong use (arguments, settings, an event that breaks a rule); 130 ended by Ctrl-C.",
+        epilog="Exit codes: 0 success; 1 failure (of a database or gateway, or events are left); "
+        "2 invalid input (arguments, settings, an invalid event); 130 interrupted by Ctrl-C.",
         context_settings={"help_option_names": ["-h", "--help"]},
         no_args_is_help=True,
         pretty_exceptions_enable=False,
@@ -112,7 +118,7 @@ def _add(app: typer.Typer, name: str) -> None:
 
 
 def _not_loaded() -> None:
-    """Is listed, and never run: a command that is named is loaded."""
+    """Be listed in the help. Never called: a command in the arguments is loaded."""
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - an option's callback
@@ -123,25 +129,25 @@ def _print_version(wanted: bool) -> None:  # noqa: FBT001 - an option's callback
 
 def _telemetry(
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Record telemetry events, export them to a gateway, and see what leaves."""
+    """Record telemetry events, export them to a gateway, and inspect what is exported."""
 
 
 def needed_arguments(arguments: Sequence[str]) -> Sequence[str] | None:
-    """Return what `make_app` must know of the arguments; None where a shell asks for completions."""
+    """Return the arguments for `make_app`; None if a shell requests completions."""
     return None if "_TELEMETRY_COMPLETE" in os.environ else arguments
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line; a user's mistake ends in one clear line and an exit code, not in a traceback."""
+    """Run the command line. An error of ours is printed on one line, without a traceback, and sets the exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     run(make_app(needed_arguments(given)), given)
 
 
 def run(app: typer.Typer, arguments: Sequence[str]) -> None:
-    """Run a command line that is loaded, as `main` does."""
+    """Run a loaded command line, as `main` does."""
     log_to_stderr()
     try:
         app(args=list(arguments))
@@ -150,8 +156,8 @@ def run(app: typer.Typer, arguments: Sequence[str]) -> None:
         sys.exit(EXIT_WRONG_USE)
     except TelemetryError as error:
         print_error(str(error))
-        # By the kind of all bad input, not by `InvalidInputError` alone: a database URL that cannot be used is a wrong
-        # setting, and belongs to the errors of the store.
+        # All invalid input is a `ValueError`, but not all is an `InvalidInputError`: an invalid database URL belongs to
+        # the errors of the store.
         sys.exit(EXIT_WRONG_USE if isinstance(error, ValueError) else EXIT_FAILED)
 
 

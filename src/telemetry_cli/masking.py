@@ -1,4 +1,4 @@
-"""Settings as they may be shown: secrets never."""
+"""The values of settings for output, with secrets masked."""
 
 import re
 from datetime import timedelta
@@ -18,24 +18,24 @@ _CREDENTIALS: Final = re.compile(r"://.*@", re.DOTALL)
 
 
 def masked_url(text: str) -> str:
-    """Returns a URL without its password and without what its query calls a password, a secret, a token or a key."""
+    """Return a URL without its password, and without passwords, secrets, tokens and keys in its query."""
     try:
         url = make_url(text)
         shown = url.render_as_string(hide_password=True)
     except (ArgumentError, ValueError):
         url, shown = None, text
-    # SECURITY: masked up to the last @, wherever the password may end: what cannot be read as a URL, and what can be
-    # read in more than one way, because an @ in the password was not encoded.
+    # SECURITY: masked up to the last @, because the end of the password is unknown: the text is not a valid URL, or is
+    # ambiguous because an @ in the password is not encoded.
     if url is None or (url.password is not None and text.count("@") > 1):
         shown = _CREDENTIALS.sub(f"://{MASK}@", text)
     return _SECRET_ARGUMENT.sub(rf"\1{MASK}", shown)
 
 
 def shown(value: Any) -> str | None:
-    """Returns a setting's value for people; None where it is not set."""
+    """Return the value of a setting as text; None if it is not set."""
     if value is None or value == "":
         return None
-    # SECURITY: the type of a setting says that it is a secret.
+    # SECURITY: secrets are recognized by the type of the setting.
     if isinstance(value, SecretStr):
         return MASK
     if isinstance(value, timedelta):

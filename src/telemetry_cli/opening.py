@@ -1,4 +1,4 @@
-"""Opens what commands work on, from the settings."""
+"""Open the queue that commands work on, from the settings."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -12,12 +12,12 @@ from telemetry_store.queue_reading import QueueReading
 
 
 class OpenQueue(NamedTuple):
-    """The queue's database, open.
+    """An open queue.
 
     Attributes:
-        queue: The queue as exporters use it.
-        reading: The queue as people look at it.
-        settings: What the command was told.
+        queue: The operations of exporters on the queue.
+        reading: The queries of operators on the queue.
+        settings: The settings of the command.
     """
 
     queue: ExportQueue
@@ -27,10 +27,10 @@ class OpenQueue(NamedTuple):
 
 @contextmanager
 def open_queue(database_url: str | None, *, export_mode: str | None = None) -> Generator[OpenQueue]:
-    """Opens the queue's database; closes it when the block ends.
+    """Open the database of the queue; close it when the block ends.
 
     Raises:
-        InvalidSettingsError: A setting breaks its rule.
+        InvalidSettingsError: A setting is invalid.
         RecorderError: The database cannot be used.
     """
     settings = RecorderSettings.load(database_url=database_url, export_mode=export_mode)

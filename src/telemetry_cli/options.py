@@ -10,13 +10,13 @@ DatabaseUrl = Annotated[
         help="A SQLAlchemy URL. Default: TELEMETRY_DATABASE_URL, else sqlite:///telemetry.db.", show_default=False
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
-Limit = Annotated[int, typer.Option(min=1, max=100_000, help="The most rows to print.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+Limit = Annotated[int, typer.Option(min=1, max=100_000, help="The maximum number of rows to print.")]
 ExportAddress = Annotated[
     str | None,
     typer.Option(
         "--addr",
-        help="The gateway, https://host:port. Default: TELEMETRY_GATEWAY_EXPORTER_EXPORT_ADDR.",
+        help="The address of the gateway, https://host:port. Default: TELEMETRY_GATEWAY_EXPORTER_EXPORT_ADDR.",
         show_default=False,
     ),
 ]

@@ -1,4 +1,4 @@
-"""What commands print: tables for people, JSON for machines, errors on standard error."""
+"""The output of commands: tables, JSON, and errors on standard error."""
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 out = Console()
-"""Standard output: what a command was asked for."""
+"""Standard output: the result of a command."""
 
 err = Console(stderr=True)
 """Standard error: everything else."""
@@ -22,25 +22,25 @@ _INDENT: Final = 2
 _BORDERS: Final = 7  # of a table with two columns
 
 _READABLE_WIDTH: Final = 16
-"""A column is folded to this, not further: below it, a table is harder to read than lines."""
+"""Columns are not folded to less than this: a narrower table is harder to read than lines."""
 
 
 def print_json(value: object) -> None:
-    """Prints a value as JSON, one line."""
+    """Print a value as JSON, on one line."""
     sys.stdout.write(orjson.dumps(value, default=str).decode() + "\n")
     sys.stdout.flush()
 
 
 def print_json_lines(values: Iterable[object]) -> None:
-    """Prints each value as JSON on a line of its own."""
+    """Print each value as JSON, one per line."""
     for value in values:
         print_json(value)
 
 
 def print_facts(title: str, facts: Mapping[str, object]) -> None:
-    """Prints names and values as a table of two columns; in a narrow terminal, as lines."""
+    """Print names and values as a table with two columns; in a narrow terminal, as lines."""
     cells = [[Text(name), _cell(value)] for name, value in facts.items()]
-    # A word, such as an id or a URL, is copied, so it stays whole.
+    # Words are not broken, so that ids and URLs can be copied.
     longest_word = max((cell_len(word) for _, value in cells for word in value.plain.split()), default=0)
     names = max((cell_len(name.plain) for name, _ in cells), default=0)
     if max(_table_width(("", ""), cells), names + longest_word + _BORDERS) > out.width:
@@ -55,9 +55,9 @@ def print_facts(title: str, facts: Mapping[str, object]) -> None:
 
 
 def print_rows(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Prints a table; where the terminal is too narrow for one, a block of lines for each row.
+    """Print a table; if the terminal is too narrow, a block of lines for each row.
 
-    The first column is an id or a name. It is copied, so it stays whole.
+    The first column is an id or a name. It is never folded, so that it can be copied.
     """
     cells = [[_cell(value) for value in row] for row in rows]
     table = Table(title=title, title_justify="left")
@@ -68,17 +68,17 @@ def print_rows(title: str, columns: Sequence[str], rows: Iterable[Sequence[objec
     if _table_width(columns, cells) <= out.width:
         out.print(table)
     else:
-        out.print(_blocks(title, columns, cells), crop=False)  # what is to be copied may be longer than a line
+        out.print(_blocks(title, columns, cells), crop=False)  # ids may be longer than a line
 
 
 def _cell(value: object) -> Text:
-    # As text, not as markup: reasons are other programs' words. What moves the cursor is taken out of them.
+    # As text, not as markup, and without control characters: reasons come from other programs.
     text = "-" if value is None else str(value)
     return Text("".join(character if character.isprintable() else " " for character in text))
 
 
 def _table_width(columns: Sequence[str], cells: Sequence[Sequence[Text]]) -> int:
-    """Returns how wide a table is in which the first column is whole and the others are not folded to rags."""
+    """Return the width of a table with an unfolded first column and other columns folded to a readable width."""
     natural = [max(map(cell_len, [name, *(row[at].plain for row in cells)])) for at, name in enumerate(columns)]
     return sum([natural[0], *(min(width, _READABLE_WIDTH) for width in natural[1:])]) + 3 * len(columns) + 1
 
@@ -95,7 +95,7 @@ def _blocks(title: str, columns: Sequence[str], cells: Sequence[Sequence[Text]])
 
 
 def _beside(facts: Sequence[Sequence[Text]]) -> Iterable[RenderableType]:
-    """Returns names and values beside each other; in a terminal too narrow for it, line by line."""
+    """Yield names and values side by side; in a narrow terminal, line by line."""
     names = max((cell_len(name.plain) for name, _ in facts), default=0)
     values = max((cell_len(value.plain) for _, value in facts), default=0)
     if names + 2 * _INDENT + min(values, _READABLE_WIDTH) > out.width:
@@ -110,7 +110,7 @@ def _beside(facts: Sequence[Sequence[Text]]) -> Iterable[RenderableType]:
 
 
 def _lines(facts: Sequence[Sequence[Text]]) -> Iterable[RenderableType]:
-    """Returns each name with its value behind it where that fits whole, else below it and folded."""
+    """Yield each name with its value on the same line if it fits, else folded below it."""
     for name, value in facts:
         label, shown = name.copy(), value.copy()
         label.stylize("dim")
@@ -121,22 +121,22 @@ def _lines(facts: Sequence[Sequence[Text]]) -> Iterable[RenderableType]:
         if " " in value.plain:
             shown.overflow = "fold"
             yield Padding(shown, (0, 0, 0, 2 * _INDENT), expand=False)
-        else:  # an id or a URL is copied, so it stays whole
+        else:  # an id or a URL is not folded, so that it can be copied
             yield Text(" " * 2 * _INDENT, no_wrap=True, overflow="ignore").append_text(shown)
 
 
 def print_text(text: str) -> None:
-    """Prints a sentence, as it is: no markup, no wrapping that would break a copied command."""
+    """Print a sentence unchanged: without markup, and without wrapping, which would break a copied command."""
     out.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def print_error(text: str) -> None:
-    """Prints an error, as it is: no markup, no wrapping that would break a copied command."""
+    """Print an error on standard error, unchanged as by `print_text`."""
     err.print("error:", style="bold red", end=" ")
     err.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def print_warning(text: str) -> None:
-    """Prints a warning, as it is, on standard error."""
+    """Print a warning on standard error, unchanged as by `print_text`."""
     err.print("warning:", style="bold yellow", end=" ")
     err.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""`telemetry ingest packages`: which URLs may be pinged, and what is kept of a ping."""
+"""`telemetry ingest packages`: the URLs that accept pings, and the variables of a ping that are kept."""
 
 import os
 from pathlib import Path
@@ -15,7 +15,7 @@ from telemetry_runtime.settings import InvalidSettingsError
 if TYPE_CHECKING:
     from telemetry_ingest.collection import CollectionPackage
 
-app = typer.Typer(help="The reviewed list of URLs that anybody may ping.", no_args_is_help=True)
+app = typer.Typer(help="The reviewed list of URLs that accept pings from anyone.", no_args_is_help=True)
 
 File = Annotated[
     Path | None,
@@ -25,13 +25,13 @@ File = Annotated[
 
 @app.command()
 def check(file: File = None) -> None:
-    """Check the file's format and say how many packages it has; for CI."""
+    """Check the format of the file, and print the number of packages; for CI."""
     out.print(f"{len(_load(file))} packages", highlight=False)
 
 
 @app.command("list")
 def list_(file: File = None, as_json: AsJson = False) -> None:
-    """List the packages, with what is kept of a ping."""
+    """List the packages, with the variables of a ping that are kept."""
     packages = _load(file)
     if as_json:
         print_json_lines(
@@ -65,14 +65,14 @@ def list_(file: File = None, as_json: AsJson = False) -> None:
 
 @app.command("try")
 def try_(
-    url: Annotated[str, typer.Argument(help="What would be pinged: a URL, or its path and query.")],
+    url: Annotated[str, typer.Argument(help="The URL of the ping, or its path and query.")],
     body: Annotated[str, typer.Option(help="A JSON body.")] = "",
     file: File = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what would be recorded of a ping, and send nothing; ends with 1 where no route matches.
+    """Show what would be recorded for a ping, without sending it; ends with 1 if no route matches.
 
-    The service answers 204 to every ping, so a URL with a mistake in it is found here.
+    The service responds with 204 to every ping, so use this command to find mistakes in a URL.
     """
     packages = _load(file)
     from telemetry_ingest.collection import KeptVariables, RouteTable  # noqa: PLC0415 - an optional part, which is there
@@ -80,7 +80,7 @@ def try_(
     parts = urlsplit(url)
     found = RouteTable([(package.route, package) for package in packages]).match(parts.path or "/")
     if found is None:
-        print_error("no package's route matches this path, so the ping would be dropped")
+        print_error("no route of a package matches this path, so the ping would be ignored")
         raise typer.Exit(1)
     package, path = found
     reading = KeptVariables(package.variables).read(path, parts.query, os.fsencode(body))
@@ -106,6 +106,6 @@ def _load(file: Path | None) -> "list[CollectionPackage]":
     settings = IngestSettings.load(collection_file=file)
     if settings.collection_file is None:
         raise InvalidSettingsError(
-            [(IngestSettings.variable_of("collection_file"), "is not set; name a file, here or with --file")]
+            [(IngestSettings.variable_of("collection_file"), "is not set; set it to a file, or pass --file")]
         )
     return read_packages(settings.collection_file)

@@ -1,4 +1,4 @@
-"""The settings of all programs, and names that no program knows."""
+"""The settings of all programs, and unknown names of settings."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -20,7 +20,7 @@ _FOR_TESTS: Final = "TELEMETRY_TEST_"
 
 @cache
 def programs() -> Mapping[str, type[EnvironmentSettings]]:
-    """Return every program's settings, those of parts that are not installed, too.
+    """Return the settings of every program, including those of parts that are not installed.
 
     A variable that two programs read is listed under the first.
     """
@@ -34,25 +34,25 @@ def programs() -> Mapping[str, type[EnvironmentSettings]]:
 
 
 class UnknownName(NamedTuple):
-    """A name that looks like a setting and is none.
+    """An unknown name with the prefix of settings.
 
     Attributes:
         name: The name.
         origin: Where it is set.
-        meant: The setting that has nearly the same name, if one has.
+        similar: The setting with the most similar name, if any.
     """
 
     name: str
     origin: Origin
-    meant: str | None
+    similar: str | None
 
     def __str__(self) -> str:
-        hint = f"; is {self.meant} meant?" if self.meant else ""
-        return f"{self.name} ({self.origin.value}) is known to no program, so it does nothing{hint}"
+        hint = f"; did you mean {self.similar}?" if self.similar else ""
+        return f"{self.name} ({self.origin.value}) is not a known setting, so it has no effect{hint}"
 
 
 def unknown_names(environ: Mapping[str, str] = os.environ) -> Iterator[UnknownName]:
-    """Yields names in the environment and in the settings file that no program knows: most are misspelt.
+    """Yield names in the environment and in the settings file that are not settings of a program, such as typos.
 
     Raises:
         SettingsFileError: The settings file cannot be read.

@@ -1,4 +1,4 @@
-"""Shows how far long work is: to people at a terminal, on standard error, and to nobody else."""
+"""Progress bars on standard error, shown only in a terminal."""
 
 import threading
 from collections.abc import Generator, Sequence
@@ -13,11 +13,11 @@ from telemetry_cli.output import err
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
-_LOOK_EVERY_SECONDS: Final = 0.2
+_POLL_SECONDS: Final = 0.2
 
 
 class _Rate(ProgressColumn):
-    """How many of the things are done in a second."""
+    """The number of items per second."""
 
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
@@ -25,31 +25,31 @@ class _Rate(ProgressColumn):
 
 
 class Shown:
-    """What is shown of work that goes on."""
+    """The progress bar of running work."""
 
     def __init__(self, progress: Progress, what: str, total: int | None) -> None:
         self._progress = progress
         self._task = progress.add_task(what, total=total)
 
     def advance(self, more: int) -> None:
-        """Shows that so many more are done."""
+        """Show that `more` further items are done."""
         self._progress.advance(self._task, more)
 
     def reach(self, done: int, total: int) -> None:
-        """Shows that so many of so many are done."""
+        """Show that `done` of `total` items are done."""
         self._progress.update(self._task, completed=done, total=total)
 
 
 @contextmanager
 def show_progress(what: str, total: int | None) -> Generator[Shown]:
-    """Shows what is done, how fast, and what remains, while the block runs.
+    """Show items done, their rate and the remaining time while the block runs.
 
     Args:
-        what: The things that are counted, such as `events`.
-        total: How many there are; None where that is not known yet.
+        what: The plural name of the items, for example `events`.
+        total: The number of items; None if it is not known yet.
     """
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
-    # It is gone when the work ends, also by Ctrl-C, so that the answer stands alone.
+    # Removed when the work ends, also by Ctrl-C, so that only the result remains.
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
         yield Shown(progress, what, total)
 
@@ -58,13 +58,13 @@ def show_progress(what: str, total: int | None) -> Generator[Shown]:
 def follow_progress(
     what: str, total: int | None, registry: "CollectorRegistry", counters: Sequence[str]
 ) -> Generator[None]:
-    """Shows how far work is that counts for Prometheus, while the block runs.
+    """Show the progress of work that increases Prometheus counters, while the block runs.
 
     Args:
-        what: The things that are counted.
-        total: How many there are; None where that is not known.
-        registry: Where the counters are.
-        counters: Their names, without `telemetry_`; what they count together is done.
+        what: The plural name of the items.
+        total: The number of items; None if it is not known.
+        registry: The registry of the counters.
+        counters: Their names without `telemetry_`; the sum of their values is the number of items done.
     """
     if not err.is_terminal:
         yield
@@ -74,7 +74,7 @@ def follow_progress(
 
         def follow() -> None:
             seen = 0
-            while not ended.wait(_LOOK_EVERY_SECONDS):
+            while not ended.wait(_POLL_SECONDS):
                 counted = sum(registry.get_sample_value(f"telemetry_{name}_total") or 0 for name in counters)
                 shown.advance(int(counted) - seen)
                 seen = int(counted)

@@ -1,4 +1,4 @@
-"""Rows of the queue as commands find and print them."""
+"""Find and print rows of the queue."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -9,22 +9,21 @@ from google.protobuf.message import DecodeError
 from telemetry import InvalidIdError, TelemetryError
 from telemetry.v1 import telemetrygateway_pb2 as pb
 from telemetry_cli.event_content import event_content
-from telemetry_cli.leaving import Leaving
+from telemetry_cli.export_preview import ExportPreview
 from telemetry_cli.output import out, print_facts, print_json, print_text
 from telemetry_store.queue_reading import QueuedEvent, QueueReading, QueueState, is_event_id
 
 
 class EventNotFoundError(TelemetryError):
-    """There is no such event, or it is in another state than the one that was asked for."""
+    """The event does not exist, or is in a different state than required."""
 
 
 class ReadEvent(NamedTuple):
-    """A row's event.
+    """The event of a row.
 
     Attributes:
-        name: Its feature and action; a remark where it cannot be read.
-        content: The event as a gateway would publish it; None where it cannot be read, or not be
-            written as JSON.
+        name: Its feature and action; a note if it cannot be read.
+        content: The event as a gateway publishes it; None if it cannot be read or represented as JSON.
     """
 
     name: str
@@ -32,10 +31,10 @@ class ReadEvent(NamedTuple):
 
 
 def checked_ids(ids: Sequence[str]) -> list[str]:
-    """Returns ids without repetitions.
+    """Return ids without duplicates.
 
     Raises:
-        InvalidIdError: One is no event id.
+        InvalidIdError: An id is not a valid event id.
     """
     for event_id in ids:
         _check_id(event_id)
@@ -48,32 +47,32 @@ def _check_id(event_id: str) -> None:
 
 
 def find(reading: QueueReading, event_id: str, *states: QueueState) -> QueuedEvent:
-    """Returns a row of the queue.
+    """Return a row of the queue.
 
     Args:
         reading: The queue.
-        event_id: Which.
-        states: It must be in one of these; none given: in any.
+        event_id: The id of its event.
+        states: The states that are accepted; any state if empty.
 
     Raises:
-        InvalidIdError: That is no event id.
-        EventNotFoundError: There is no such row, or it is in another state.
+        InvalidIdError: The id is not a valid event id.
+        EventNotFoundError: The row does not exist, or is in a different state.
     """
     _check_id(event_id)
     row = reading.event(event_id)
     if row is None:
         raise EventNotFoundError(
-            f"there is no event {event_id} in the queue: it was never queued, or it was exported and cleaned up since"
+            f"there is no event {event_id} in the queue: it was never queued, or it was exported and cleaned up"
         )
     if states and row.state not in states:
         raise EventNotFoundError(
-            f"the event {event_id} is {row.state.value}; see it with: telemetry queue show {event_id}"
+            f"the event {event_id} is {row.state.value}; inspect it with: telemetry queue show {event_id}"
         )
     return row
 
 
 def event_of(payload: bytes) -> ReadEvent:
-    """Returns a row's event as it stands in the queue."""
+    """Return the event of a row, as stored in the queue."""
     event = pb.Event()
     try:
         event.ParseFromString(payload)
@@ -83,12 +82,12 @@ def event_of(payload: bytes) -> ReadEvent:
 
 
 def time_text(moment: datetime | None) -> str | None:
-    """Returns a point in time for a table."""
+    """Return a time as text for a table."""
     return None if moment is None else f"{moment:%Y-%m-%d %H:%M:%S}"
 
 
 def row_facts(row: QueuedEvent) -> dict[str, Any]:
-    """Returns a row for `--json`."""
+    """Return a row for `--json`."""
     return {
         "id": row.id,
         "state": row.state.value,
@@ -102,21 +101,21 @@ def row_facts(row: QueuedEvent) -> dict[str, Any]:
     }
 
 
-def print_event(row: QueuedEvent, leaving: Leaving | None, *, as_json: bool) -> None:
-    """Prints one row with its event as it stands in the queue, and what would become of it."""
+def print_event(row: QueuedEvent, preview: ExportPreview | None, *, as_json: bool) -> None:
+    """Print a row with its event as stored in the queue, and the preview of its export."""
     facts = row_facts(row)
     if as_json:
-        print_json({**facts, **({} if leaving is None else {"would_leave": leaving.as_json()})})
+        print_json({**facts, **({} if preview is None else {"would_leave": preview.as_json()})})
         return
     event = facts.pop("event")
     print_facts("Event", {name.replace("_", " "): value for name, value in facts.items() if value is not None})
     if event is None:
-        print_text("The stored event cannot be read, or not be written as JSON.")
+        print_text("The stored event cannot be read or represented as JSON.")
     else:
         out.print_json(data=event)
-    if leaving is None:
+    if preview is None:
         return
-    if leaving.held_because is not None:
-        print_text(f"Nothing of it leaves: {leaving.held_because}")
-    for held in leaving.held_back:
+    if preview.held_because is not None:
+        print_text(f"Not exported: {preview.held_because}")
+    for held in preview.held_back:
         print_text(f"  held back: {held.place}: {held.because}")

@@ -1,4 +1,4 @@
-"""Serves an ASGI application over HTTP, until a signal: listen, serve, drain."""
+"""An HTTP server for ASGI applications: listen, serve until a signal, drain."""
 
 import contextlib
 import logging
@@ -30,19 +30,19 @@ _log = get_logger(__name__)
 
 
 class ServingError(TelemetryError):
-    """An application could not be served."""
+    """Serving an application failed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Serving:
-    """How an application is served.
+    """The settings of the server of an application.
 
     Attributes:
-        drain_timeout: How long a signal waits for requests to end.
-        head_timeout: How long a request's line and headers may take.
-        max_connections: Connections past this number are answered 503; None: any number.
-        certificate: PEM files of the certificate's chain and of its key, followed as they change; None: plain text.
-        trusted_proxies: Addresses whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
+        drain_timeout: How long to wait for running requests after a signal.
+        head_timeout: How long receiving the request line and the headers may take.
+        max_connections: The maximum number of connections; further ones get a 503 response. None: unlimited.
+        certificate: PEM files of the certificate chain and of its key, reloaded when they change. None: plain text.
+        trusted_proxies: Addresses whose `X-Forwarded-For` and `X-Forwarded-Proto` are trusted.
     """
 
     drain_timeout: timedelta = timedelta(seconds=10)
@@ -53,17 +53,17 @@ class Serving:
 
 
 def serve_app(app: App, listen_addr: str, serving: Serving | None = None) -> None:
-    """Serves until SIGTERM or SIGINT, gives running requests the drain timeout, and returns.
+    """Serve until SIGTERM or SIGINT, wait for running requests up to the drain timeout, and return.
 
-    Prints `listening on HOST:PORT` on standard error once clients can connect.
+    Print `listening on HOST:PORT` on standard error when clients can connect.
 
     Args:
-        app: The application; its lifespan is run.
-        listen_addr: `host:port`; port 0 takes any free one.
-        serving: How.
+        app: The application. Its lifespan is run.
+        listen_addr: `host:port`; port 0 uses any free port.
+        serving: The settings of the server.
 
     Raises:
-        ServingError: The address is taken or not this machine's, or the application did not start.
+        ServingError: The address is in use or not of this machine, or the application did not start.
     """
     with _listening_socket(listen_addr) as listening:
         host, _ = split_listen_address(listen_addr)
@@ -77,12 +77,12 @@ def serve_app(app: App, listen_addr: str, serving: Serving | None = None) -> Non
         with _uvicorns_log():
             try:
                 server.run(sockets=[listening])
-            except SystemExit:  # how uvicorn says that the application's lifespan failed
+            except SystemExit:  # raised by uvicorn if the lifespan of the application fails
                 failed = True
             else:
                 failed = False
     if failed:
-        raise ServingError("the application did not start; the log says why")
+        raise ServingError("the application did not start; see the log for the reason")
     _log.info("stopped")
 
 
@@ -91,7 +91,7 @@ def _listening_socket(listen_addr: str) -> socket.socket:
     try:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
-        problem = str(error.strerror).partition(" (")[0]  # what follows repeats the address
+        problem = str(error.strerror).partition(" (")[0]  # the rest repeats the address
         raise ServingError(f"cannot listen on {listen_addr}: {problem}") from None
 
 
@@ -104,10 +104,10 @@ def _config(app: App, serving: Serving) -> uvicorn.Config:
         ws="none",
         lifespan="on",
         log_config=None,
-        # SECURITY: no access log: it would hold addresses, and paths with what clients sent in them.
+        # SECURITY: no access log, because it would contain addresses, and paths with data of clients.
         access_log=False,
         server_header=False,
-        # SECURITY: an address that anybody could claim is believed of named proxies alone.
+        # SECURITY: forwarded addresses, which can be forged, are trusted only from the proxies in the settings.
         proxy_headers=bool(serving.trusted_proxies),
         forwarded_allow_ips=list(serving.trusted_proxies),
         timeout_graceful_shutdown=max(1, round(serving.drain_timeout.total_seconds())),
@@ -118,7 +118,7 @@ def _config(app: App, serving: Serving) -> uvicorn.Config:
 
 
 def _renewed(certificate: Path, key: Path) -> Callable[[uvicorn.Config, _MakeContext], ssl.SSLContext]:
-    """Returns what makes a context that follows the files: each handshake is made with what stands in them then."""
+    """Return a factory of TLS contexts that reload the files: each handshake uses their current content."""
 
     def make(_config: uvicorn.Config, context_of_files: _MakeContext) -> ssl.SSLContext:
         def read() -> ssl.SSLContext:
@@ -131,14 +131,14 @@ def _renewed(certificate: Path, key: Path) -> Callable[[uvicorn.Config, _MakeCon
             connection.context = files.content()
 
         context = files.content()
-        context.sni_callback = use_the_newest  # called at every handshake, with a name or without
+        context.sni_callback = use_the_newest  # called at every handshake, with or without a server name
         return context
 
     return make
 
 
 class _Server(uvicorn.Server):
-    """Says when it is ready, and lets a signal end the process well: uvicorn's would raise it once more."""
+    """A server that calls `ready`, and exits normally after a signal: uvicorn would raise the signal again."""
 
     def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
         super().__init__(config)
@@ -159,12 +159,12 @@ class _Server(uvicorn.Server):
 
 
 class _Relay(logging.Handler):
-    """Passes what uvicorn logs on, without what an exception says."""
+    """A handler that forwards the log of uvicorn, without the messages of exceptions."""
 
     def emit(self, record: logging.LogRecord) -> None:
         facts: dict[str, Any] = {}
         if record.exc_info and record.exc_info[1] is not None:
-            # SECURITY: the class and the place alone: an error's text may quote what a client sent.
+            # SECURITY: only the class and the place, because the message of an error may quote data of a client.
             error, traceback = record.exc_info[1], record.exc_info[2]
             while traceback is not None and traceback.tb_next is not None:
                 traceback = traceback.tb_next

@@ -22,12 +22,12 @@ def shell(tmp_path: Path) -> Shell:
     return Shell(tmp_path, {"TELEMETRY_CATALOG_FILE": "events.toml"})
 
 
-def test_code_that_agrees_passes(shell: Shell) -> None:
+def test_code_that_matches_the_catalogue_passes(shell: Shell) -> None:
     checked = shell.telemetry("catalog", "check", ".")
     assert (checked.code, checked.out) == (0, "1 events in the catalogue, 1 calls, 0 findings\n")
 
 
-def test_code_that_does_not_agree_fails_with_the_places(shell: Shell) -> None:
+def test_code_that_differs_from_the_catalogue_fails_with_the_places(shell: Shell) -> None:
     (shell.folder / "code.py").write_text('recorder.record("search", "sumbit")\n')
     checked = shell.telemetry("catalog", "check", "code.py")
     assert checked.code == 1
@@ -50,9 +50,12 @@ def test_events_are_listed(shell: Shell) -> None:
 
 
 @pytest.mark.parametrize(("command", "target"), [("docs", "events.md"), ("generate", "events.py")])
-def test_what_is_generated_is_found_stale(shell: Shell, command: str, target: str) -> None:
+def test_a_generated_file_that_is_out_of_date_is_reported(shell: Shell, command: str, target: str) -> None:
     stale = shell.telemetry("catalog", command, target, "--check")
-    assert (stale.code, stale.err) == (1, f"error: {target} is stale; run: telemetry catalog {command} {target}\n")
+    assert (stale.code, stale.err) == (
+        1,
+        f"error: {target} is out of date; run: telemetry catalog {command} {target}\n",
+    )
     assert shell.telemetry("catalog", command, target).out == f"wrote {target}\n"
     assert shell.telemetry("catalog", command, target, "--check").code == 0
     (shell.folder / "events.toml").write_text(EVENTS.replace("How many", "How often"))
@@ -74,20 +77,20 @@ def test_what_is_generated_is_found_stale(shell: Shell, command: str, target: st
         (("docs", "no/such/folder.md"), 1, "error: no/such/folder.md cannot be written: No such file or directory\n"),
     ],
 )
-def test_mistakes_get_one_clear_line(shell: Shell, arguments: tuple[str, ...], code: int, error: str) -> None:
+def test_an_error_prints_one_line(shell: Shell, arguments: tuple[str, ...], code: int, error: str) -> None:
     done = shell.telemetry("catalog", *arguments)
     assert done.code == code
     assert error in done.err
     assert "Traceback" not in done.err
 
 
-def test_without_a_catalogue_the_command_says_what_is_missing(tmp_path: Path) -> None:
+def test_a_missing_catalogue_is_reported(tmp_path: Path) -> None:
     done = Shell(tmp_path, {}).telemetry("catalog", "list")
     assert (done.code, done.out) == (2, "")
-    assert "TELEMETRY_CATALOG_FILE: is not set, so there is no catalogue; or give --file" in done.err
+    assert "TELEMETRY_CATALOG_FILE: is not set, so there is no catalogue; set it, or pass --file" in done.err
 
 
-def test_a_recorder_with_a_catalogue_refuses_other_events(shell: Shell) -> None:
+def test_a_recorder_with_a_catalogue_rejects_unknown_events(shell: Shell) -> None:
     shell.telemetry("db", "upgrade")
     refused = shell.telemetry("record", "search", "opened")
     assert (refused.code, refused.err) == (2, "error: event: search, opened is not in the catalogue\n")

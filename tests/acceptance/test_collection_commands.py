@@ -1,4 +1,4 @@
-"""`telemetry ingest packages`, and what a service says of packages that it cannot collect."""
+"""`telemetry ingest packages`, and a service with packages that it cannot collect."""
 
 import json
 import re
@@ -58,7 +58,7 @@ def test_packages_are_checked_and_listed(shell: Shell) -> None:
     }
 
 
-def test_a_file_that_breaks_the_format_is_told_with_its_line(shell: Shell) -> None:
+def test_an_invalid_file_is_reported_with_the_line(shell: Shell) -> None:
     (shell.folder / "wrong.toml").write_text(PACKAGES.replace('os = "why"', 'os = ""'))
     problem = "wrong.toml, line 7: variable 'os' has no reason"
     for command in (("packages", "check", "--file"), ("serve", "--collection-file")):
@@ -70,7 +70,7 @@ def test_a_file_that_breaks_the_format_is_told_with_its_line(shell: Shell) -> No
     assert (gone.code, "gone.toml: cannot be read: No such file" in gone.err) == (2, True)
     unset = shell.telemetry("ingest", "packages", "list", environment={"TELEMETRY_INGEST_COLLECTION_FILE": ""})
     assert unset.code == 2
-    assert "TELEMETRY_INGEST_COLLECTION_FILE: is not set; name a file" in unset.err
+    assert "TELEMETRY_INGEST_COLLECTION_FILE: is not set; set it to a file" in unset.err
 
 
 def test_a_ping_can_be_tried_without_being_sent(shell: Shell) -> None:
@@ -90,7 +90,7 @@ def test_a_ping_can_be_tried_without_being_sent(shell: Shell) -> None:
     missed = shell.telemetry("ingest", "packages", "try", "/tool")
     assert (missed.code, missed.err) == (
         1,
-        "error: no package's route matches this path, so the ping would be dropped\n",
+        "error: no route of a package matches this path, so the ping would be ignored\n",
     )
     assert not (shell.folder / "telemetry.db").exists()
 
@@ -107,7 +107,7 @@ def test_a_ping_can_be_tried_without_being_sent(shell: Shell) -> None:
         ),
     ],
 )
-def test_a_service_does_not_start_whose_catalogue_would_refuse_every_ping(
+def test_a_service_does_not_start_if_its_catalogue_would_reject_every_ping(
     shell: Shell, right: str, wrong: str, problem: str
 ) -> None:
     (shell.folder / "events.toml").write_text(CATALOG.replace(right, wrong))
@@ -117,7 +117,7 @@ def test_a_service_does_not_start_whose_catalogue_would_refuse_every_ping(
 
 
 @pytest.mark.parametrize("catalog", [CATALOG, CATALOG.replace("private_metadata.os", 'private_metadata."*"')])
-def test_a_catalogue_that_knows_the_pings_lets_them_in_and_they_are_counted(shell: Shell, catalog: str) -> None:
+def test_pings_in_the_catalogue_are_accepted_and_counted(shell: Shell, catalog: str) -> None:
     (shell.folder / "events.toml").write_text(catalog)
     shell.environment |= {"TELEMETRY_CATALOG_FILE": "events.toml", "TELEMETRY_INGEST_METRICS_ADDR": "127.0.0.1:0"}
     assert shell.telemetry("db", "upgrade").code == 0

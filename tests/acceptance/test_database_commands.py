@@ -1,4 +1,4 @@
-"""`telemetry db current` and `check`, as an operator meets them."""
+"""`telemetry db current` and `check`, run as by an operator."""
 
 import json
 from pathlib import Path
@@ -26,14 +26,14 @@ def test_current_shows_the_found_and_the_required_version(shell: Shell) -> None:
     assert SCHEMA_VERSION in for_people.out
 
 
-def test_check_ends_with_1_and_says_which_command_helps(shell: Shell, empty_url: str) -> None:
+def test_check_ends_with_1_and_names_the_command_to_run(shell: Shell, empty_url: str) -> None:
     bare = shell.telemetry("db", "check")
     assert bare.code == 1
     assert "has no telemetry tables yet; run: telemetry db upgrade" in bare.out
     assert shell.telemetry("db", "upgrade").code == 0
     well = shell.telemetry("db", "check")
     assert (well.code, well.err) == (0, "")
-    assert f"is as version {SCHEMA_VERSION} of the code needs it" in well.out
+    assert f"matches version {SCHEMA_VERSION} of the code" in well.out
 
     engine = create_database_engine(empty_url)
     with engine.begin() as connection:
@@ -68,7 +68,7 @@ def test_a_dropped_table_is_named_and_cannot_be_restored_by_an_upgrade(shell: Sh
     assert "a table or a column is missing; see: telemetry db check" in seen.err
 
 
-def test_a_patience_that_makes_no_sense_is_refused(shell: Shell) -> None:
+def test_an_invalid_patience_is_rejected(shell: Shell) -> None:
     refused = shell.telemetry("db", "upgrade", "--patience", "-1")
     assert refused.code == 2
     assert "--patience" in refused.err

@@ -1,4 +1,4 @@
-"""What stands in deploy/ fits the program: its commands, its variables, its ports."""
+"""The files in deploy/ match the program: its commands, variables and ports."""
 
 import configparser
 import re

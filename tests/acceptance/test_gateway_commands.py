@@ -1,4 +1,4 @@
-"""`telemetry gateway check` and `rejects`, as an operator meets them."""
+"""`telemetry gateway check` and `rejects`, run as by an operator."""
 
 import json
 from pathlib import Path
@@ -25,7 +25,7 @@ def shell(tmp_path: Path) -> Shell:
     )
 
 
-def test_check_says_what_is_well_and_what_to_do(shell: Shell) -> None:
+def test_check_prints_results_and_what_to_do(shell: Shell) -> None:
     well = shell.telemetry("gateway", "check", "--json")
     assert (well.code, well.err) == (0, "")
     assert all(json.loads(line)["ok"] for line in well.out.splitlines())

@@ -89,7 +89,7 @@ def test_pages_of_allowed_origins_record_and_others_are_refused(browser: Browser
         shell.ingest("--anonymous", "--cors-origins", allowed) as service,
     ):
         page = open_page(browser, f"{allowed}/page.html")
-        # The answer to a token that is not known can be read, too: so the page can tell its user.
+        # The response to an unknown token can be read as well, so that the page can show the error.
         assert send(page, service, headers)["status"] == 401
         del headers["authorization"]
         assert send(page, service, headers) == {"status": 200, "json": RECORDED}
@@ -97,7 +97,7 @@ def test_pages_of_allowed_origins_record_and_others_are_refused(browser: Browser
 
         other = open_page(browser, f"{foreign}/page.html")
         assert send(other, service, headers) == {"refused": "TypeError"}
-        # What browsers send without asking first is no request that is taken.
+        # Requests that browsers send without a preflight are not accepted.
         simple = f"""fetch("{service}{PATH}", {{method: "POST", mode: "no-cors", body: {json.dumps(RECORD)!r}}})"""
         assert other.evaluate(f"{simple}.then(answer => answer.type)") == "opaque"
         assert queued(shell) == 1

@@ -1,4 +1,4 @@
-"""`telemetry ingest`, as an operator meets it."""
+"""`telemetry ingest`, run as by an operator."""
 
 import json
 import re
@@ -34,7 +34,7 @@ def pending(shell: Shell) -> int:
     return int(json.loads(shell.telemetry("queue", "status", "--json").out)["pending"])
 
 
-def test_a_token_is_shown_once_and_its_hash_lets_its_bearer_in(shell: Shell, tmp_path: Path) -> None:
+def test_a_token_is_printed_once_and_accepted_by_its_hash(shell: Shell, tmp_path: Path) -> None:
     made = shell.telemetry("ingest", "token", "--user-id", "7", "--note", "the editor's")
     assert made.code == 0
     (token,) = re.findall(r"token: (\S+)", made.err)
@@ -47,10 +47,10 @@ def test_a_token_is_shown_once_and_its_hash_lets_its_bearer_in(shell: Shell, tmp
     assert pending(shell) == 1
 
 
-def test_mistakes_end_in_one_line(shell: Shell, tmp_path: Path) -> None:
-    nobody = shell.telemetry("ingest", "serve")
-    assert nobody.code == 2
-    assert "TELEMETRY_INGEST_TOKENS_FILE: is not set, so nobody could" in nobody.err
+def test_an_error_prints_one_line(shell: Shell, tmp_path: Path) -> None:
+    closed = shell.telemetry("ingest", "serve")
+    assert closed.code == 2
+    assert "TELEMETRY_INGEST_TOKENS_FILE: is not set, so no client could record" in closed.err
     (tmp_path / "tokens.toml").write_text(f'[[token]]\nsha256 = "{SECRET}"\n')
     wrong = shell.telemetry("ingest", "serve", "--tokens-file", "tokens.toml", "--cors-origins", "x")
     assert wrong.code == 2
@@ -66,12 +66,12 @@ def test_mistakes_end_in_one_line(shell: Shell, tmp_path: Path) -> None:
     assert (busy.code, metrics.code) == (1, 1)
     assert f"cannot listen on {address}: Address already in use" in busy.err
     assert f"cannot serve metrics at {address}" in metrics.err
-    for result in (nobody, wrong, busy, metrics):
+    for result in (closed, wrong, busy, metrics):
         assert "Traceback" not in result.err
         assert SECRET not in result.err
 
 
-def test_metrics_have_a_port_of_their_own(shell: Shell) -> None:
+def test_metrics_have_a_separate_port(shell: Shell) -> None:
     shell.environment["TELEMETRY_INGEST_METRICS_ADDR"] = "127.0.0.1:0"
     with shell.background("ingest", "serve", "--listen", "127.0.0.1:0", "--anonymous") as process:
         metrics = wait_for_line(process, r'"address": "([^"]+)", "event": "metrics served"')
@@ -81,7 +81,7 @@ def test_metrics_have_a_port_of_their_own(shell: Shell) -> None:
         assert httpx2.get(f"http://{address}/metrics", timeout=60).status_code == 404
 
 
-def test_what_was_answered_is_there_after_sigterm_in_the_middle_of_traffic(shell: Shell) -> None:
+def test_answered_events_are_stored_after_sigterm_during_traffic(shell: Shell) -> None:
     def send_many(url: str) -> int:
         recorded = 0
         with httpx2.Client(timeout=60) as http:
@@ -108,11 +108,11 @@ def test_what_was_answered_is_there_after_sigterm_in_the_middle_of_traffic(shell
         answered = sum(sender.result() for sender in senders)
     stored = pending(shell)
     assert answered >= 20
-    # Whatever was answered is stored; what was not may be, as its answer got lost.
+    # Every answered event is stored. Others may be stored as well, if only their response was lost.
     assert answered <= stored <= answered + 4
 
 
-def test_nothing_that_a_client_sent_is_logged(shell: Shell) -> None:
+def test_data_from_clients_is_not_logged(shell: Shell) -> None:
     with shell.background("ingest", "serve", "--listen", "127.0.0.1:0", "--anonymous") as process:
         url = f"http://{wait_for_line(process, r'listening on (.+)').strip()}"
         headers = {**JSON, "X-Sourcegraph-Actor-Anonymous-UID": SECRET, "authorization": f"token {SECRET}"}
@@ -125,7 +125,7 @@ def test_nothing_that_a_client_sent_is_logged(shell: Shell) -> None:
     assert "127.0.0.1:" not in err.replace(url.removeprefix("http://"), "")
 
 
-def test_tls_is_spoken_where_there_is_a_certificate_which_may_be_renewed(shell: Shell, tmp_path: Path) -> None:
+def test_tls_is_used_with_a_certificate_which_may_be_renewed(shell: Shell, tmp_path: Path) -> None:
     first, second = CertificateAuthority(tmp_path, "first"), CertificateAuthority(tmp_path, "second")
     certificate, key = first.issue("localhost")
     shell.environment |= {"TELEMETRY_INGEST_TLS_CERT_FILE": str(certificate), "TELEMETRY_INGEST_TLS_KEY_FILE": str(key)}
@@ -137,7 +137,7 @@ def test_tls_is_spoken_where_there_is_a_certificate_which_may_be_renewed(shell: 
     with shell.ingest("--anonymous") as url:
         assert post(url, first) == RECORDED
         new_certificate, new_key = second.issue("renewed")
-        new_certificate.replace(certificate)  # and not yet its key
+        new_certificate.replace(certificate)  # but not yet its key
         assert post(url, first) == RECORDED
         new_key.replace(key)
         assert post(url, second) == RECORDED

@@ -118,7 +118,7 @@ def test_what_the_sdk_records_arrives_without_what_is_private(shell: Shell, migr
     assert rows["private.text.submit"]["argument"]["value"] == CANARY
 
 
-def test_the_sdk_is_told_that_its_token_is_not_good(shell: Shell, tmp_path: Path) -> None:
+def test_the_sdk_gets_an_error_for_an_invalid_token(shell: Shell, tmp_path: Path) -> None:
     (tmp_path / "tokens.toml").write_text(shell.telemetry("ingest", "token").out)
     with shell.ingest("--tokens-file", "tokens.toml") as url:
         unknown, missing = run_client(url, "SECRET-of-nobody"), run_client(url)

@@ -108,9 +108,7 @@ def test_scarfs_python_client_records(url: str, kept: Kept, monkeypatch: pytest.
     ]
 
 
-def test_a_script_with_scarfs_shell_client_hears_nothing_and_keeps_its_exit_code(
-    url: str, kept: Kept, tmp_path: Path
-) -> None:
+def test_a_script_with_the_shell_client_of_scarf_keeps_its_exit_code(url: str, kept: Kept, tmp_path: Path) -> None:
     script = tmp_path / "script.sh"
     script.write_text(f". {SCARF_LIKE}\necho working\nexit 3\n")
     bash = shutil.which("bash") or pytest.skip("no bash: install it")
@@ -126,7 +124,7 @@ def test_a_script_with_scarfs_shell_client_hears_nothing_and_keeps_its_exit_code
         )
         return done.returncode, done.stdout, done.stderr
 
-    # What the service answered would stand on the user's terminal. Nobody encodes the version.
+    # A response body would be printed on the terminal of the user. Clients do not encode the version.
     silence = (3, "working\n", "")
     assert run(SCARF_PACKAGE_VERSION="1.2.3-rc.1/(x)=100%") == silence
     assert run(SCARF_PACKAGE_VERSION="no", SCARF_ANALYTICS="FALSE") == silence
@@ -261,7 +259,7 @@ def test_of_a_ping_only_what_the_allowlist_allows_leaves(shell: Shell, url: str,
         {"command": CANARY, "version": "1.4", "details": {"channel": CANARY}, "undeclared": CANARY}
     )
     curl("-A", CANARY, "-H", f"X-Sourcegraph-Actor-Anonymous-UID: {CANARY}", f"{url}/installer?version={CANARY}")
-    curl(f"{url}/nobody/knows/{CANARY}")
+    curl(f"{url}/unknown/path/{CANARY}")
     assert kept() == [
         ("shop.cli.run", {"command": CANARY, "version": "1.4", "details.channel": CANARY}),
         ("shop.installer.end", {"version": CANARY}),

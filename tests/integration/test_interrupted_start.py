@@ -1,4 +1,4 @@
-"""Ctrl-C while the command line is still being loaded, which takes most of a short command's time."""
+"""Ctrl-C while the command line is loading, which takes most of the time of a short command."""
 
 import subprocess
 import sys
@@ -28,7 +28,7 @@ def test_ctrl_c_while_the_command_is_loaded_ends_it_without_a_traceback() -> Non
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
-def test_a_start_that_ignores_ctrl_c_goes_on_ignoring_it() -> None:
+def test_an_ignored_ctrl_c_stays_ignored() -> None:
     done = start("signal.SIG_IGN")
     assert (done.returncode, done.stderr) == (0, "")
     assert "Record telemetry events" in done.stdout

@@ -1,4 +1,4 @@
-"""Each command loads what it needs, and no more: a short command's time is that of loading."""
+"""Each command loads only what it needs, because loading takes most of the time of a short command."""
 
 import subprocess
 import sys
@@ -32,7 +32,7 @@ def test_without_a_known_command_none_is_loaded(arguments: tuple[str, ...]) -> N
     assert {name for name in loaded(*arguments) if name.startswith("telemetry_cli.commands.")} == set()
 
 
-def test_the_list_of_commands_says_what_the_commands_say() -> None:
+def test_the_list_of_commands_has_the_help_of_each_command() -> None:
     every = typer.main.get_command(make_app())
     assert isinstance(every, typer.core.TyperGroup)
     first_paragraphs = {

@@ -1,1 +1,1 @@
-"""The commands that `telemetry --help` shows, one file a command."""
+"""The commands that `telemetry --help` lists, one file per command."""

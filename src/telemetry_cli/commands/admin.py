@@ -1,4 +1,4 @@
-"""`telemetry admin`: the page on which operators see what is recorded, what waits and what left."""
+"""`telemetry admin`: the web page for operators."""
 
 import logging
 from typing import Annotated
@@ -9,12 +9,15 @@ from telemetry_cli.log_lines import log_to_stderr
 from telemetry_cli.options import DatabaseUrl
 from telemetry_runtime.extras import needs_extra
 
-app = typer.Typer(help="The operators' page: events, queue, dead letters, what left.", no_args_is_help=True)
+app = typer.Typer(
+    help="Serve the web page for operators: recorded events, queue, dead letters, exported events.",
+    no_args_is_help=True,
+)
 
 
 @app.callback()
 def callback() -> None:
-    """The operators' page: events, queue, dead letters, what left."""
+    """Serve the web page for operators: recorded events, queue, dead letters, exported events."""
 
 
 @app.command()
@@ -25,10 +28,10 @@ def serve(
     ] = None,
     database_url: DatabaseUrl = None,
 ) -> None:
-    """Serve the page until SIGTERM or Ctrl-C; on this machine only, unless a token is set.
+    """Serve the page until SIGTERM or Ctrl-C; only on this machine, unless a token is set.
 
-    Prints the address on standard error when browsers can connect; logs go there too. The token and
-    everything else (names, TLS) is set in the environment, see TELEMETRY_ADMIN_* in the reference.
+    Prints the address on standard error when browsers can connect. Logs go there as well. The token and
+    all other settings (names, TLS) are set in the environment: see TELEMETRY_ADMIN_* in the reference.
     """
     with needs_extra("admin"):
         from telemetry_admin import AdminSettings, app_from_settings  # noqa: PLC0415 - an optional part

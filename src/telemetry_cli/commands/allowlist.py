@@ -1,4 +1,4 @@
-"""`telemetry allowlist`: what private metadata may leave."""
+"""`telemetry allowlist`: the private metadata that may be exported."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +12,7 @@ from telemetry_cli.generated import write_or_check
 from telemetry_cli.options import AsJson
 from telemetry_cli.output import print_json, print_json_lines, print_rows, print_text
 
-app = typer.Typer(help="The reviewed list of private metadata that may leave.", no_args_is_help=True)
+app = typer.Typer(help="The reviewed list of private metadata that may be exported.", no_args_is_help=True)
 
 File = Annotated[
     Path | None,
@@ -23,12 +23,12 @@ File = Annotated[
 @app.command()
 def check(
     file: File = None,
-    strict: Annotated[bool, typer.Option("--strict", help="End with 1 where an entry has expired.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="End with 1 if an entry is expired.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Check the file's format and say how many entries hold; for CI.
+    """Check the format of the file, and print the number of valid entries; for CI.
 
-    An entry that has expired lets nothing out any more, and so do events that it was made for.
+    An expired entry allows nothing: the events that it matches are exported without private metadata.
     """
     entries = RecorderSettings.load(allowlist_file=file).allowlist().entries
     today = datetime.now(UTC).date()
@@ -38,14 +38,14 @@ def check(
     else:
         for entry in expired:
             print_text(f"{entry.origin}: expired on {entry.expires_on}")
-        print_text(f"{len(entries) - len(expired)} entries hold, {len(expired)} expired")
+        print_text(f"valid entries: {len(entries) - len(expired)}, expired: {len(expired)}")
     if strict and expired:
         raise typer.Exit(1)
 
 
 @app.command("list")
 def list_(file: File = None, as_json: AsJson = False) -> None:
-    """List the entries, those from the environment included."""
+    """List the entries, including those from the environment."""
     entries = RecorderSettings.load(allowlist_file=file).allowlist().entries
     today = datetime.now(UTC).date()
     if as_json:
@@ -64,7 +64,7 @@ def list_(file: File = None, as_json: AsJson = False) -> None:
         )
         return
     print_rows(
-        "Private metadata that may leave",
+        "Private metadata that may be exported",
         ("feature", "action", "keys", "approved by", "expires", "from"),
         (
             (
@@ -84,8 +84,10 @@ def list_(file: File = None, as_json: AsJson = False) -> None:
 def docs(
     target: Annotated[Path, typer.Argument(help="The Markdown page to write.")],
     file: File = None,
-    check_only: Annotated[bool, typer.Option("--check", help="Write nothing; end with 1 when it is stale.")] = False,
+    check_only: Annotated[
+        bool, typer.Option("--check", help="Write nothing; end with 1 if the page is out of date.")
+    ] = False,
 ) -> None:
-    """Write the allowlist as a page that people read, or check that the page is up to date."""
+    """Write the allowlist as a Markdown page, or check that the page is up to date."""
     page = render_allowlist(RecorderSettings.load(allowlist_file=file).allowlist())
     write_or_check(target, page, "telemetry allowlist docs", check_only=check_only)

@@ -1,4 +1,4 @@
-"""`telemetry audit`: whether everything that was recorded is accounted for, and where it is not."""
+"""`telemetry audit`: check that every recorded event is accounted for."""
 
 from dataclasses import asdict
 from datetime import datetime
@@ -14,11 +14,11 @@ from telemetry_store.audit import Audit, Auditor, Place
 from telemetry_store.database import Database
 from telemetry_store.engine import create_database_engine
 
-_WORDS = {
+_LABELS = {
     "event_logs": "rows in event_logs",
-    "event_logs_pruned": "+ deleted there past their retention",
-    "unlogged": "+ recorded without such a row",
-    "adopted_event_logs": "- there before counting began",
+    "event_logs_pruned": "+ deleted from it past the retention",
+    "unlogged": "+ recorded without a row in it",
+    "adopted_event_logs": "- in event_logs before counting began",
     "adopted_queue": "+ in the queue before counting began",
     "expected": "= recorded for export",
     "pending": "pending",
@@ -32,16 +32,19 @@ _WORDS = {
 
 def audit(
     accept: Annotated[
-        bool, typer.Option("--accept", help="Take what differs now as it is, once the cause is known. Asks first.")
+        bool,
+        typer.Option(
+            "--accept", help="Accept the current differences, once their cause is known. Asks for confirmation."
+        ),
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     database_url: DatabaseUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Add up what was recorded and what became of it; ends with 1 where something is missing, and says where.
+    """Check that every recorded event is accounted for; ends with 1 if events are missing, and prints where.
 
-    Both tables are counted in one snapshot, so services and exporters may run meanwhile. What they
-    cannot tell: a row of an event that was recorded without event_logs, deleted by hand.
+    Both tables are counted in one snapshot, so services and exporters may run meanwhile. The audit cannot
+    detect that a row of an event recorded without event_logs was deleted manually.
     """
     settings = RecorderSettings.load(database_url=database_url)
     database = Database(create_database_engine(settings.database_url))
@@ -49,7 +52,7 @@ def audit(
         auditor = Auditor(database)
         if accept:
             if not yes:
-                typer.confirm("Take the tables as they are, whatever is missing?", abort=True, err=True)
+                typer.confirm("Accept the tables as they are, including missing events?", abort=True, err=True)
             found = _with_progress(auditor, accept=True)
         else:
             found = _with_progress(auditor, accept=False)
@@ -69,7 +72,7 @@ def _with_progress(auditor: Auditor, *, accept: bool) -> Audit:
 
 
 def _facts(found: Audit, *, accepted: bool) -> dict[str, Any]:
-    facts: dict[str, Any] = {name: getattr(found, name) for name in _WORDS}
+    facts: dict[str, Any] = {name: getattr(found, name) for name in _LABELS}
     facts["missing_from_queue"] = found.missing_from_queue
     facts["balanced"] = found.balanced
     facts["accepted"] = accepted
@@ -79,30 +82,30 @@ def _facts(found: Audit, *, accepted: bool) -> dict[str, Any]:
 
 
 def _print(found: Audit, *, accepted: bool) -> None:
-    shown = {name: getattr(found, name) for name in _WORDS}
+    shown = {name: getattr(found, name) for name in _LABELS}
     if not (found.adopted_event_logs or found.adopted_queue):
         del shown["adopted_event_logs"], shown["adopted_queue"]
-    print_facts("Audit", {_WORDS[name]: f"{value:,}" for name, value in shown.items()})
+    print_facts("Audit", {_LABELS[name]: f"{value:,}" for name, value in shown.items()})
     if found.places:
         print_rows(
-            "Where it differs",
+            "Differences",
             ("day (UTC)", "event", "missing"),
             ((_day(place), place.name or f"(type {place.type_hash})", _missing(place)) for place in found.places),
         )
     if accepted:
-        print_text("Accepted: from now on this is no difference.")
+        print_text("Accepted: the audit no longer reports this difference.")
     elif found.balanced:
-        print_text("Everything adds up.")
+        print_text("All events are accounted for.")
     else:
         print_error(_verdict(found))
         if not found.days_counted:
-            print_text("The database was adopted: days from before may differ for that alone, only the sum counts.")
+            print_text("The database was adopted: earlier days may differ because of that; only the totals count.")
 
 
 def _day(place: Place) -> str:
     try:
         return datetime.strptime(place.day, "%Y%m%d").date().isoformat()  # noqa: DTZ007 - a day in UTC
-    except ValueError:  # of a table that others wrote to
+    except ValueError:  # the table was changed by another program
         return place.day
 
 
@@ -115,13 +118,13 @@ def _verdict(found: Audit) -> str:
     if not found.places:
         where = "the queue" if found.missing_from_queue > 0 else "event_logs"
         return (
-            f"it does not add up: {abs(found.missing_from_queue):,} events are missing from {where} by the totals, "
-            "though each day adds up by itself. Something else than telemetry wrote to telemetry_export_ledger; "
+            f"{abs(found.missing_from_queue):,} events are missing from {where} by the totals, "
+            "although each day is balanced. Another program changed telemetry_export_ledger; "
             "see docs/how-to/operate.md"
         )
     in_queue = sum(max(place.missing_from_queue, 0) for place in found.places)
     in_event_logs = sum(max(-place.missing_from_queue, 0) for place in found.places)
     return (
-        f"it does not add up: {in_queue:,} events are missing from the queue, {in_event_logs:,} from event_logs. "
-        "Rows were deleted or written by something else than telemetry; see docs/how-to/operate.md"
+        f"{in_queue:,} events are missing from the queue, {in_event_logs:,} from event_logs. "
+        "Another program deleted or inserted rows; see docs/how-to/operate.md"
     )

@@ -1,4 +1,4 @@
-"""`telemetry catalog`: every event there is, held against the code."""
+"""`telemetry catalog`: compare the catalogue of events with the code, generate pages and helpers."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -15,21 +15,21 @@ from telemetry_cli.output import out, print_json_lines, print_rows
 from telemetry_runtime.settings import InvalidSettingsError
 
 app = typer.Typer(
-    help="The catalogue of events: hold it against the code, write pages and helpers.", no_args_is_help=True
+    help="The catalogue of events: compare it with the code, generate pages and helpers.", no_args_is_help=True
 )
 
 File = Annotated[
     Path | None, typer.Option("--file", help="The TOML file. Default: TELEMETRY_CATALOG_FILE.", show_default=False)
 ]
-Places = Annotated[list[Path], typer.Argument(help="Python files, or folders that hold them.", metavar="CODE...")]
-CheckOnly = Annotated[bool, typer.Option("--check", help="Write nothing; end with 1 when it is stale.")]
+Places = Annotated[list[Path], typer.Argument(help="Python files, or folders with Python files.", metavar="CODE...")]
+CheckOnly = Annotated[bool, typer.Option("--check", help="Write nothing; end with 1 if the file is out of date.")]
 
 
 @app.command()
 def check(places: Places, file: File = None, as_json: AsJson = False) -> None:
-    """Find events in the code that the catalogue does not know, and entries that the code does not record; for CI.
+    """Find events in the code that are not in the catalogue, and entries that the code does not record; for CI.
 
-    The code is read, not run. Ends with 1 when something is found; deprecated events are only told.
+    The code is parsed, not run. Ends with 1 if a problem is found; deprecated events are only listed.
     """
     catalog = _load(file)
     code = read_code(places)
@@ -67,7 +67,7 @@ def docs(
     file: File = None,
     check_only: CheckOnly = False,
 ) -> None:
-    """Write the catalogue as a page that people read, or check that the page is up to date."""
+    """Write the catalogue as a Markdown page, or check that the page is up to date."""
     write_or_check(target, render_catalog(_load(file)), "telemetry catalog docs", check_only=check_only)
 
 
@@ -77,7 +77,7 @@ def generate(
     file: File = None,
     check_only: CheckOnly = False,
 ) -> None:
-    """Write a function for each event, so that editors complete names and type checkers refuse wrong ones."""
+    """Write a function for each event, for completion in editors and for type checkers."""
     write_or_check(target, generate_helpers(_load(file)), "telemetry catalog generate", check_only=check_only)
 
 
@@ -85,5 +85,5 @@ def _load(file: Path | None) -> Catalog:
     catalog = RecorderSettings.load(catalog_file=file).catalog()
     if catalog is None:
         variable = RecorderSettings.variable_of("catalog_file")
-        raise InvalidSettingsError([(variable, "is not set, so there is no catalogue; or give --file")])
+        raise InvalidSettingsError([(variable, "is not set, so there is no catalogue; set it, or pass --file")])
     return catalog

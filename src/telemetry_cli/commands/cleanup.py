@@ -1,4 +1,4 @@
-"""`telemetry cleanup`: delete what was kept long enough, now."""
+"""`telemetry cleanup`: delete rows past their retention now."""
 
 from dataclasses import asdict
 
@@ -14,10 +14,10 @@ from telemetry_store.export_queue import ExportQueue
 
 
 def cleanup(database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:
-    """Delete exported events past their retention, and old rows of event_logs where a retention is set.
+    """Delete exported events past their retention, and old rows of event_logs if a retention is set.
 
-    `telemetry export once` and `run` do it, too. An event that was not exported, and a dead letter, is
-    never deleted. In small transactions: may be interrupted and begun again.
+    `telemetry export once` and `run` do this as well. Unexported events and dead letters are never
+    deleted. Rows are deleted in small transactions, so the command may be interrupted and repeated.
     """
     with needs_extra("export"):
         from prometheus_client import CollectorRegistry  # noqa: PLC0415 - an optional part
@@ -45,8 +45,8 @@ def cleanup(database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:
     print_facts(
         "Deleted",
         {
-            f"exported longer than {format_duration(settings.exported_events_retention)} ago": f"{report.exported:,}",
-            "event_logs": "kept for ever"
+            f"exported more than {format_duration(settings.exported_events_retention)} ago": f"{report.exported:,}",
+            "event_logs": "kept forever"
             if kept is None
             else f"{report.event_logs:,} older than {format_duration(kept)}",
         },

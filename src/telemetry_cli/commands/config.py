@@ -1,4 +1,4 @@
-"""`telemetry config`: what every program would be told, and by whom."""
+"""`telemetry config`: the settings of every program, and the source of each."""
 
 from collections.abc import Iterator
 from typing import Annotated, NamedTuple
@@ -12,17 +12,17 @@ from telemetry_cli.output import out, print_json_lines, print_warning
 from telemetry_cli.programs import programs, unknown_names
 from telemetry_runtime.settings import EnvironmentSettings, InvalidSettingsError, Origin
 
-app = typer.Typer(help="See all settings, and where each comes from.", no_args_is_help=True)
+app = typer.Typer(help="Show all settings, and where each value comes from.", no_args_is_help=True)
 
 
 class Setting(NamedTuple):
-    """One setting as a program would have it.
+    """A setting of a program.
 
     Attributes:
         program: The first program that reads it.
         variable: Its name.
-        value: Its value for people, masked where it is secret; None: not set.
-        origin: Who said so.
+        value: Its value as text, masked if it is secret; None if it is not set.
+        origin: The source of the value.
     """
 
     program: str
@@ -33,12 +33,12 @@ class Setting(NamedTuple):
 
 @app.callback()
 def callback() -> None:
-    """See all settings, and where each comes from."""
+    """Show all settings, and where each value comes from."""
 
 
 @app.command()
 def show(
-    changed: Annotated[bool, typer.Option("--changed", help="Leave out what has its default.")] = False,
+    changed: Annotated[bool, typer.Option("--changed", help="Omit settings with their default value.")] = False,
     addr: ExportAddress = None,
     export_mode: ExportModeOption = None,
     database_url: DatabaseUrl = None,
@@ -46,12 +46,12 @@ def show(
 ) -> None:
     """Show every setting of every program, and where its value comes from.
 
-    That is an argument, the environment, the settings file (TELEMETRY_SETTINGS_FILE) or the default,
-    in this order. Secrets are masked. Names that no program knows, most of them misspelt, are warned of.
+    The sources are, in this order: arguments, the environment, the settings file (TELEMETRY_SETTINGS_FILE)
+    and the defaults. Secrets are masked. Unknown names, such as typos, cause a warning.
     """
     arguments = {"database_url": database_url, "export_mode": export_mode, "export_addr": addr}
     faults: list[tuple[str, str]] = []
-    told: set[str] = set()
+    listed: set[str] = set()
     settings: list[Setting] = []
     for program, kind in programs().items():
         try:
@@ -59,8 +59,8 @@ def show(
         except InvalidSettingsError as error:
             faults += [fault for fault in error.faults if fault not in faults]
             continue
-        settings += [setting for setting in found if setting.variable not in told]
-        told.update(setting.variable for setting in found)
+        settings += [setting for setting in found if setting.variable not in listed]
+        listed.update(setting.variable for setting in found)
     if changed:
         settings = [setting for setting in settings if setting.origin != Origin.DEFAULT.value]
     if as_json:
@@ -84,7 +84,7 @@ def _settings(program: str, kind: type[EnvironmentSettings], given: dict[str, st
 
 
 def _print(settings: list[Setting]) -> None:
-    """Prints settings in the settings file's form: one can be copied into it, or searched for."""
+    """Print settings in the format of the settings file, so that they can be copied into it."""
     for line in _lines(settings):
         out.print(line, soft_wrap=True)
 

@@ -1,4 +1,4 @@
-"""`telemetry db`: the tables."""
+"""`telemetry db`: create, migrate and check the tables."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -16,12 +16,12 @@ from telemetry_store.database import Database
 from telemetry_store.engine import create_database_engine
 from telemetry_store.schema_version import SCHEMA_VERSION, oldest_code, schema_version
 
-app = typer.Typer(help="Make and migrate the tables.", no_args_is_help=True)
+app = typer.Typer(help="Create and migrate the tables.", no_args_is_help=True)
 
 
 @app.callback()
 def callback() -> None:
-    """Make and migrate the tables."""
+    """Create and migrate the tables."""
 
 
 @contextmanager
@@ -38,21 +38,21 @@ def _opened(database_url: str | None) -> Generator[tuple[Database, str]]:
 def upgrade(
     database_url: DatabaseUrl = None,
     patience: Annotated[
-        float, typer.Option(min=0, help="Seconds to go on asking for a table that other transactions hold.")
+        float, typer.Option(min=0, help="Seconds to retry locking a table that other transactions hold.")
     ] = 600,
     as_json: AsJson = False,
 ) -> None:
-    """Make the tables, or bring them to the version that this program needs.
+    """Create the tables, or migrate them to the version that this program needs.
 
-    Services may go on recording meanwhile, on PostgreSQL without waiting. Tables of the original system
-    are adopted with their rows. Run it before the first service starts, and after each upgrade of this
-    package. Doing it twice changes nothing; after an interruption it goes on.
+    Services may record meanwhile, on PostgreSQL without waiting. Tables of the original system are
+    adopted with their rows. Run it before the first service starts, and after each upgrade of this
+    package. Running it again changes nothing; after an interruption, it continues.
     """
-    # Alembic is a fifth of what loading the command line takes, and no other command needs it.
+    # Loading Alembic takes a fifth of the time of loading the command line, and no other command needs it.
     from telemetry_store.migrations import upgrade_database  # noqa: PLC0415 - see above
 
     with _opened(database_url) as (database, url):
-        version = upgrade_database(database.engine, patience=timedelta(seconds=patience), notify=_tell)
+        version = upgrade_database(database.engine, patience=timedelta(seconds=patience), notify=_print_progress)
     if as_json:
         print_json({"database": url, "version": version})
     else:
@@ -61,7 +61,7 @@ def upgrade(
 
 @app.command()
 def current(database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:
-    """Print which version the tables have, which this program needs, and which the tables still serve."""
+    """Print the version of the tables, the version that this program needs, and the oldest that works with them."""
     with _opened(database_url) as (database, url):
         version, oldest = schema_version(database), oldest_code(database)
     facts = {"database": url, "version": version, "needed": SCHEMA_VERSION, "oldest_code": oldest}
@@ -73,9 +73,9 @@ def current(database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:
 
 @app.command()
 def check(database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:
-    """Look whether tables, columns and indexes are as this program needs them; end with 1 where they are not.
+    """Check that tables, columns and indexes are as this program needs them; ends with 1 if they are not.
 
-    With --json, a line for each fault.
+    With --json, prints a line for each problem.
     """
     from telemetry_store.migrations import find_schema_faults  # noqa: PLC0415 - as in `upgrade`
 
@@ -86,12 +86,12 @@ def check(database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:
     elif faults:
         print_rows(url, ("place", "problem"), ((fault.place, fault.problem) for fault in faults))
     else:
-        out.print(f"{url} is as version {SCHEMA_VERSION} of the code needs it", highlight=False, soft_wrap=True)
+        out.print(f"{url} matches version {SCHEMA_VERSION} of the code", highlight=False, soft_wrap=True)
     if faults:
         raise typer.Exit(1)
 
 
-def _tell(text: str) -> None:
-    """Shows people at a terminal what takes a while."""
+def _print_progress(text: str) -> None:
+    """Print a step of the upgrade, in a terminal only."""
     if err.is_terminal:
         err.print(text, highlight=False, soft_wrap=True)

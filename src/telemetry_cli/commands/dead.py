@@ -1,4 +1,4 @@
-"""`telemetry dead`: events that were set aside, and why."""
+"""`telemetry dead`: dead letters, with their reasons."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -14,14 +14,14 @@ from telemetry_cli.progress import show_progress
 from telemetry_cli.rows import checked_ids, find, print_event, time_text
 from telemetry_store.queue_reading import QueueReading, QueueState
 
-app = typer.Typer(help="Events that were set aside: see why, send them again, or delete them.", no_args_is_help=True)
+app = typer.Typer(help="Show dead letters with their reasons, requeue them, or delete them.", no_args_is_help=True)
 
 _ROWS_AT_A_TIME = 1_000
 
 Ids = Annotated[
     list[str] | None, typer.Argument(metavar="[ID]...", help="The ids of dead letters, from `telemetry dead list`.")
 ]
-All = Annotated[bool, typer.Option("--all", help="All dead letters, in place of ids.")]
+All = Annotated[bool, typer.Option("--all", help="All dead letters, instead of ids.")]
 
 
 @app.command("list")
@@ -30,7 +30,7 @@ def list_(
     database_url: DatabaseUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """List dead letters with their reasons, the latest first. They are kept until somebody decides."""
+    """List dead letters with their reasons, the latest first. They are kept until they are requeued or dropped."""
     with open_queue(database_url) as opened:
         letters = opened.reading.dead_letters(limit)
     if as_json:
@@ -49,7 +49,7 @@ def show(
     database_url: DatabaseUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show one dead letter: why it was set aside, and the event as it stands in the queue."""
+    """Show one dead letter: the reason, and the event as stored in the queue."""
     with open_queue(database_url) as opened:
         row = find(opened.reading, event_id, QueueState.DEAD)
     print_event(row, None, as_json=as_json)
@@ -62,47 +62,47 @@ def requeue(
     database_url: DatabaseUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make dead letters due again, as if they had never been tried; for after the cause is gone.
+    """Make dead letters due again, without failed attempts; for use after the cause is fixed.
 
-    May be interrupted and begun again.
+    The command may be interrupted and repeated.
     """
     chosen = _chosen(ids, all_=all_)
     with open_queue(database_url) as opened:
         requeued = _apply(opened.reading, opened.queue.requeue, chosen, opened.queue.counts().dead)
-    _tell("requeued", requeued, chosen, as_json=as_json)
+    _print_result("requeued", requeued, chosen, as_json=as_json)
 
 
 @app.command()
 def drop(
     ids: Ids = None,
     all_: All = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     database_url: DatabaseUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Delete dead letters from the queue for good: they will never leave. Asks first.
+    """Delete dead letters from the queue permanently: they are never exported. Asks for confirmation.
 
-    Their rows in event_logs stay. They are counted as dropped, so that `telemetry audit` still adds up.
-    May be interrupted and begun again.
+    Their rows in event_logs are kept. They are counted as dropped, so that `telemetry audit` stays balanced.
+    The command may be interrupted and repeated.
     """
     chosen = _chosen(ids, all_=all_)
     with open_queue(database_url) as opened:
         dead = opened.queue.counts().dead
         count = dead if all_ else len(chosen)
         if count and not yes:
-            typer.confirm(f"Delete {count} dead letters for good?", abort=True, err=True)
+            typer.confirm(f"Permanently delete {count} dead letters?", abort=True, err=True)
         dropped = _apply(opened.reading, opened.queue.drop, chosen, dead)
-    _tell("dropped", dropped, chosen, as_json=as_json)
+    _print_result("dropped", dropped, chosen, as_json=as_json)
 
 
 def _chosen(ids: list[str] | None, *, all_: bool) -> list[str]:
     if bool(ids) == all_:
-        raise InvalidInputError("ids", "name the dead letters by their ids, or give --all; not both")
+        raise InvalidInputError("ids", "pass the ids of dead letters or --all, but not both")
     return checked_ids(ids or [])
 
 
 def _apply(reading: QueueReading, change: Callable[[Sequence[str]], int], chosen: list[str], dead: int) -> int:
-    """Changes what was chosen, in transactions of a bounded size; nothing chosen stands for all there are."""
+    """Apply `change` to the chosen dead letters, or to all if none is chosen, in transactions of limited size."""
     if chosen:
         return change(chosen)
     changed = 0
@@ -114,11 +114,11 @@ def _apply(reading: QueueReading, change: Callable[[Sequence[str]], int], chosen
     return changed
 
 
-def _tell(done: str, count: int, chosen: list[str], *, as_json: bool) -> None:
+def _print_result(done: str, count: int, chosen: list[str], *, as_json: bool) -> None:
     if as_json:
         print_json({done: count})
     else:
         out.print(f"{count} of {len(chosen)} {done}" if chosen else f"{count} {done}", highlight=False)
     if count < len(chosen):
-        print_text("The others are no dead letters: see `telemetry queue show ID`.")
+        print_text("The others are not dead letters: see `telemetry queue show ID`.")
         raise typer.Exit(1)

@@ -1,4 +1,4 @@
-"""`telemetry doctor`: is everything well, and what to do where it is not."""
+"""`telemetry doctor`: check an instance, and print what to do for each problem."""
 
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -30,10 +30,11 @@ def doctor(
     database_url: DatabaseUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Look at everything that recording and exporting need: a line each, with what to do where it is not ok.
+    """Check everything that recording and export need, and print what to do for each problem.
 
-    Settings, mode, allowlist, database, tables, clocks, disk, backlog, dead letters, the gateway and its
-    certificate, credentials. Changes nothing and sends no event. Ends with 1 where something fails.
+    Prints a line for each check: settings, mode, allowlist, database, tables, clocks, disk, backlog, dead
+    letters, the gateway and its certificate, credentials. Changes nothing and sends no events. Ends with 1
+    if a check fails.
     """
     failed = False
     for check in _checks(addr, export_mode=export_mode, database_url=database_url):
@@ -49,29 +50,29 @@ def doctor(
 def _checks(addr: str | None, **arguments: str | None) -> Iterator["Check"]:
     with needs_extra("export"):
         from export.checks import check_instance, fail, ok, warn  # noqa: PLC0415 - an optional part
-    faults: dict[str, str] = {}  # by variable: the two programs share most of them
+    faults: dict[str, str] = {}  # by variable, because the two programs share most of them
     settings: ExporterSettings | None = None
     try:
         settings = ExporterSettings.load(export_addr=addr, **arguments)
     except InvalidSettingsError as error:
         faults.update(error.faults)
     try:
-        RecorderSettings.load(**arguments)  # what only recorders read
+        RecorderSettings.load(**arguments)  # settings that only recorders read
     except InvalidSettingsError as error:
         faults.update(error.faults)
     for variable, problem in faults.items():
-        yield fail("settings", f"{variable}: {problem}", "correct it; see: telemetry config show")
+        yield fail("settings", f"{variable}: {problem}", "correct the setting; see: telemetry config show")
     if settings is None:
         return
     unknown = list(unknown_names())
     for name in unknown:
-        yield warn("settings", str(name), "correct the name, or take it out")
+        yield warn("settings", str(name), "correct the name, or remove it")
     if not unknown and not faults:
         yield ok("settings", "all are valid")
     try:
         yield from check_instance(settings, today=datetime.now(UTC).date())
     except RecorderError as error:
-        yield fail("settings", str(error), "correct it; see: telemetry config show")
+        yield fail("settings", str(error), "correct the setting; see: telemetry config show")
 
 
 def _print(check: "Check") -> None:

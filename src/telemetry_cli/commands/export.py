@@ -1,4 +1,4 @@
-"""`telemetry export`: the export job, once or for as long as it is wanted, and what it would send."""
+"""`telemetry export`: run the export job once or until a signal, or preview what it would send."""
 
 import contextlib
 import logging
@@ -24,7 +24,7 @@ from telemetry_store.errors import RecorderError
 if TYPE_CHECKING:
     from export import CleanupReport, ExportJobs, PassReport
 
-app = typer.Typer(help="Send what is due, or show what would be sent.", no_args_is_help=True)
+app = typer.Typer(help="Send the events that are due, or show what would be sent.", no_args_is_help=True)
 
 
 @app.command()
@@ -34,10 +34,10 @@ def once(
     database_url: DatabaseUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Send everything that is due, clean up, and end; for cron or a Kubernetes CronJob.
+    """Send all events that are due, clean up, and exit; for cron or a Kubernetes CronJob.
 
-    Ends with 1 when the gateway or the database failed; what is left is sent the next time. SIGTERM
-    and Ctrl-C end it soon, with leases given back; Ctrl-C ends it with 130.
+    Ends with 1 if the gateway or the database failed; remaining events are sent the next time. SIGTERM
+    and Ctrl-C end it soon, with leases released; Ctrl-C ends it with 130.
     """
     from export import ExportJobs  # noqa: PLC0415 - an optional part
 
@@ -48,19 +48,19 @@ def once(
         jobs.exporter.stop()
         jobs.cleanup.stop()
 
-    came = _stop_on_signals(stop)
+    received = _stop_on_signals(stop)
     cleaned: CleanupReport | None = None
     try:
-        with follow_progress("events", _waiting(jobs), jobs.metrics.registry, ("events_exported", "events_dead")):
+        with follow_progress("events", _count_pending(jobs), jobs.metrics.registry, ("events_exported", "events_dead")):
             report = jobs.exporter.run_pass()
         try:
             if report.is_well:
                 cleaned = jobs.cleanup.run()
-        finally:  # what has left is told also where the cleanup fails
+        finally:  # the export is reported even if the cleanup fails
             _print_report(report, cleaned, as_json=as_json)
     finally:
         jobs.close()
-    if signal.SIGINT in came:
+    if signal.SIGINT in received:
         raise typer.Exit(128 + signal.SIGINT)
     if not report.is_well:
         raise typer.Exit(1)
@@ -74,16 +74,16 @@ def run(
     metrics_addr: Annotated[
         str | None,
         typer.Option(
-            help="Serve Prometheus metrics there, host:port. Default: TELEMETRY_GATEWAY_EXPORTER_METRICS_ADDR, "
-            "else nowhere.",
+            help="Serve Prometheus metrics on this address, host:port. "
+            "Default: TELEMETRY_GATEWAY_EXPORTER_METRICS_ADDR, else nowhere.",
             show_default=False,
         ),
     ] = None,
 ) -> None:
     """Export, clean up and measure at intervals, until SIGTERM or Ctrl-C.
 
-    Then: no new lease, at most 10 s for what is on its way, leases given back, exit 0. Any number
-    of these may run on one queue. Logs go to standard error.
+    After the signal, it takes no new lease, waits up to 10 s for sent events, releases its leases and
+    exits with 0. Any number may run on one queue. Logs go to standard error.
     """
     from export import ExportJobs  # noqa: PLC0415 - an optional part
     from telemetry_runtime.metrics_port import serve_metrics  # noqa: PLC0415 - likewise
@@ -112,47 +112,47 @@ def _settings(*, addr: str | None, **arguments: str | None) -> ExporterSettings:
     settings = ExporterSettings.load(export_addr=addr, **arguments)
     if settings.export_addr is None:
         variable = ExporterSettings.variable_of("export_addr")
-        raise InvalidSettingsError([(variable, "is not set, so there is nowhere to export to; or give --addr")])
+        raise InvalidSettingsError([(variable, "is not set, so nothing can be exported; set it, or pass --addr")])
     return settings
 
 
 def _consent(export_mode: str | None) -> Callable[[], ExportPolicy]:
-    """Returns what reads consent and export mode anew: `telemetry mode off` is for exporters that run, too."""
-    # Without the export switch: that decides what is queued.
+    """Return a function that reads consent and export mode again, so that `telemetry mode off` is obeyed."""
+    # Without the export switch, which decides what is queued.
     return lambda: ConsentSettings.load(export_mode=export_mode).export_policy()
 
 
-def _waiting(jobs: "ExportJobs") -> int | None:
-    """Returns how many events there are to send; None where nobody looks, or the database does not say."""
+def _count_pending(jobs: "ExportJobs") -> int | None:
+    """Return the number of events to send; None without a terminal, or if the database fails."""
     if not err.is_terminal:
         return None
     try:
         return jobs.queue.counts().pending
-    except RecorderError:  # the pass tells it
+    except RecorderError:  # the pass reports it
         return None
 
 
 def _stop_on_signals(stop: Callable[[], None]) -> list[int]:
-    """Calls `stop` once SIGTERM or SIGINT came, in a thread of its own; returns a list that gets those that came.
+    """Call `stop` after SIGTERM or SIGINT, in a separate thread; return a list that collects received signals.
 
-    A handler runs in the middle of whatever the main thread does, which may hold the very lock that `stop` waits for.
+    Not in the handler: it interrupts the main thread, which may hold the lock that `stop` waits for.
     """
-    arrived: SimpleQueue[int] = SimpleQueue()  # its `put` is made to be called from a handler
+    arrived: SimpleQueue[int] = SimpleQueue()  # its `put` may be called from a signal handler
 
     def wait() -> None:
         arrived.get()
         stop()
 
-    came: list[int] = []
+    received: list[int] = []
 
     def handle(number: int, _frame: object) -> None:
-        came.append(number)
+        received.append(number)
         arrived.put(number)
 
     threading.Thread(target=wait, name="telemetry-signals", daemon=True).start()
     signal.signal(signal.SIGTERM, handle)
     signal.signal(signal.SIGINT, handle)
-    return came
+    return received
 
 
 def _print_report(report: "PassReport", cleaned: "CleanupReport | None", *, as_json: bool) -> None:

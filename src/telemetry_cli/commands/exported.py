@@ -1,4 +1,4 @@
-"""`telemetry exported`: what has left."""
+"""`telemetry exported`: exported events."""
 
 from typing import Annotated
 
@@ -10,7 +10,7 @@ from telemetry_cli.output import err, print_json_lines, print_rows
 from telemetry_cli.rows import event_of, find, print_event, time_text
 from telemetry_store.queue_reading import QueueState
 
-app = typer.Typer(help="See what has left.", no_args_is_help=True)
+app = typer.Typer(help="Show exported events.", no_args_is_help=True)
 
 
 @app.command("list")
@@ -19,11 +19,10 @@ def list_(
     database_url: DatabaseUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """List what was exported, the latest first.
+    """List exported events that the queue still contains, the latest first.
 
-    That is what the queue still holds: events are kept for
-    TELEMETRY_GATEWAY_EXPORTER_EXPORTED_EVENTS_RETENTION, 24 h by default. With --json, each line
-    holds the event as it stands in the queue.
+    Exported events are kept for TELEMETRY_GATEWAY_EXPORTER_EXPORTED_EVENTS_RETENTION, 24 h by default.
+    With --json, each line contains the event as stored in the queue.
     """
     with open_queue(database_url) as opened:
         rows = opened.reading.exported(limit)
@@ -40,7 +39,7 @@ def list_(
             ((row.id, time_text(row.exported_at), event.name) for row, event in events),
         )
     if len(rows) < total:
-        err.print(f"{len(rows)} of {total} are shown (--limit)", highlight=False)
+        err.print(f"showing {len(rows)} of {total} (--limit)", highlight=False)
 
 
 @app.command()
@@ -49,7 +48,7 @@ def show(
     database_url: DatabaseUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show one event that has left, as it stands in the queue."""
+    """Show one exported event, as stored in the queue."""
     with open_queue(database_url) as opened:
         row = find(opened.reading, event_id, QueueState.EXPORTED)
     print_event(row, None, as_json=as_json)

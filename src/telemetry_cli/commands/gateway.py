@@ -1,4 +1,4 @@
-"""`telemetry gateway`: the receiving end."""
+"""`telemetry gateway`: run and check a gateway."""
 
 import asyncio
 import logging
@@ -14,7 +14,10 @@ from telemetry_cli.options import AsJson
 from telemetry_cli.output import err, print_json_lines, print_rows
 from telemetry_gateway.settings import GatewaySettings, SinkKind
 
-app = typer.Typer(help="The receiving end: take events from exporters, publish them to a sink.", no_args_is_help=True)
+app = typer.Typer(
+    help="Run and check a gateway, which receives events from exporters and publishes them to a sink.",
+    no_args_is_help=True,
+)
 
 
 app.add_typer(rejects.app, name="rejects")
@@ -22,7 +25,7 @@ app.add_typer(rejects.app, name="rejects")
 
 @app.callback()
 def callback() -> None:
-    """The receiving end: take events from exporters, publish them to a sink."""
+    """Run and check a gateway, which receives events from exporters and publishes them to a sink."""
 
 
 @app.command()
@@ -33,7 +36,9 @@ def serve(
             help="host:port. Default: TELEMETRY_GATEWAY_LISTEN_ADDR, else 127.0.0.1:10080.", show_default=False
         ),
     ] = None,
-    sink: Annotated[SinkKind | None, typer.Option(help="Where to publish. Default: jsonl.", show_default=False)] = None,
+    sink: Annotated[
+        SinkKind | None, typer.Option(help="The sink to publish to. Default: jsonl.", show_default=False)
+    ] = None,
     sink_file: Annotated[
         Path | None,
         typer.Option(help="The file of the sink jsonl. Default: telemetry-events.jsonl.", show_default=False),
@@ -43,10 +48,10 @@ def serve(
         typer.Option(help="SQLite file of published ids. Default: telemetry-gateway.db.", show_default=False),
     ] = None,
 ) -> None:
-    """Serve until SIGTERM or Ctrl-C: events are acknowledged once the sink holds them durably.
+    """Serve until SIGTERM or Ctrl-C; acknowledge events when the sink holds them durably.
 
-    Prints the address on standard error when clients can connect; logs go there too. Everything
-    else (TLS, tokens, limits) is set in the environment, see TELEMETRY_GATEWAY_* in the reference.
+    Prints the address on standard error when clients can connect. Logs go there as well. All other settings
+    (TLS, tokens, limits) are set in the environment: see TELEMETRY_GATEWAY_* in the reference.
     """
     from telemetry_gateway import serve as serve_gateway  # noqa: PLC0415 - an optional part
 
@@ -63,11 +68,11 @@ def serve(
 
 @app.command()
 def check(as_json: AsJson = False) -> None:
-    """Look at everything that a gateway needs, before it is started; ends with 1 where something is missing.
+    """Check everything that a gateway needs before it is started; ends with 1 if a check fails.
 
-    Settings, addresses, certificate, sink, files and token authorities, a line each, with what to do. Files and
-    JetStream's stream are made where there are none, as at start. Beside a running gateway its
-    address and its jsonl file are taken, and are told as such.
+    Prints a line for each of settings, addresses, certificate, sink, files and token authorities, with what to
+    do. Missing files and a missing JetStream stream are created, as at start. While a gateway runs, its
+    address and its jsonl file are reported as in use.
     """
     from telemetry_gateway import check_gateway  # noqa: PLC0415 - an optional part
 

@@ -1,4 +1,4 @@
-"""`telemetry ingest`: events over HTTP, from clients that are not Python backends."""
+"""`telemetry ingest`: receive events over HTTP, from clients that are not Python backends."""
 
 import logging
 from pathlib import Path
@@ -16,14 +16,14 @@ from telemetry_runtime.settings import InvalidSettingsError
 
 _log = get_logger(__name__)
 
-app = typer.Typer(help="Take events over HTTP, from clients that are not Python backends.", no_args_is_help=True)
+app = typer.Typer(help="Receive events over HTTP, from clients that are not Python backends.", no_args_is_help=True)
 
 app.add_typer(packages.app, name="packages")
 
 
 @app.callback()
 def callback() -> None:
-    """Take events over HTTP, from clients that are not Python backends."""
+    """Receive events over HTTP, from clients that are not Python backends."""
 
 
 @app.command()
@@ -36,43 +36,41 @@ def serve(
     ] = None,
     tokens_file: Annotated[
         Path | None,
-        typer.Option(
-            help="The tokens that callers may show. Default: TELEMETRY_INGEST_TOKENS_FILE.", show_default=False
-        ),
+        typer.Option(help="The file of accepted tokens. Default: TELEMETRY_INGEST_TOKENS_FILE.", show_default=False),
     ] = None,
     anonymous: Annotated[
         bool | None,
         typer.Option(
             "--anonymous/--no-anonymous",
-            help="Whether callers without a token may record. Default: TELEMETRY_INGEST_ANONYMOUS, else not.",
+            help="Whether clients without a token may record. Default: TELEMETRY_INGEST_ANONYMOUS, else no.",
             show_default=False,
         ),
     ] = None,
     cors_origins: Annotated[
         str | None,
         typer.Option(
-            help="Origins whose pages may record, separated by commas. Default: TELEMETRY_INGEST_CORS_ORIGINS.",
+            help="Comma-separated origins of pages that may record. Default: TELEMETRY_INGEST_CORS_ORIGINS.",
             show_default=False,
         ),
     ] = None,
     collection_file: Annotated[
         Path | None,
         typer.Option(
-            help="The URLs that anybody may ping. Default: TELEMETRY_INGEST_COLLECTION_FILE.", show_default=False
+            help="The file of URLs that accept pings. Default: TELEMETRY_INGEST_COLLECTION_FILE.", show_default=False
         ),
     ] = None,
     database_url: DatabaseUrl = None,
 ) -> None:
-    """Serve until SIGTERM or Ctrl-C: GraphQL at /.api/graphql, pings where packages say, probes (/healthz, /readyz).
+    """Serve GraphQL (/.api/graphql), pings (routes of packages) and probes (/healthz, /readyz) until SIGTERM or Ctrl-C.
 
-    Prints the address on standard error when clients can connect; logs go there too. What is answered without errors is
-    in the database. Everything else (TLS, limits, metrics) is set in the environment, see TELEMETRY_INGEST_* in the
-    reference.
+    Prints the address on standard error when clients can connect. Logs go there as well. Events of requests that get a
+    response without errors are stored in the database. All other settings (TLS, limits, metrics) are set in the
+    environment: see TELEMETRY_INGEST_* in the reference.
     """
     with needs_extra("ingest"):
         from prometheus_client import CollectorRegistry  # noqa: PLC0415 - an optional part
 
-        from telemetry_cli.serving import Serving, serve_app  # noqa: PLC0415 - needs it, too
+        from telemetry_cli.serving import Serving, serve_app  # noqa: PLC0415 - needs the same extra
         from telemetry_ingest import IngestSettings, create_app  # noqa: PLC0415 - an optional part
         from telemetry_runtime.metrics_port import serve_metrics  # noqa: PLC0415 - likewise
     log_to_stderr(logging.INFO)
@@ -86,8 +84,8 @@ def serve(
     )
     if settings.tokens_file is None and not settings.anonymous and settings.collection_file is None:
         variable = IngestSettings.variable_of("tokens_file")
-        problem = "is not set, so nobody could record; name a file, or allow everybody with --anonymous"
-        raise InvalidSettingsError([(variable, f"{problem}; for pings alone, name a --collection-file")])
+        problem = "is not set, so no client could record; set it to a file, or allow all clients with --anonymous"
+        raise InvalidSettingsError([(variable, f"{problem}; for pings only, pass --collection-file")])
     registry = CollectorRegistry()
     metrics = None if settings.metrics_addr is None else serve_metrics(registry, settings.metrics_addr)
     if metrics is not None:
@@ -112,12 +110,12 @@ def serve(
 def token(
     user_id: Annotated[
         int | None,
-        typer.Option(min=-(2**63), max=2**63 - 1, help="The user whom events recorded with it belong to."),
+        typer.Option(min=-(2**63), max=2**63 - 1, help="The user of the events recorded with the token."),
     ] = None,
-    site_admin: Annotated[bool, typer.Option("--site-admin", help="May see what was exported.")] = False,
-    note: Annotated[str, typer.Option(help="What it is for.")] = "",
+    site_admin: Annotated[bool, typer.Option("--site-admin", help="Allow access to exported events.")] = False,
+    note: Annotated[str, typer.Option(help="The purpose of the token.")] = "",
 ) -> None:
-    """Make a token: prints it once, on standard error; and on standard output what the tokens file needs of it.
+    """Create a token: print it once on standard error, and its entry for the tokens file on standard output.
 
     Example: `telemetry ingest token --user-id 7 >> tokens.toml`
     """

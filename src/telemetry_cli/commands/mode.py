@@ -1,4 +1,4 @@
-"""`telemetry mode`: whether events are recorded and may leave, kept in the settings file."""
+"""`telemetry mode`: whether events are recorded and exported, stored in the settings file."""
 
 import os
 from pathlib import Path
@@ -13,38 +13,39 @@ from telemetry_runtime.privacy_settings import ConsentSettings
 from telemetry_runtime.settings_file import SettingsFileError, read_settings_file, settings_file, write_setting
 
 app = typer.Typer(
-    help="Switch telemetry on, keep it local, or switch it off; kept in the settings file.", no_args_is_help=True
+    help="Turn telemetry on, restrict it to this instance, or turn it off; stored in the settings file.",
+    no_args_is_help=True,
 )
 
 _VARIABLE = ConsentSettings.variable_of("telemetry_mode")
 _MEANING = {
-    TelemetryMode.ON: "Events are recorded, and those that the export mode covers may leave.",
-    TelemetryMode.LOCAL: "Events are recorded into event_logs; nothing is queued or sent.",
+    TelemetryMode.ON: "Events are recorded, and those that the export mode covers are exported.",
+    TelemetryMode.LOCAL: "Events are recorded in event_logs; nothing is queued or sent.",
     TelemetryMode.OFF: "Nothing is recorded, and nothing is sent.",
 }
 
 
 @app.command()
 def on(as_json: AsJson = False) -> None:
-    """Record events, and let leave what the export mode covers."""
+    """Record events, and export those that the export mode covers."""
     _switch(TelemetryMode.ON, as_json=as_json)
 
 
 @app.command()
 def local(as_json: AsJson = False) -> None:
-    """Record events on this instance, and let none leave."""
+    """Record events on this instance, and export nothing."""
     _switch(TelemetryMode.LOCAL, as_json=as_json)
 
 
 @app.command()
 def off(as_json: AsJson = False) -> None:
-    """Record nothing and send nothing."""
+    """Record nothing and export nothing."""
     _switch(TelemetryMode.OFF, as_json=as_json)
 
 
 @app.command()
 def show(as_json: AsJson = False) -> None:
-    """Show the mode, the export mode and the opt-outs, and which source decides each."""
+    """Show the mode, the export mode and the opt-outs, with the source of each."""
     facts = _facts()
     if as_json:
         print_json(facts)
@@ -75,35 +76,35 @@ def _switch(mode: TelemetryMode, *, as_json: bool) -> None:
     path = settings_file(os.environ)
     if path is None:
         raise SettingsFileError(
-            "is not set, so there is nowhere to keep the mode. Let it name a file, in the environment of every process "
+            "is not set, so the mode cannot be stored. Set it to a file, in the environment of every process "
             f"that records or exports; or set {_VARIABLE}={mode.value} there"
         )
     new = not path.exists()
     if not new:
-        read_settings_file(path)  # what cannot be read is told before anything is written
+        read_settings_file(path)  # raises before anything is written if it cannot be read
     write_setting(path, _VARIABLE, mode.value)
-    _tell(mode, path, new=new, as_json=as_json)
+    _print_result(mode, path, new=new, as_json=as_json)
 
 
-def _tell(mode: TelemetryMode, path: Path, *, new: bool, as_json: bool) -> None:
+def _print_result(mode: TelemetryMode, path: Path, *, new: bool, as_json: bool) -> None:
     facts = _facts()
     if as_json:
         print_json(facts)
     else:
         print_text(f"{_VARIABLE}={mode.value} in {path}")
         if new:
-            print_text("The file is new. Its owner alone can read it: give it to the user that the services run as.")
+            print_text("The file is new and readable only by its owner: change the owner to the user of the services.")
         print_text(_MEANING[mode])
         print_text(
-            "Commands read it when they start, and exporters that run before they send: from now on they go by it. "
-            "Services that run read it when they start anew."
+            "Commands read the file when they start, and running exporters before they send. "
+            "Running services read it when they are restarted."
         )
     if facts["telemetry_mode"] != mode.value:
         wins = facts["telemetry_mode"]
         print_warning(
-            f"the environment sets {_VARIABLE}={wins}, and it wins over the file: where it is set so, "
-            f"the mode is {wins}, not {mode.value}. Take {_VARIABLE} out of the environment"
+            f"the environment sets {_VARIABLE}={wins}, which overrides the file: in this environment, "
+            f"the mode is {wins}, not {mode.value}. Remove {_VARIABLE} from the environment"
         )
         raise typer.Exit(1)
     if mode is TelemetryMode.ON and facts["nothing_leaves_because"] is not None:
-        print_warning(f"nothing leaves all the same: {facts['nothing_leaves_because']}")
+        print_warning(f"nothing is exported, because {facts['nothing_leaves_because']}")

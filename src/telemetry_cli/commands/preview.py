@@ -1,10 +1,10 @@
-"""`telemetry export preview`: exactly what would leave, and what would not, and why."""
+"""`telemetry export preview`: exactly what would be exported, and what would be held back and why."""
 
 from collections import Counter
 
 from rich.markup import escape
 
-from telemetry_cli.leaving import Leaving, judge
+from telemetry_cli.export_preview import ExportPreview, preview_event
 from telemetry_cli.opening import open_queue
 from telemetry_cli.options import AsJson, DatabaseUrl, ExportModeOption, Limit
 from telemetry_cli.output import err, out, print_json_lines, print_text
@@ -16,39 +16,38 @@ def preview(
     database_url: DatabaseUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print exactly what would leave, next event first, and send nothing.
+    """Print exactly what would be exported, next event first, without sending it.
 
-    Each event is redacted just as the exporter would do it now. Below it stand its parts that are
-    held back, with the rule that holds them; never a value of theirs. The queue holds events that
-    were redacted when they were recorded: of what was taken out then, the rule for the event's type
-    tells. With --json, a line an event.
+    Each event is redacted exactly as the exporter would do it now. Below it are the parts that are held
+    back, each with its rule, but never with its value. Events are also redacted when they are recorded:
+    for parts removed then, the rule for the event type is shown. With --json, prints a line per event.
     """
     with open_queue(database_url, export_mode=export_mode) as opened:
         policy, redactor = opened.settings.export_policy(), opened.settings.redactor()
-        waiting = opened.reading.preview(limit)
+        rows = opened.reading.preview(limit)
         total = opened.queue.counts().pending
-    judged = [judge(event_id, payload, policy=policy, redactor=redactor) for event_id, payload in waiting]
+    previews = [preview_event(event_id, payload, policy=policy, redactor=redactor) for event_id, payload in rows]
     if as_json:
-        print_json_lines(each.as_json() for each in judged)
+        print_json_lines(each.as_json() for each in previews)
     else:
-        for each in judged:
+        for each in previews:
             _print(each)
-    if not judged:
-        err.print("The queue is empty: nothing would leave.")
-    elif len(judged) < total:
-        err.print(f"{len(judged)} of {total} waiting events are shown (--limit)", highlight=False, soft_wrap=True)
-    for reason, count in Counter(each.held_because for each in judged if each.held_because).items():
+    if not previews:
+        err.print("The queue is empty: nothing would be exported.")
+    elif len(previews) < total:
+        err.print(f"showing {len(previews)} of {total} waiting events (--limit)", highlight=False, soft_wrap=True)
+    for reason, count in Counter(each.held_because for each in previews if each.held_because).items():
         err.print(f"{count} held back: {escape(reason)}", highlight=False, soft_wrap=True)
 
 
-def _print(leaving: Leaving) -> None:
-    facts = leaving.as_json()
-    if leaving.sent is None:
-        print_text(f"{leaving.id}  {leaving.name or ''}  nothing of it leaves: {leaving.held_because}")
+def _print(event: ExportPreview) -> None:
+    facts = event.as_json()
+    if event.sent is None:
+        print_text(f"{event.id}  {event.name or ''}  not exported: {event.held_because}")
         return
     if facts["event"] is None:
-        print_text(f"{leaving.id}  {leaving.name}  cannot be written as JSON; a gateway will reject it")
+        print_text(f"{event.id}  {event.name}  cannot be represented as JSON; a gateway will reject it")
     else:
         out.print_json(data=facts["event"])
-    for held in leaving.held_back:
+    for held in event.held_back:
         print_text(f"  held back: {held.place}: {held.because}")

@@ -1,4 +1,4 @@
-"""`telemetry queue`: what waits to be exported."""
+"""`telemetry queue`: events waiting to be exported."""
 
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from telemetry_cli.leaving import judge
+from telemetry_cli.export_preview import preview_event
 from telemetry_cli.opening import open_queue
 from telemetry_cli.options import AsJson, DatabaseUrl, Limit
 from telemetry_cli.output import out, print_facts, print_json, print_json_lines, print_rows, print_text
@@ -16,14 +16,14 @@ from telemetry_cli.rows import checked_ids, event_of, find, print_event, row_fac
 from telemetry_store.export_queue import ExportQueue
 from telemetry_store.queue_reading import WAITING, QueueState
 
-app = typer.Typer(help="See what waits to be exported, and make it due.", no_args_is_help=True)
+app = typer.Typer(help="Show events waiting to be exported, and retry delayed ones.", no_args_is_help=True)
 
 _ROWS_AT_A_TIME = 10_000
-"""As many as an exporter leases at a time. Each statement looks for them from the oldest row on, so not fewer."""
+"""As many as an exporter leases. Not fewer, because each statement searches from the oldest row on."""
 
 
 class Waiting(Enum):
-    """The states that can be asked for."""
+    """The states that `--state` accepts."""
 
     DUE = QueueState.DUE.value
     LEASED = QueueState.LEASED.value
@@ -32,7 +32,7 @@ class Waiting(Enum):
 
 @app.command()
 def status(database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:
-    """Count the events in each state, and say when nothing is queued at all, and why."""
+    """Count the events in each state, and print why nothing is queued if that is so."""
     with open_queue(database_url) as opened:
         counts = opened.queue.counts()
         policy = opened.settings.export_policy()
@@ -56,13 +56,13 @@ def status(database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:
 @app.command("list")
 def list_(
     state: Annotated[
-        Waiting | None, typer.Option(help="Only events in this state. Default: all that wait.", show_default=False)
+        Waiting | None, typer.Option(help="Only events in this state. Default: all waiting events.", show_default=False)
     ] = None,
     limit: Limit = 50,
     database_url: DatabaseUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the events that wait to be exported, oldest first: due, leased by an exporter, or delayed."""
+    """List events waiting to be exported, oldest first: due, leased by an exporter, or delayed."""
     with open_queue(database_url) as opened:
         rows = opened.reading.waiting(limit, None if state is None else QueueState(state.value))
     if as_json:
@@ -91,25 +91,25 @@ def show(
     database_url: DatabaseUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show one event of the queue, in whatever state it is, and what would become of it now."""
+    """Show one event of the queue, in any state, and what would be exported of it now."""
     with open_queue(database_url) as opened:
         row = find(opened.reading, event_id)
         policy, redactor = opened.settings.export_policy(), opened.settings.redactor()
-    leaving = judge(row.id, row.payload, policy=policy, redactor=redactor) if row.state in WAITING else None
-    print_event(row, leaving, as_json=as_json)
+    preview = preview_event(row.id, row.payload, policy=policy, redactor=redactor) if row.state in WAITING else None
+    print_event(row, preview, as_json=as_json)
 
 
 @app.command()
 def retry(
     ids: Annotated[
-        list[str] | None, typer.Argument(metavar="[ID]...", help="Only these. Default: all that are delayed.")
+        list[str] | None, typer.Argument(metavar="[ID]...", help="The ids of events. Default: all delayed events.")
     ] = None,
     database_url: DatabaseUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make delayed events due now, all of them or some; for after the cause of a failure is gone.
+    """Make delayed events due now, all of them or some; for use after the cause of a failure is fixed.
 
-    Their attempts stay counted. What an exporter holds is left to it. May be interrupted and begun again.
+    Their failed attempts are kept. Leased events are not changed. The command may be interrupted and repeated.
     """
     checked = checked_ids(ids or [])
     with open_queue(database_url) as opened:

@@ -1,4 +1,4 @@
-"""`telemetry record`: one event from the shell."""
+"""`telemetry record`: record one event from the shell."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -23,28 +23,30 @@ from telemetry_cli.output import out, print_json
 
 
 def record(
-    feature: Annotated[str, typer.Argument(help="What the event is about, such as search.results.")],
-    action: Annotated[str, typer.Argument(help="What happened to it, such as submit.")],
+    feature: Annotated[str, typer.Argument(help="The feature of the event, for example search.results.")],
+    action: Annotated[str, typer.Argument(help="The action of the event, for example submit.")],
     metadata: Annotated[
-        list[str] | None, typer.Option("--metadata", "-m", metavar="KEY=NUMBER", help="A number that may leave.")
+        list[str] | None, typer.Option("--metadata", "-m", metavar="KEY=NUMBER", help="A number that may be exported.")
     ] = None,
     private: Annotated[
         list[str] | None,
-        typer.Option("--private", "-p", metavar="KEY=TEXT", help="A text that stays, unless it is allowlisted."),
+        typer.Option(
+            "--private", "-p", metavar="KEY=TEXT", help="A text that is not exported unless it is allowlisted."
+        ),
     ] = None,
     private_json: Annotated[
-        str | None, typer.Option(metavar="JSON", help="All private metadata as a JSON object; in place of --private.")
+        str | None, typer.Option(metavar="JSON", help="All private metadata as a JSON object, instead of --private.")
     ] = None,
     billing: Annotated[
-        str | None, typer.Option(metavar="PRODUCT:CATEGORY", help="What the event means for billing.")
+        str | None, typer.Option(metavar="PRODUCT:CATEGORY", help="The billing product and category of the event.")
     ] = None,
     version: Annotated[int, typer.Option(help="The version of this event type's parameters.")] = 0,
-    user_id: Annotated[int | None, typer.Option(help="The user's number on this instance.")] = None,
-    anonymous_user_id: Annotated[str | None, typer.Option(help="Stands for a person not signed in.")] = None,
+    user_id: Annotated[int | None, typer.Option(help="The numeric user id on this instance.")] = None,
+    anonymous_user_id: Annotated[str | None, typer.Option(help="The id of a user who is not signed in.")] = None,
     timestamp: Annotated[
-        str | None, typer.Option(metavar="TIME", help="When it happened, RFC 3339; default: now.")
+        str | None, typer.Option(metavar="TIME", help="The time of the event, RFC 3339; default: now.")
     ] = None,
-    service_version: Annotated[str, typer.Option(help="The version to record as the server's.")] = "cli",
+    service_version: Annotated[str, typer.Option(help="The version to record as the version of the server.")] = "cli",
     database_url: DatabaseUrl = None,
     as_json: AsJson = False,
 ) -> None:
@@ -84,7 +86,7 @@ def _number(pair: str) -> tuple[str, float]:
         return key, int(text) if text.lstrip("+-").isdecimal() else float(text)
     except ValueError:
         problem = "must be a number; for text use --private"
-    # SECURITY: by the rule of all errors, a key that is not a name is not repeated.
+    # SECURITY: as in all errors, a key that is not a valid name is not quoted.
     raise InvalidMetadataError("--metadata" if shown_key(key) is None else f"--metadata {key}", problem)
 
 
@@ -94,7 +96,7 @@ def _private_metadata(pairs: list[str] | None, document: str | None) -> dict[str
             raise InvalidPrivateMetadataError("--private", "must be of the form KEY=TEXT")
         return None if pairs is None else {key: text for key, _, text in (pair.partition("=") for pair in pairs)}
     if pairs:
-        raise InvalidPrivateMetadataError("--private-json", "stands in place of --private; give one of them")
+        raise InvalidPrivateMetadataError("--private-json", "cannot be combined with --private; pass one of them")
     try:
         value = orjson.loads(document)
     except (orjson.JSONDecodeError, UnicodeEncodeError):

@@ -1,4 +1,4 @@
-"""`telemetry gateway rejects`: events that could not be accepted, and their second chance."""
+"""`telemetry gateway rejects`: list the rejected events of a gateway, and publish them again."""
 
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
@@ -13,25 +13,25 @@ from telemetry_gateway.settings import GatewaySettings
 if TYPE_CHECKING:
     from telemetry_gateway import Reject
 
-app = typer.Typer(help="See the events that could not be accepted, and send them again.", no_args_is_help=True)
+app = typer.Typer(help="List rejected events, and publish them again.", no_args_is_help=True)
 
 
 @app.callback()
 def callback() -> None:
-    """See the events that could not be accepted, and send them again."""
+    """List rejected events, and publish them again."""
 
 
 @app.command("list")
 def list_rejects(
-    limit: Annotated[int, typer.Option(min=1, help="How many, the latest first.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, help="The maximum number of events, the latest first.")] = 20,
     payload: Annotated[
-        bool, typer.Option("--payload", help="Show the events, too. They may hold private metadata.")
+        bool, typer.Option("--payload", help="Show the events as well. They may contain private metadata.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List rejected events with the reason, the latest first.
+    """List rejected events with their reasons, the latest first.
 
-    Reads TELEMETRY_GATEWAY_REJECTS_FILE; beside a running gateway, too.
+    Reads TELEMETRY_GATEWAY_REJECTS_FILE. A gateway may be running.
     """
     from telemetry_gateway import read_rejects  # noqa: PLC0415 - an optional part
 
@@ -54,20 +54,20 @@ def _facts(reject: "Reject", *, payload: bool) -> dict[str, object]:
         "reason": reject.reason,
     }
     if payload:
-        facts["event"] = event_content(reject.event) or "cannot be written as JSON"
+        facts["event"] = event_content(reject.event) or "cannot be represented as JSON"
     return facts
 
 
 @app.command()
 def replay(
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count; change nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count, without changing anything.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Check rejected events again, publish what can be accepted now, and keep the rest.
 
-    For after a mistake in the gateway's settings, such as a sink whose messages were bounded too tightly. Takes
-    the gateway's settings from the environment. With the sink jsonl, stop the gateway first: its
-    file has one writer. May be interrupted and begun again. Lines that cannot be read are kept in
+    For use after correcting the settings of the gateway, for example a message limit of the sink. Reads the
+    settings of the gateway from the environment. With the sink jsonl, stop the gateway first: its file has
+    one writer. The command may be interrupted and repeated. Lines that cannot be read are kept in
     REJECTS_FILE.unreadable.
     """
     from telemetry_gateway import replay_rejects  # noqa: PLC0415 - an optional part

@@ -24,8 +24,8 @@ def shell(tmp_path: Path, file: Path) -> Shell:
     return Shell(tmp_path, {"TELEMETRY_SETTINGS_FILE": str(file), "TELEMETRY_EXPORT_MODE": "all"})
 
 
-def test_the_mode_is_kept_for_every_program(shell: Shell, file: Path) -> None:
-    assert shell.telemetry("mode", "on").code == 0  # makes the file
+def test_the_mode_is_stored_for_every_program(shell: Shell, file: Path) -> None:
+    assert shell.telemetry("mode", "on").code == 0  # creates the file
     assert shell.telemetry("db", "upgrade").code == 0
     done = shell.telemetry("mode", "local")
     assert done.code == 0, done.err
@@ -39,11 +39,11 @@ def test_the_mode_is_kept_for_every_program(shell: Shell, file: Path) -> None:
     assert shell.telemetry("record", "search", "submit").code == 0
     assert json.loads(shell.telemetry("queue", "status", "--json").out)["pending"] == 1
     assert shell.telemetry("mode", "off").code == 0
-    assert shell.telemetry("record", "search", "submit").code == 0  # records nothing, and is no error
+    assert shell.telemetry("record", "search", "submit").code == 0  # not recorded, and not an error
     assert json.loads(shell.telemetry("queue", "status", "--json").out)["pending"] == 1
 
 
-def test_an_exporter_that_runs_obeys_the_mode_of_the_moment(tmp_path: Path, file: Path, migrated_url: str) -> None:
+def test_a_running_exporter_obeys_the_current_mode(tmp_path: Path, file: Path, migrated_url: str) -> None:
     write_setting(file, "TELEMETRY_MODE", "on")
     environment = {
         "TELEMETRY_SETTINGS_FILE": str(file),
@@ -53,7 +53,7 @@ def test_an_exporter_that_runs_obeys_the_mode_of_the_moment(tmp_path: Path, file
         "TELEMETRY_GATEWAY_EXPORTER_EXPORT_INTERVAL": "200ms",
     }
     database = Database(create_database_engine(migrated_url))
-    # A service that was not started anew goes on queueing.
+    # A service that was not restarted continues to queue events.
     recorder = make_recorder(database)
     with scripted_gateway() as gateway:
         with Shell(tmp_path, environment).background("export", "run", "--addr", gateway.address) as exporter:
@@ -72,7 +72,7 @@ def test_an_exporter_that_runs_obeys_the_mode_of_the_moment(tmp_path: Path, file
     database.close()
 
 
-def test_show_tells_which_source_decides(shell: Shell) -> None:
+def test_show_prints_the_source_of_each_value(shell: Shell) -> None:
     shell.telemetry("mode", "local")
     facts = json.loads(shell.telemetry("mode", "show", "--json").out)
     assert (facts["telemetry_mode"], facts["telemetry_mode_from"]) == ("local", "file")
@@ -83,10 +83,10 @@ def test_show_tells_which_source_decides(shell: Shell) -> None:
     assert "settings.env" in shown.out
 
 
-def test_the_environment_wins_and_the_command_says_so(shell: Shell, file: Path) -> None:
+def test_the_environment_overrides_the_file_with_a_warning(shell: Shell, file: Path) -> None:
     done = shell.telemetry("mode", "off", environment={"TELEMETRY_MODE": "on"})
     assert done.code == 1
-    assert "the environment sets TELEMETRY_MODE=on, and it wins over the file" in done.err
+    assert "the environment sets TELEMETRY_MODE=on, which overrides the file" in done.err
     assert file.read_text() == "TELEMETRY_MODE=off\n"
     as_json = shell.telemetry("mode", "off", "--json", environment={"TELEMETRY_MODE": "on"})
     assert as_json.code == 1
@@ -94,23 +94,23 @@ def test_the_environment_wins_and_the_command_says_so(shell: Shell, file: Path) 
 
 
 @pytest.mark.parametrize("where", ["environment", "file"])
-def test_an_opt_out_beats_every_mode(shell: Shell, file: Path, where: str) -> None:
+def test_an_opt_out_overrides_every_mode(shell: Shell, file: Path, where: str) -> None:
     file.write_text("DO_NOT_TRACK=1\n" if where == "file" else "")
     environment = {"DO_NOT_TRACK": "1"} if where == "environment" else {}
     done = shell.telemetry("mode", "on", environment=environment)
     assert done.code == 0
-    assert "nothing leaves all the same: DO_NOT_TRACK is set" in done.err
+    assert "nothing is exported, because DO_NOT_TRACK is set" in done.err
     facts = json.loads(shell.telemetry("mode", "show", "--json", environment=environment).out)
     assert (facts["opted_out_by"], facts["opted_out_from"]) == ("DO_NOT_TRACK", where)
     assert facts["nothing_leaves_because"] == "DO_NOT_TRACK is set"
 
 
-def test_off_works_beside_a_broken_allowlist(shell: Shell) -> None:
+def test_off_works_with_an_invalid_allowlist(shell: Shell) -> None:
     done = shell.telemetry("mode", "off", environment={"TELEMETRY_ALLOWLIST_FILE": "missing.toml"})
     assert done.code == 0, done.err
 
 
-def test_without_a_file_the_command_says_what_to_do(shell: Shell) -> None:
+def test_a_missing_settings_file_is_reported_with_advice(shell: Shell) -> None:
     done = shell.telemetry("mode", "off", environment={"TELEMETRY_SETTINGS_FILE": ""})
     assert done.code == 2
     assert "TELEMETRY_SETTINGS_FILE: is not set" in done.err
@@ -119,14 +119,14 @@ def test_without_a_file_the_command_says_what_to_do(shell: Shell) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "message"),
     [
         (None, "the file does not exist; create it with: telemetry mode on"),
         ("TELEMETRY_MODE off\n", "settings.env, line 1: must be of the form NAME=VALUE"),
     ],
 )
 def test_a_file_that_cannot_be_read_stops_every_command(
-    shell: Shell, file: Path, content: str | None, says: str
+    shell: Shell, file: Path, content: str | None, message: str
 ) -> None:
     if content is not None:
         file.write_text(content)
@@ -135,11 +135,11 @@ def test_a_file_that_cannot_be_read_stops_every_command(
     for command in (["queue", "status"], ["mode", "show"], ["config", "show"], ["record", "search", "submit"]):
         done = shell.telemetry(*command)
         assert done.code == 2, command
-        assert says in done.err
+        assert message in done.err
         assert "Traceback" not in done.err
 
 
-def test_config_show_tells_every_value_and_its_origin_and_no_secret(shell: Shell, file: Path) -> None:
+def test_config_show_prints_every_value_with_its_origin_and_masks_secrets(shell: Shell, file: Path) -> None:
     file.write_text("TELEMETRY_LICENSE_KEY=geheim-1\nTELEMETRY_INSTANCE_ID=me\n")
     environment = {"TELEMETRY_DATABASE_URL": "postgresql://user:geheim-2@host/name?sslpassword=geheim-3"}
     done = shell.telemetry("config", "show", "--json", "--addr", "https://gateway:443", environment=environment)
@@ -157,16 +157,16 @@ def test_config_show_tells_every_value_and_its_origin_and_no_secret(shell: Shell
     assert not any(line.endswith("# default") for line in lines)
 
 
-def test_config_show_warns_of_names_that_no_program_knows(shell: Shell, file: Path) -> None:
+def test_config_show_warns_of_unknown_names(shell: Shell, file: Path) -> None:
     file.write_text("TELEMETRY_INSTANCE=me\n")
     done = shell.telemetry("config", "show", environment={"TELEMETRY_EXPORT_MOD": "all"})
     assert done.code == 0
-    assert "TELEMETRY_EXPORT_MOD (environment) is known to no program" in done.err
-    assert "is TELEMETRY_EXPORT_MODE meant?" in done.err
-    assert "TELEMETRY_INSTANCE (file) is known to no program" in done.err
+    assert "TELEMETRY_EXPORT_MOD (environment) is not a known setting" in done.err
+    assert "did you mean TELEMETRY_EXPORT_MODE?" in done.err
+    assert "TELEMETRY_INSTANCE (file) is not a known setting" in done.err
 
 
-def test_config_show_tells_what_it_can_beside_the_faults(shell: Shell, file: Path) -> None:
+def test_config_show_prints_valid_programs_despite_invalid_ones(shell: Shell, file: Path) -> None:
     file.write_text("")
     environment = {"TELEMETRY_GATEWAY_EXPORTER_EXPORT_BATCH_SIZE": "1"}
     done = shell.telemetry("config", "show", environment=environment)

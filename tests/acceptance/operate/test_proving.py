@@ -1,4 +1,4 @@
-"""Audit, doctor and cleanup as real processes; long work at a terminal; Ctrl-C."""
+"""Audit, doctor and cleanup as processes; progress in a terminal; Ctrl-C."""
 
 import json
 import threading
@@ -31,11 +31,11 @@ def by_hand(database: Database, statement: str) -> None:
         connection.exec_driver_sql(statement)
 
 
-def test_an_audit_adds_up_or_says_where_it_does_not(shell: Shell, database: Database) -> None:
+def test_an_audit_is_balanced_or_prints_where_events_are_missing(shell: Shell, database: Database) -> None:
     recorder = make_recorder(database)
     recorder.batch_record([NewEvent("search", "submit", timestamp=datetime(2026, 1, 31, 12, tzinfo=UTC))] * 3)
     fine = shell.telemetry("audit")
-    assert (fine.code, "Everything adds up." in fine.out) == (0, True)
+    assert (fine.code, "All events are accounted for." in fine.out) == (0, True)
     (event_id, *_) = [event.id for event in ExportQueue(database).lease(1, MINUTE).events]
     by_hand(database, f"DELETE FROM telemetry_events_export_queue WHERE id = '{event_id}'")
     missing = shell.telemetry("audit")
@@ -55,16 +55,16 @@ def test_an_audit_adds_up_or_says_where_it_does_not(shell: Shell, database: Data
     assert shell.telemetry("audit").code == 0
 
 
-def test_a_ledger_that_was_written_to_is_told_as_such(shell: Shell, database: Database) -> None:
+def test_a_changed_ledger_is_reported(shell: Shell, database: Database) -> None:
     make_recorder(database).record("search", "submit")
     by_hand(database, "INSERT INTO telemetry_export_ledger (entry, events) VALUES ('cleaned', 2)")
-    told = shell.telemetry("audit")
-    assert told.code == 1
-    assert "2 events are missing from event_logs by the totals, though each day adds up by itself" in told.err
-    assert "telemetry_export_ledger" in told.err
+    report = shell.telemetry("audit")
+    assert report.code == 1
+    assert "2 events are missing from event_logs by the totals, although each day is balanced" in report.err
+    assert "telemetry_export_ledger" in report.err
 
 
-def test_what_was_sent_is_told_also_where_the_cleanup_fails(shell: Shell, database: Database) -> None:
+def test_the_export_is_reported_even_if_the_cleanup_fails(shell: Shell, database: Database) -> None:
     make_recorder(database).record("search", "submit")
     by_hand(database, "DROP TABLE event_logs")
     with scripted_gateway() as gateway:
@@ -78,7 +78,7 @@ def test_what_was_sent_is_told_also_where_the_cleanup_fails(shell: Shell, databa
     assert "Traceback" not in done.err
 
 
-def test_cleanup_deletes_what_is_past_its_retention(shell: Shell, database: Database) -> None:
+def test_cleanup_deletes_rows_past_their_retention(shell: Shell, database: Database) -> None:
     queue = ExportQueue(database)
     queue.mark_exported(make_recorder(database).batch_record([NewEvent("search", "submit")] * 3))
     make_recorder(database).record("search", "submit")
@@ -86,13 +86,13 @@ def test_cleanup_deletes_what_is_past_its_retention(shell: Shell, database: Data
     at_once = {"TELEMETRY_GATEWAY_EXPORTER_EXPORTED_EVENTS_RETENTION": "0"}
     done = shell.telemetry("cleanup", environment=at_once)
     assert done.code == 0, done.err
-    assert "kept for ever" in done.out
+    assert "kept forever" in done.out
     counts = queue.counts()
     assert (counts.cleaned, counts.exported, counts.pending) == (3, 0, 1)
     assert shell.telemetry("audit").code == 0
 
 
-def test_the_doctor_tells_what_is_red_and_what_to_do(shell: Shell) -> None:
+def test_the_doctor_prints_failures_and_what_to_do(shell: Shell) -> None:
     with shell.gateway() as address:
         well = shell.telemetry("doctor", "--addr", address)
         assert well.code == 0, well.out
@@ -100,11 +100,11 @@ def test_the_doctor_tells_what_is_red_and_what_to_do(shell: Shell) -> None:
     away = shell.telemetry("doctor", "--addr", "http://127.0.0.1:9")
     assert away.code == 1
     (red,) = [line for line in away.out.splitlines() if line.startswith("fail")]
-    assert "cannot be reached: Connection refused -> see the address, the firewall and the gateway" in red
+    assert "cannot be reached: Connection refused -> check the address, the firewall and that the gateway runs" in red
     levels = [json.loads(line)["level"] for line in shell.telemetry("doctor", "--json").out.splitlines()]
     assert set(levels) == {"ok", "warn"}
     misspelt = shell.telemetry("doctor", environment={"TELEMETRY_EXPORT_MOD": "all"})
-    assert "is TELEMETRY_EXPORT_MODE meant?" in misspelt.out
+    assert "did you mean TELEMETRY_EXPORT_MODE?" in misspelt.out
     wrong = shell.telemetry("doctor", environment={"TELEMETRY_EXPORT_MODE": "Search"})
     assert wrong.code == 1
     assert wrong.out.startswith("fail settings")
@@ -123,17 +123,17 @@ def test_the_doctor_tells_what_is_red_and_what_to_do(shell: Shell) -> None:
     ids=" ".join,
 )  # fmt: skip
 @pytest.mark.parametrize(
-    ("url", "code", "says"),
+    ("url", "code", "message"),
     [
-        ("nonsense", 1, "the database URL is not of the form sqlite:///FILE or postgresql://HOST/NAME"),
+        ("nonsense", 2, "the database URL is not of the form sqlite:///FILE or postgresql://HOST/NAME"),
         ("sqlite:///missing/telemetry.db", 1, "there is no such database file; correct TELEMETRY_DATABASE_URL, or"),
         ("sqlite:///mistyped.db", 1, "there is no such database file; correct TELEMETRY_DATABASE_URL, or run:"),
         ("sqlite:///empty.db", 1, "the database has no telemetry tables yet; run: telemetry db upgrade"),
         ("sqlite:///garbage.db", 1, "the file is not a SQLite database"),
     ],
 )
-def test_every_mistake_about_the_database_is_told_in_one_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: tuple[str, ...], url: str, code: int, says: str,
+def test_an_unusable_database_is_reported_on_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: tuple[str, ...], url: str, code: int, message: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     from telemetry_cli.main import main  # noqa: PLC0415 - what it prints to is made at import
@@ -145,32 +145,32 @@ def test_every_mistake_about_the_database_is_told_in_one_line(
         main([*command, "--database-url", url])
     out, err = capsys.readouterr()
     assert ended.value.code == code
-    assert says in " ".join(err.split())
+    assert message in " ".join(err.split())
     assert len(err.strip().splitlines()) == 1
     assert (out, "Traceback" in err) == ("", False)
     assert {each.name for each in tmp_path.glob("*.db")} == {"garbage.db", "empty.db"}
 
 
-def test_an_audit_shows_progress_at_a_terminal_only(shell: Shell, database: Database) -> None:
+def test_an_audit_shows_progress_only_in_a_terminal(shell: Shell, database: Database) -> None:
     make_recorder(database).batch_record([NewEvent("search", "submit")] * 30)
     seen = at_terminal(shell, "audit")
     assert seen.code == 0
     assert "rows" in seen.screen
     assert "60/60" in seen.screen
-    assert "Everything adds up." in seen.screen
+    assert "All events are accounted for." in seen.screen
     assert shell.telemetry("audit").err == ""
 
 
-def test_ctrl_c_ends_a_command_that_waits_and_leaves_nothing_half_done(shell: Shell, database: Database) -> None:
+def test_ctrl_c_ends_a_waiting_command_without_partial_changes(shell: Shell, database: Database) -> None:
     queue = ExportQueue(database)
     ids = make_recorder(database).batch_record([NewEvent("search", "submit")] * 3)
     queue.fail(queue.lease(3, MINUTE), ids, datetime.now(UTC) + MINUTE * 60)
-    holder = database.engine.connect()  # somebody else holds what the command has to write
+    holder = database.engine.connect()  # holds the lock that the command needs
     holder.begin()
     if database.dialect.name != "sqlite":
         holder.exec_driver_sql("LOCK TABLE telemetry_events_export_queue IN SHARE MODE")
 
-    # SQLite waits where Python cannot be interrupted, until it gets the lock.
+    # SQLite waits for the lock in C code, where Python cannot be interrupted.
     release = threading.Timer(2, holder.rollback)
 
     def waits(screen: str) -> bool:
@@ -188,7 +188,7 @@ def test_ctrl_c_ends_a_command_that_waits_and_leaves_nothing_half_done(shell: Sh
     assert shell.telemetry("queue", "retry").out.strip() == "3 due now"
 
 
-def test_ctrl_c_ends_an_export_and_gives_its_leases_back(shell: Shell, database: Database) -> None:
+def test_ctrl_c_ends_an_export_and_releases_its_leases(shell: Shell, database: Database) -> None:
     ids = make_recorder(database).batch_record([NewEvent("search", "submit")] * 3)
     with scripted_gateway(delay(10)) as gateway:
         shell.environment["TELEMETRY_GATEWAY_EXPORTER_SHUTDOWN_TIMEOUT"] = "0.5s"
@@ -201,7 +201,7 @@ def test_ctrl_c_ends_an_export_and_gives_its_leases_back(shell: Shell, database:
     assert shell.telemetry("audit").code == 0
 
 
-def test_ctrl_c_at_a_question_changes_nothing(shell: Shell, database: Database) -> None:
+def test_ctrl_c_at_a_confirmation_changes_nothing(shell: Shell, database: Database) -> None:
     queue = ExportQueue(database)
     (event_id,) = make_recorder(database).batch_record([NewEvent("search", "submit")])
     queue.set_aside(queue.lease(1, MINUTE), {event_id: "x: y"})

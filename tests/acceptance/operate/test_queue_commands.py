@@ -1,4 +1,4 @@
-"""What waits, what was set aside and what has left, as an operator sees and mends it."""
+"""The commands on waiting events, dead letters and exported events."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -72,7 +72,7 @@ def test_lists_fit_the_terminal_with_whole_ids(
         assert "[bold]why[/]" in " ".join(done.out.split())
 
 
-def test_show_tells_an_events_state_and_what_of_it_would_leave(shell: Shell, ids: list[str]) -> None:
+def test_show_prints_the_state_of_an_event_and_what_would_be_exported(shell: Shell, ids: list[str]) -> None:
     done = shell.telemetry("queue", "show", ids[2])
     assert done.code == 0, done.err
     assert "delayed" in done.out
@@ -82,12 +82,12 @@ def test_show_tells_an_events_state_and_what_of_it_would_leave(shell: Shell, ids
     facts = json.loads(shell.telemetry("queue", "show", ids[0], "--json").out)
     assert facts["would_leave"]["leaves"]
     outside = shell.telemetry("queue", "show", ids[0], environment={"TELEMETRY_EXPORT_MODE": "editor"})
-    assert "Nothing of it leaves: outside TELEMETRY_EXPORT_MODE" in outside.out
+    assert "Not exported: not covered by TELEMETRY_EXPORT_MODE" in outside.out
     exported = json.loads(shell.telemetry("queue", "show", ids[4], "--json").out)
     assert (exported["state"], "would_leave" in exported) == ("exported", False)
 
 
-def test_dead_letters_and_exported_events_are_shown_whole(shell: Shell, ids: list[str]) -> None:
+def test_dead_letters_and_exported_events_are_shown_completely(shell: Shell, ids: list[str]) -> None:
     dead = json.loads(shell.telemetry("dead", "show", ids[3], "--json").out)
     assert (dead["state"], dead["attempts"]) == ("dead", 1)
     assert dead["dead_reason"].startswith("rejected: [bold]why[/]")
@@ -97,14 +97,14 @@ def test_dead_letters_and_exported_events_are_shown_whole(shell: Shell, ids: lis
     for command, event_id, state in (("dead", ids[4], "exported"), ("exported", ids[3], "dead")):
         wrong = shell.telemetry(command, "show", event_id)
         assert wrong.code == 1
-        assert f"the event {event_id} is {state}; see it with: telemetry queue show {event_id}" in wrong.err
+        assert f"the event {event_id} is {state}; inspect it with: telemetry queue show {event_id}" in wrong.err
 
 
 @pytest.mark.parametrize("command", [("queue", "show"), ("dead", "show"), ("exported", "show")])
-def test_an_unknown_id_is_told_plainly(shell: Shell, ids: list[str], command: tuple[str, str]) -> None:
+def test_an_unknown_id_is_reported(shell: Shell, ids: list[str], command: tuple[str, str]) -> None:
     unknown = shell.telemetry(*command, new_event_id())
     assert unknown.code == 1
-    assert "it was never queued, or it was exported and cleaned up since" in unknown.err
+    assert "it was never queued, or it was exported and cleaned up" in unknown.err
     no_id = shell.telemetry(*command, "nonsense")
     assert no_id.code == 2
     assert "must be a UUID" in no_id.err or "UUID" in no_id.err
@@ -126,9 +126,9 @@ def test_retry_makes_delayed_events_due(shell: Shell, ids: list[str], database: 
 
 
 def test_dropping_asks_and_is_counted(shell: Shell, ids: list[str], database: Database) -> None:
-    asked = shell.telemetry("dead", "drop", ids[3])  # nobody answers
+    asked = shell.telemetry("dead", "drop", ids[3])  # without an answer
     assert asked.code == 1
-    assert "Delete 1 dead letters for good?" in asked.err
+    assert "Permanently delete 1 dead letters?" in asked.err
     assert ExportQueue(database).counts().dead == 1
     assert shell.telemetry("dead", "drop", ids[3], ids[0], "--yes").out.splitlines()[0] == "1 of 2 dropped"
     counts = ExportQueue(database).counts()
@@ -136,7 +136,7 @@ def test_dropping_asks_and_is_counted(shell: Shell, ids: list[str], database: Da
 
 
 @pytest.mark.parametrize("command", ["requeue", "drop"])
-def test_all_dead_letters_at_once(shell: Shell, database: Database, command: str) -> None:
+def test_all_dead_letters_are_changed_together(shell: Shell, database: Database, command: str) -> None:
     queue = ExportQueue(database)
     ids = make_recorder(database).batch_record([NewEvent("search", "submit")] * 1_201)
     queue.set_aside(queue.lease(2_000, MINUTE), dict.fromkeys(ids, "x: y"))
@@ -147,7 +147,7 @@ def test_all_dead_letters_at_once(shell: Shell, database: Database, command: str
     assert (counts.dead, counts.pending, counts.dropped) == ((0, 1_201, 0) if command == "requeue" else (0, 0, 1_201))
     neither = shell.telemetry("dead", command)
     assert neither.code == 2
-    assert "name the dead letters by their ids, or give --all; not both" in neither.err
+    assert "pass the ids of dead letters or --all, but not both" in neither.err
 
 
 @pytest.fixture
@@ -160,7 +160,7 @@ def allowlist(tmp_path: Path) -> Path:
     return path
 
 
-def test_the_preview_names_the_rule_that_holds_each_part(shell: Shell, allowlist: Path) -> None:
+def test_the_preview_prints_the_rule_for_each_held_back_part(shell: Shell, allowlist: Path) -> None:
     environment = {"TELEMETRY_ALLOWLIST_FILE": str(allowlist)}
     recorded = shell.telemetry(
         "record", "search.results", "submit", "-p", "language=go", "-p", f"query={CANARY}", environment=environment
@@ -170,7 +170,7 @@ def test_the_preview_names_the_rule_that_holds_each_part(shell: Shell, allowlist
     assert '"language": "go"' in allowed.out
     assert "held back: parameters.private_metadata: the allowlist allows only language" in allowed.out
     assert "allowlist.toml, line 1" in allowed.out
-    # The list became narrower since: the queue still holds the key, and it does not leave.
+    # The allowlist is narrower now: the queue still contains the key, but it is not exported.
     narrowed = json.loads(shell.telemetry("export", "preview", "--json").out)
     assert "privateMetadata" not in narrowed["event"].get("parameters", {})
     held = {row["part"]: row for row in narrowed["held_back"]}

@@ -21,7 +21,7 @@ import logging, sys
 from telemetry.logger import get_logger
 from telemetry_cli.log_lines import log_to_stderr
 log_to_stderr()
-log_to_stderr(logging.INFO)  # a command that runs on says more
+log_to_stderr(logging.INFO)  # as in a command that serves
 log = get_logger("export.exporter")
 log.log(logging.DEBUG, "below the level")
 assert "structlog" not in sys.modules
@@ -38,7 +38,7 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_each_package_that_a_command_loads_is_heard() -> None:
+def test_each_package_that_a_command_loads_is_logged() -> None:
     packages = {file.parent.name for file in SOURCE.glob("*/__init__.py")}
     assert set(PACKAGES) == packages - NOT_LOADED
 

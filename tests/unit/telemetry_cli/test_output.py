@@ -1,4 +1,4 @@
-"""What commands print keeps every value, however narrow the terminal."""
+"""The output of commands contains every value, even in a narrow terminal."""
 
 from collections.abc import Iterator
 
@@ -20,7 +20,7 @@ def restored_width() -> Iterator[None]:
 
 
 def squeezed(text: str) -> str:
-    """Returns text without what layout adds: spaces, line breaks and rules of tables."""
+    """Return text without layout: spaces, line breaks and rules of tables."""
     return "".join(character for character in text if character.isalnum())
 
 
@@ -50,7 +50,7 @@ def test_ids_stay_whole_and_values_are_shown(capsys: pytest.CaptureFixture[str],
     assert "…" not in printed
 
 
-def test_a_short_value_stands_behind_its_name(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_short_value_is_on_the_line_of_its_name(capsys: pytest.CaptureFixture[str]) -> None:
     out.width = 30
     print_facts("Queue", {"pending": 12, "oldest pending": "2026-03-01 12:00:00"})
     assert capsys.readouterr().out.splitlines() == [

@@ -24,7 +24,7 @@ def test_every_programs_settings_are_shown() -> None:
     assert ours <= set(programs().values())
 
 
-def test_names_that_no_program_knows_are_told_with_what_may_be_meant() -> None:
+def test_unknown_names_are_reported_with_the_most_similar_setting() -> None:
     environ = {"TELEMETRY_MODES": "on", "TELEMETRY_MODE": "on", "TELEMETRY_TEST_X": "1", "PATH": "x", "TELEMETRY_Q": ""}
     assert list(unknown_names(environ)) == [
         UnknownName("TELEMETRY_MODES", Origin.ENVIRONMENT, "TELEMETRY_MODE"),

@@ -1,4 +1,4 @@
-"""What would become of a waiting event if an exporter took it now, with the rules that say so."""
+"""Previews: what an exporter would send of a waiting event now, and the rules that decide it."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,20 +10,20 @@ from telemetry.explanation import Explanation, HeldBack, explain
 from telemetry.v1 import telemetrygateway_pb2 as pb
 from telemetry_cli.event_content import event_content
 
-OUTSIDE_THE_MODE = "outside TELEMETRY_EXPORT_MODE"
+OUTSIDE_THE_MODE = "not covered by TELEMETRY_EXPORT_MODE"
 UNREADABLE = "cannot be read or redacted; will become a dead letter"
 
 
 @dataclass(frozen=True, slots=True)
-class Leaving:
-    """What of an event may leave.
+class ExportPreview:
+    """The part of an event that may be exported.
 
     Attributes:
         id: The event's id.
-        name: Its feature and action; None where it cannot be read.
-        sent: The event exactly as it would be sent; None where none of it may leave.
-        held_because: Why none of it may leave; None where some of it may.
-        held_back: Its parts that stay, each with the rule that holds it.
+        name: Its feature and action; None if it cannot be read.
+        sent: The event exactly as it would be sent; None if it would not be sent.
+        held_because: Why the event would not be sent; None if it would be.
+        held_back: The parts of the event that would not be sent, each with the rule.
     """
 
     id: str
@@ -33,7 +33,7 @@ class Leaving:
     held_back: tuple[HeldBack, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """Returns it for `--json`. The event is as a gateway publishes it; null where JSON has no words for it."""
+        """Return the preview for `--json`. The event is as a gateway publishes it; null if JSON cannot represent it."""
         return {
             "id": self.id,
             "leaves": self.sent is not None,
@@ -46,8 +46,8 @@ class Leaving:
         }
 
 
-def judge(event_id: str, payload: bytes, *, policy: ExportPolicy, redactor: Redactor) -> Leaving:
-    """Returns what of a queued event may leave now, redacted just as the exporter would do it."""
+def preview_event(event_id: str, payload: bytes, *, policy: ExportPolicy, redactor: Redactor) -> ExportPreview:
+    """Return what may be exported of a queued event now, redacted exactly as by the exporter."""
     event = pb.Event()
     explanation: Explanation | None = None
     try:
@@ -56,9 +56,9 @@ def judge(event_id: str, payload: bytes, *, policy: ExportPolicy, redactor: Reda
     except (DecodeError, RedactionError):
         pass
     if explanation is None or event.id != event_id:
-        return Leaving(event_id, None, None, UNREADABLE, ())
+        return ExportPreview(event_id, None, None, UNREADABLE, ())
     name = f"{event.feature} {event.action}"
-    # SECURITY: as the exporter asks, so that nothing is shown as leaving that would stay, or the other way round.
+    # SECURITY: the same check as in the exporter, so that the preview never differs from what is sent.
     if not policy.covers(event.feature):
-        return Leaving(event_id, name, None, policy.obstacle or OUTSIDE_THE_MODE, explanation.held_back)
-    return Leaving(event_id, name, explanation.redacted, None, explanation.held_back)
+        return ExportPreview(event_id, name, None, policy.obstacle or OUTSIDE_THE_MODE, explanation.held_back)
+    return ExportPreview(event_id, name, explanation.redacted, None, explanation.held_back)
