@@ -1,4 +1,4 @@
-"""What a caller says of an event beyond its name, and the rules for it."""
+"""The parameters of an event, and the rules for them."""
 
 import math
 import re
@@ -20,7 +20,7 @@ from telemetry.text import check_text, text_problem
 from telemetry.v1 import telemetrygateway_pb2 as pb
 
 JSONValue: TypeAlias = "bool | int | float | str | Sequence[JSONValue] | Mapping[str, JSONValue] | None"
-"""What `private_metadata` may hold, at any level."""
+"""The type of values in `private_metadata`, at any level."""
 
 MAX_METADATA_KEY_LENGTH = 128
 MAX_PRIVATE_METADATA_DEPTH = 16
@@ -43,7 +43,7 @@ _Path: TypeAlias = tuple[_Step, ...]
 
 @dataclass(frozen=True, slots=True)
 class BillingMetadata:
-    """What an event means for billing.
+    """The billing product and category of an event.
 
     Attributes:
         product: The product that is billed.
@@ -56,7 +56,7 @@ class BillingMetadata:
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class EventParameters:
-    """What a caller says of an event beyond its name.
+    """The parameters of an event.
 
     Checked when the event is recorded, not here: building parameters never fails.
 
@@ -64,8 +64,8 @@ class EventParameters:
         version: The version of this event type's parameters, counted by its owner; 32 bits.
         metadata: Numbers that always may be exported. Keys have 1 to 128 characters; `bool`
             becomes 1 or 0.
-        private_metadata: Anything like JSON, at most 16 levels deep. Stays on the instance
-            but for keys on the allowlist.
+        private_metadata: Anything like JSON, at most 16 levels deep. Not exported
+            except for keys on the allowlist.
         billing_metadata: Product and category, for billable events.
     """
 
@@ -80,7 +80,7 @@ class EventParameters:
 
 
 def write_parameters(parameters: EventParameters, target: pb.EventParameters, *, max_bytes: int) -> None:
-    """Checks `parameters` and writes them into the wire message.
+    """Check `parameters` and write them into the wire message.
 
     Checking and writing go together so that what was checked is what is stored, even when
     another thread changes a mapping meanwhile.
@@ -91,7 +91,7 @@ def write_parameters(parameters: EventParameters, target: pb.EventParameters, *,
         max_bytes: Where to stop: a small structure that shares its parts can unfold to any size.
 
     Raises:
-        InvalidParametersError: Something breaks a rule; the text names it, never its value.
+        InvalidParametersError: A parameter is invalid; the message names it, but never its value.
         EventTooLargeError: They are certainly larger than `max_bytes`.
     """
     if not isinstance(parameters, EventParameters):
@@ -146,13 +146,13 @@ def _write_metadata(metadata: Mapping[str, float | int | bool], target: pb.Event
 
 
 def metadata_field(position: int, key: str) -> str:
-    """Returns how errors call the key at `position`, counted from 0: by itself, if it is a name."""
+    """Return the name of the key at `position`, counted from 0, for errors: the key itself if it is a name."""
     shown = shown_key(key)
     return f"metadata, value {position + 1}" if shown is None else f"metadata[{shown}]"
 
 
 def number_problem(value: object) -> str | None:
-    """Returns the rule that a value of `metadata` breaks; None where it is a number that the wire holds."""
+    """Return what is wrong with a value of `metadata`; None if it is a number that can be exported exactly."""
     if isinstance(value, int):  # bool is an int, and 1 or 0
         exact = -MAX_EXACT_INT <= value <= MAX_EXACT_INT
         return None if exact else f"{_EXACT_INT_RULE}; {_AS_TEXT} in private_metadata"
@@ -241,7 +241,7 @@ def _place(step: _Step) -> str:
 
 
 def shown_key(key: str) -> str | None:
-    """Returns a key as errors show it; None where it is not a name."""
+    """Return a key as shown in errors; None if it is not a name."""
     name = _NAMEABLE_KEY.fullmatch(key)
     return repr(name.group()) if name else None  # not the key's own `repr`: an enum's holds more
 
