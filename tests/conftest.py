@@ -1,4 +1,4 @@
-"""Fixtures of all tests. Those that take a database run once on each."""
+"""Fixtures of all tests. Tests that use a database fixture run once on each database."""
 
 import os
 import shutil
@@ -19,8 +19,8 @@ from telemetry_store.export_queue import ExportQueue
 from telemetry_store.migrations import upgrade_database
 from telemetry_store.queue_reading import QueueReading
 
-# No example is judged by its time: a busy machine is no defect. Fixtures of a function serve all its examples.
-# `make test-slow` asks for more examples: each rule is tried on some in every run.
+# Examples have no deadline: a busy machine is not a defect. Function-scoped fixtures are shared by all examples of a
+# test. `make test-slow` runs more examples; every run tries each rule on some.
 settings.register_profile(
     "untimed",
     max_examples=int(os.environ.get("TELEMETRY_TEST_EXAMPLES", "40")),
@@ -31,13 +31,13 @@ settings.load_profile("untimed")
 
 
 def pytest_configure() -> None:
-    """What a script starts in its background ignores Ctrl-C, and so would every command that a test starts."""
+    """Restore Ctrl-C: a background job of a script ignores it, and so would every command that a test starts."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test depends on what the shell that runs it has set."""
+    """Make tests independent of the variables of the shell that runs them."""
     for name in list(os.environ):
         ours = name.startswith("TELEMETRY_") and not name.startswith("TELEMETRY_TEST_")
         if ours or name in ("DO_NOT_TRACK", "SCARF_NO_ANALYTICS", "SCARF_ANALYTICS"):
@@ -46,7 +46,7 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _clean_logging() -> Iterator[None]:
-    """The command line, run in this process, sends logs to a standard error that a test's end closes."""
+    """Reset logging: the command line, run in this process, logs to a stream that is closed at the end of a test."""
     yield
     stop_logging_to_stderr()
     structlog.reset_defaults()
@@ -62,12 +62,12 @@ def postgres() -> Generator[PostgresServer]:
 
 @pytest.fixture(scope="session")
 def _migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A SQLite file with our tables, to be copied: the migrations take longer than most tests."""
+    """Return a SQLite file with our tables, to copy: migrating takes longer than most tests."""
     file = tmp_path_factory.mktemp("migrated") / "telemetry.db"
     engine = create_database_engine(f"sqlite:///{file}")
     upgrade_database(engine)
     engine.dispose()
-    assert list(file.parent.iterdir()) == [file], "the file is whole without a log beside it"
+    assert list(file.parent.iterdir()) == [file], "the file is complete without a WAL beside it"
     return file
 
 
@@ -91,14 +91,14 @@ def database_kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def empty_url(request: pytest.FixtureRequest, database_kind: str, tmp_path: Path) -> Iterator[str]:
-    """A database without any table."""
+    """Yield the URL of a database without tables."""
     with fresh_url(request, database_kind, tmp_path, migrated=False) as url:
         yield url
 
 
 @pytest.fixture
 def migrated_url(request: pytest.FixtureRequest, database_kind: str, tmp_path: Path) -> Iterator[str]:
-    """A database with our tables, empty."""
+    """Yield the URL of a database with our tables, which are empty."""
     with fresh_url(request, database_kind, tmp_path, migrated=True) as url:
         yield url
 

@@ -17,7 +17,7 @@ Generated from the code by `make docs`; do not edit. Every command says the same
 
 
 def render_commands() -> str:
-    """Returns the page."""
+    """Return the page."""
     command = typer.main.get_command(make_app())
     text = get_docs_for_click(obj=command, ctx=typer.Context(command, info_name="telemetry"), name="telemetry")
     # The page has one heading of the first level, its own.

@@ -21,7 +21,7 @@ PACKAGE_IMPORT = "telemetry.v1"
 
 
 def generate() -> dict[str, str]:
-    """Returns the generated files' texts by file name."""
+    """Return the generated files' texts by file name."""
     well_known = resources.files("grpc_tools") / "_proto"
     with tempfile.TemporaryDirectory() as out:
         command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{ROOT / 'proto'}", f"-I{well_known}"]
@@ -37,7 +37,7 @@ def generate() -> dict[str, str]:
 
 
 def main() -> int:
-    """Writes the generated files, or with `--check` compares them."""
+    """Write the generated files, or with `--check` compares them."""
     files = generate()
     if "--check" in sys.argv[1:]:
         stale = [name for name, text in files.items() if not _same(TARGET / name, text)]

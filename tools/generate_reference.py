@@ -47,7 +47,7 @@ PROGRAMS: tuple[tuple[str, str, type[EnvironmentSettings], type[EnvironmentSetti
 
 
 def render_settings() -> str:
-    """Returns the page of settings."""
+    """Return the page of settings."""
     lines = [
         "# Settings",
         "",
@@ -113,7 +113,7 @@ PAGES: dict[str, Callable[[], str]] = {
 
 
 def main() -> int:
-    """Writes the pages, or with `--check` compares them."""
+    """Write the pages, or with `--check` compares them."""
     stale = 0
     for name, render in PAGES.items():
         page, target = render(), REFERENCE / name

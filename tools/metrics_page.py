@@ -23,7 +23,7 @@ _PROGRAMS: Final = (
 
 
 def render_metrics() -> str:
-    """Returns the page."""
+    """Return the page."""
     return _HEAD + "".join(_section(*program) for program in _PROGRAMS)
 
 

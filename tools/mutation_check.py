@@ -36,7 +36,7 @@ _POSTGRES = "TELEMETRY_TEST_POSTGRES_URL"
 
 
 def main(words: list[str]) -> int:
-    """Checks the mutations that hold all of these words; returns the exit code."""
+    """Check the mutations that hold all of these words; returns the exit code."""
     chosen = [each for each in MUTATIONS if all(word in f"{each.promise} {each.file}" for word in words)]
     if misplaced := [each for each in chosen if not is_in_place(each)]:
         for mutation in misplaced:
@@ -68,12 +68,12 @@ def main(words: list[str]) -> int:
 
 
 def is_in_place(mutation: Mutation) -> bool:
-    """Returns whether the code to break is where it was, once."""
+    """Return whether the code to break is where it was, once."""
     return (ROOT / "src" / mutation.file).read_text(encoding="utf-8").count(mutation.right) == 1
 
 
 def check(copy: Path, mutation: Mutation, postgres_url: str) -> str:
-    """Returns whether a test fails on the mutation: `noticed`, `UNNOTICED`, or what kept the tests from telling."""
+    """Return whether a test fails on the mutation: `noticed`, `UNNOTICED`, or what kept the tests from telling."""
     file = copy / "src" / mutation.file
     right = file.read_text(encoding="utf-8")
     file.write_text(right.replace(mutation.right, mutation.wrong), encoding="utf-8")
@@ -99,7 +99,7 @@ def check(copy: Path, mutation: Mutation, postgres_url: str) -> str:
 
 @contextmanager
 def postgres() -> Iterator[str]:
-    """Yields the URL of one server for all; the one that is named, or one started from the wheel."""
+    """Yield the URL of one server for all; the one that is named, or one started from the wheel."""
     sys.path.insert(0, str(ROOT / "tests"))
     from support.databases import postgres_server  # noqa: PLC0415 - the path is set just above
 

@@ -19,7 +19,7 @@ from scarf import ScarfEventLogger
 from support.events import CANARY
 from support.npm import npm, npm_packages
 from support.programs import Shell, wait_for_line
-from support.recorders import everything_but_event_logs, logged
+from support.recorders import logged, queue_as_text
 from telemetry_pings import BackgroundEventLogger, EventLogger
 from telemetry_store.database import Database
 from telemetry_store.engine import create_database_engine
@@ -264,7 +264,7 @@ def test_of_a_ping_only_what_the_allowlist_allows_leaves(shell: Shell, url: str,
         ("shop.cli.run", {"command": CANARY, "version": "1.4", "details.channel": CANARY}),
         ("shop.installer.end", {"version": CANARY}),
     ]
-    assert CANARY.encode().hex() not in everything_but_event_logs(kept.database)
+    assert CANARY.encode().hex() not in queue_as_text(kept.database)
     with shell.gateway() as gateway:
         sent = shell.telemetry("export", "once", "--addr", gateway)
         assert sent.code == 0, sent.err
@@ -287,7 +287,7 @@ def test_no_address_is_kept_or_logged(shell: Shell, kept: Kept) -> None:
             assert connection.recv(4096).startswith(b"HTTP/1.1 400 ")
         process.send_signal(signal.SIGTERM)
         _, log = process.communicate(timeout=60)
-    stored = str(logged(kept.database)) + everything_but_event_logs(kept.database)
+    stored = str(logged(kept.database)) + queue_as_text(kept.database)
     for trace in ("127.0.0.1", "203.0.113.7", str(own)):
         assert trace not in stored
         assert trace not in log

@@ -1,9 +1,9 @@
-"""Ctrl-C while the command line is loading, which takes most of the time of a short command."""
+"""Ctrl-C while the command line is still importing modules, which takes most of a short command's time."""
 
 import subprocess
 import sys
 
-# Sends Ctrl-C to the process when it begins to load the command line.
+# Sends SIGINT to the process when it begins to import the command line.
 INTERRUPTED = """
 import os, signal, sys
 class Finder:
@@ -23,12 +23,12 @@ def start(before: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(program, capture_output=True, text=True, timeout=120, check=False)
 
 
-def test_ctrl_c_while_the_command_is_loaded_ends_it_without_a_traceback() -> None:
+def test_ctrl_c_during_imports_ends_the_command_without_a_traceback() -> None:
     done = start("signal.default_int_handler")
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
-def test_an_ignored_ctrl_c_stays_ignored() -> None:
+def test_a_process_started_with_ctrl_c_ignored_keeps_ignoring_it() -> None:
     done = start("signal.SIG_IGN")
     assert (done.returncode, done.stderr) == (0, "")
     assert "Record telemetry events" in done.stdout

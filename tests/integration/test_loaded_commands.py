@@ -1,4 +1,4 @@
-"""Each command loads only what it needs, because loading takes most of the time of a short command."""
+"""Each command imports only the modules it needs: imports take most of a short command's time."""
 
 import subprocess
 import sys
@@ -23,16 +23,16 @@ def loaded(*arguments: str) -> set[str]:
 
 
 @pytest.mark.parametrize("command", ["record", "mode", "queue", "dead", "db", "admin"])
-def test_a_command_that_sends_and_serves_nothing_yet_loads_neither(command: str) -> None:
+def test_a_command_that_does_not_send_or_serve_imports_neither(command: str) -> None:
     assert loaded(command, "anything") & HEAVY == set()
 
 
 @pytest.mark.parametrize("arguments", [(), ("--help",), ("no-such-command",)])
-def test_without_a_known_command_none_is_loaded(arguments: tuple[str, ...]) -> None:
+def test_no_command_module_is_imported_without_a_known_command(arguments: tuple[str, ...]) -> None:
     assert {name for name in loaded(*arguments) if name.startswith("telemetry_cli.commands.")} == set()
 
 
-def test_the_list_of_commands_has_the_help_of_each_command() -> None:
+def test_the_list_of_commands_matches_the_commands_help() -> None:
     every = typer.main.get_command(make_app())
     assert isinstance(every, typer.core.TyperGroup)
     first_paragraphs = {

@@ -1,4 +1,4 @@
-"""Spans around what is recorded, exported and received, where the host has set OpenTelemetry up; nothing private."""
+"""Spans of recording, exporting and receiving, if the host has set OpenTelemetry up; they hold nothing private."""
 
 import asyncio
 import subprocess
@@ -36,7 +36,7 @@ PARAMETERS = EventParameters(metadata={"n": 1}, private_metadata={"query": CANAR
 @pytest.fixture
 def provider(monkeypatch: pytest.MonkeyPatch) -> TracerProvider:
     made = TracerProvider(shutdown_on_exit=False)
-    # The API takes a provider once in a process; tests want one each.
+    # The API accepts one provider for each process; each test needs its own.
     monkeypatch.setattr(opentelemetry.trace, "_TRACER_PROVIDER", made)
     return made
 
@@ -46,9 +46,9 @@ def spans(provider: TracerProvider) -> Iterator[InMemorySpanExporter]:
     exporter = InMemorySpanExporter()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     yield exporter
-    told = "".join(each.to_json() for each in exporter.get_finished_spans())
-    assert CANARY not in told
-    assert "Traceback" not in told
+    exported = "".join(each.to_json() for each in exporter.get_finished_spans())
+    assert CANARY not in exported
+    assert "Traceback" not in exported
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def facts(found: ReadableSpan) -> dict[str, Any]:
     return dict(found.attributes or {})
 
 
-def test_what_is_recorded_is_a_span_of_the_callers_trace(
+def test_recording_is_a_span_of_the_callers_trace(
     database: Database, provider: TracerProvider, spans: InMemorySpanExporter
 ) -> None:
     with provider.get_tracer("host").start_as_current_span("request") as request:
@@ -92,7 +92,7 @@ def test_what_is_recorded_is_a_span_of_the_callers_trace(
     assert queued(database)[event_id].interaction.trace_id == f"{request.get_span_context().trace_id:032x}"
 
 
-def test_an_event_outside_of_any_trace_gets_no_trace_id_of_ours(
+def test_an_event_outside_a_trace_gets_no_trace_id_from_our_span(
     database: Database, spans: InMemorySpanExporter
 ) -> None:
     event_id = make_recorder(database).record("search", "submit")
@@ -105,7 +105,7 @@ def test_many_events_are_one_span(database: Database, spans: InMemorySpanExporte
     assert facts(only(spans, "telemetry record")) == {"telemetry.events": 3}
 
 
-def test_a_failure_is_recorded_by_its_kind_alone(empty_url: str, spans: InMemorySpanExporter) -> None:
+def test_the_span_of_a_failure_holds_only_the_errors_type(empty_url: str, spans: InMemorySpanExporter) -> None:
     database = Database(create_database_engine(empty_url))
     with pytest.raises(SchemaVersionError):
         make_recorder(database).record("search", "submit", PARAMETERS)
@@ -150,7 +150,7 @@ def test_a_pass_and_its_streams_are_spans(
     assert {each.status.status_code for each in (passed, sent)} == {StatusCode.UNSET}
 
 
-def test_what_a_gateway_says_of_an_event_stays_out_of_the_trace(
+def test_a_gateways_rejection_reason_stays_out_of_the_trace(
     database: Database, gateway: ScriptedGateway, spans: InMemorySpanExporter
 ) -> None:
     def reject(batch: Batch) -> pb.RecordEventsResponse:
@@ -162,7 +162,7 @@ def test_what_a_gateway_says_of_an_event_stays_out_of_the_trace(
     assert facts(only(spans, "telemetry export stream"))["telemetry.rejected"] == 1
 
 
-def test_a_failed_pass_is_recorded_as_failed(
+def test_the_span_of_a_failed_pass_has_the_failures_kind(
     database: Database, gateway: ScriptedGateway, spans: InMemorySpanExporter
 ) -> None:
     def refuse(stream: int, headers: dict[str, str]) -> None:
@@ -192,7 +192,7 @@ def test_the_gateways_streams_are_spans(tmp_path: Path, spans: InMemorySpanExpor
 
 
 class _Broken:
-    """A provider of which nothing works."""
+    """A provider whose spans fail."""
 
     def get_tracer(self, *_: object) -> Any:
         return self
@@ -207,14 +207,14 @@ class _Broken:
         raise AssertionError("was never entered")
 
 
-def test_tracing_that_is_broken_costs_no_event(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failing_tracing_loses_no_event(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(opentelemetry.trace, "_TRACER_PROVIDER", _Broken())
     event_id = make_recorder(database).record("search", "submit")
     assert event_id in queued(database)
 
 
 @pytest.mark.parametrize("provider_is", [None, object()], ids=["not set up", "nonsense"])
-def test_where_the_api_is_not_set_up_there_is_no_span(monkeypatch: pytest.MonkeyPatch, provider_is: object) -> None:
+def test_without_a_configured_api_there_are_no_spans(monkeypatch: pytest.MonkeyPatch, provider_is: object) -> None:
     monkeypatch.setattr(opentelemetry.trace, "_TRACER_PROVIDER", provider_is)
     with span("telemetry record") as current:
         assert not current.recording

@@ -1,1 +1,1 @@
-"""Fakes and helpers that several kinds of tests share."""
+"""Fakes and helpers shared by several kinds of tests."""

@@ -23,6 +23,7 @@ def admin_client(
     clock: Clock | None = None,
     **privacy: Any,
 ) -> TestClient:
+    """Return a client of an admin page on this database."""
     clock = clock or ManualClock()
     access = Access(token, secret=b"known to tests", clock=clock)
     app = admin_app(database, PrivacySettings.load(**privacy), access=access, hosts=hosts, clock=clock)

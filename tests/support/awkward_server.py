@@ -14,7 +14,7 @@ Answer = Callable[[socket.socket, threading.Event], None]
 
 def status(code: int, *headers: str) -> Answer:
     """Respond with a status and an empty body."""
-    head = "\r\n".join([f"HTTP/1.1 {code} Whatever", *headers, "Content-Length: 0", "", ""])
+    head = "\r\n".join([f"HTTP/1.1 {code} Reason", *headers, "Content-Length: 0", "", ""])
     return lambda connection, _: connection.sendall(head.encode())
 
 
@@ -98,13 +98,13 @@ class AwkwardServer:
     def _serve(self, connection: socket.socket, answer: Answer) -> None:
         with connection, contextlib.suppress(OSError):
             connection.settimeout(30)
-            spoken_to = connection if self._tls is None else self._tls.wrap_socket(connection, server_side=True)
-            with spoken_to:
-                request = read_request(spoken_to)
+            stream = connection if self._tls is None else self._tls.wrap_socket(connection, server_side=True)
+            with stream:
+                request = read_request(stream)
                 with self._received:
                     self.requests.append(request)
                     self._received.notify_all()
-                answer(spoken_to, self._stopping)
+                answer(stream, self._stopping)
 
 
 def read_request(connection: socket.socket) -> bytes:

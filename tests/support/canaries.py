@@ -29,16 +29,19 @@ class Canaries:
         return f"{PREFIX}{place}-{self.made:06d}"
 
 
-def found(data: bytes | str) -> Counter[str]:
+def count_canaries(data: bytes | str) -> Counter[str]:
     """Return the number of canaries in bytes or text, by the place where they were put."""
     raw = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
     return Counter(place.decode() for place in _CANARY.findall(raw))
 
 
-def found_in_files(files: Iterable[Path]) -> dict[str, Counter[str]]:
+def count_canaries_in_files(files: Iterable[Path]) -> dict[str, Counter[str]]:
     """Return the canaries in files, by file name; files without canaries are omitted."""
-    sought = {file.name: found(gzip.decompress(data) if file.suffix == ".gz" else data) for file, data in _read(files)}
-    return {name: canaries for name, canaries in sought.items() if canaries}
+    counts = {
+        file.name: count_canaries(gzip.decompress(data) if file.suffix == ".gz" else data)
+        for file, data in _read(files)
+    }
+    return {name: canaries for name, canaries in counts.items() if canaries}
 
 
 def _read(files: Iterable[Path]) -> list[tuple[Path, bytes]]:

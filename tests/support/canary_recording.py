@@ -1,4 +1,4 @@
-"""A process that records events with canaries in all private places, and provokes errors.
+"""A process that records events with canaries in every private place, and provokes errors.
 
 Arguments: the URL of the database, the number of rounds, whether without `event_logs`.
 """
@@ -30,7 +30,7 @@ _log = structlog.get_logger("service")
 canary = Canaries()
 
 
-class Mischievous(Mapping[str, Any]):
+class MappingWithQuotingErrors(Mapping[str, Any]):
     """A mapping whose errors quote its content."""
 
     def __getitem__(self, key: str) -> Any:
@@ -70,8 +70,8 @@ def bad() -> Iterator[Any]:
     broken: tuple[Any, ...] = (
         EventParameters(metadata={"query": canary("private")}),  # type: ignore[dict-item]
         EventParameters(metadata={f"a key {canary('key')}": float("nan")}),
-        EventParameters(metadata=Mischievous()),
-        EventParameters(private_metadata=Mischievous()),
+        EventParameters(metadata=MappingWithQuotingErrors()),
+        EventParameters(private_metadata=MappingWithQuotingErrors()),
         EventParameters(private_metadata={"a": canary("private"), "b": object()}),  # type: ignore[dict-item]
         EventParameters(private_metadata={f"a key {canary('key')}": f"{canary('private')}\0"}),
         EventParameters(private_metadata={"large": canary("private") * 5_000}),
@@ -81,7 +81,7 @@ def bad() -> Iterator[Any]:
         yield NewEvent("search", "submit", parameters, context=EventContext(marketing_tracking=marketing()))
     yield NewEvent("search", "submit", id=canary("private"))
     yield NewEvent("search", "submit", timestamp=canary("private"))  # type: ignore[arg-type]
-    yield "no event"
+    yield "not an event"
 
 
 def log_error(error: BaseException) -> None:
@@ -111,10 +111,10 @@ def provoke(recorder: Recorder, events: Iterator[Any]) -> None:
         for record in (recorder.batch_record, lambda some: asyncio.run(asynchronous.batch_record(some))):
             try:
                 record([good(), event])
-            except Exception as error:  # noqa: BLE001 - all of them are looked at
+            except Exception as error:  # noqa: BLE001 - all errors are searched
                 log_error(error)
             else:
-                raise AssertionError("was not refused")
+                raise AssertionError("the invalid event was recorded")
         assert best_effort.batch_record([good(), event]) is None
         buffered.batch_record([event])  # accepted, but cannot be stored, which is logged on close
     buffered.close()
@@ -148,7 +148,7 @@ def main(url: str, events: int, *, without_event_logs: bool) -> None:
     for refused in (f"mysql://u:{password}@h/x", f"no url {password}"):
         try:
             Recorder.from_url(refused, service_version="1")
-        except Exception as error:  # noqa: BLE001 - all of them are looked at
+        except Exception as error:  # noqa: BLE001 - all errors are searched
             log_error(error)
     with host.begin() as connection:  # the caller's transaction, and the same id twice
         event = good()
@@ -156,7 +156,7 @@ def main(url: str, events: int, *, without_event_logs: bool) -> None:
         twice = NewEvent(event.feature, event.action, event.parameters, event_id, context=event.context)
         try:
             recorder.record_event(twice, connection=connection, without_event_logs=without_event_logs)
-        except Exception as error:  # noqa: BLE001 - all of them are looked at
+        except Exception as error:  # noqa: BLE001 - all errors are searched
             log_error(error)
     recorder.close()
     print("made", canary.made)

@@ -113,7 +113,7 @@ class _FakeStream:
         if outcome == "acknowledge strangers":
             response = self._acknowledge(ids)
             others = sorted(gateway.known - set(ids))
-            response.succeeded_events.extend([*others, new_event_id(), "", "no id at all"])
+            response.succeeded_events.extend([*others, new_event_id(), "", "not an id"])
             # Ids that this stream sent before do not count as unknown: the response is only late.
             gateway.acknowledged.update(self._sent.intersection(others))
             return [response]

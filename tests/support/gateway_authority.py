@@ -1,4 +1,4 @@
-"""A small OAuth 2.0 authority over real HTTP: publishes keys, signs JWTs, grants and introspects tokens."""
+"""A small OAuth 2.0 authorization server over real HTTP: publishes keys, signs JWTs, grants and introspects tokens."""
 
 import base64
 import json

@@ -30,7 +30,7 @@ class CertificateAuthority:
         self.file.write_bytes(_pem(self._sign(self._name, self._key.public_key(), is_authority=True)))
 
     def issue(self, name: str) -> tuple[Path, Path]:
-        """Return the files of a certificate for 127.0.0.1 and localhost, and of its key."""
+        """Issue a certificate for 127.0.0.1 and localhost; return the files of the certificate and its key."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         certificate_file, key_file = self._directory / f"{name}.pem", self._directory / f"{name}.key"

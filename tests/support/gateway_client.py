@@ -67,7 +67,7 @@ def metadata(identifier: pb.Identifier = INSTANCE, request_id: str = "request-1"
 
 
 def batch(*events: pb.Event) -> pb.RecordEventsRequest:
-    """Return a message with events."""
+    """Return a message that holds events."""
     return pb.RecordEventsRequest(events=pb.RecordEventsRequest.EventsPayload(events=events))
 
 

@@ -42,7 +42,7 @@ class RunningGateway:
         return [line["message"]["event"]["id"] for line in self.published()]
 
     def channel(self) -> grpc.Channel:
-        """Return a plain-text channel to it."""
+        """Return a plain-text channel to the gateway."""
         return grpc.insecure_channel(self.address)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:

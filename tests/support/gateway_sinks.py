@@ -14,7 +14,7 @@ class MemorySink:
         published: All messages in order.
         groups: The number of messages in each call of `publish`.
         failure: Raised by `publish` while it is set.
-        may_publish: `publish` waits for it.
+        may_publish: `publish` waits for this event.
         is_publishing: Set when `publish` is entered.
         closed: Whether the sink was closed.
     """

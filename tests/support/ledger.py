@@ -166,10 +166,10 @@ class Pipeline:
                 self._start(name, crash=(reaching[name], chance.randint(1, 3)))
             for name, point in list(reaching.items()):
                 code = self.running[name].poll()
-                assert time.monotonic() < self.started[name] + _LONGEST_WAIT, f"{name} never came to {point}"
+                assert time.monotonic() < self.started[name] + _LONGEST_WAIT, f"{name} never reached {point}"
                 if code is None:
                     continue
-                assert code == -signal.SIGKILL, f"{name} ended with {code} before it came to {point}"
+                assert code == -signal.SIGKILL, f"{name} ended with {code} before it reached {point}"
                 self.kills[point] += 1
                 del reaching[name]
                 if name not in plans:
@@ -297,9 +297,9 @@ def _kind(name: str) -> str:
     return name.rstrip("0123456789")
 
 
-def until(condition: Callable[[], bool], seconds: float, tell: Callable[[], str]) -> None:
-    """Wait for a condition."""
+def until(condition: Callable[[], bool], seconds: float, describe: Callable[[], str]) -> None:
+    """Wait for a condition; raise `AssertionError` with the description after so many seconds."""
     end = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < end, tell()
+        assert time.monotonic() < end, describe()
         time.sleep(0.05)

@@ -1,7 +1,7 @@
 """Run the command line in another process, as users do.
 
-`TELEMETRY_TEST_COLD=1` starts each process from nothing; without it, commands that end soon are forked from one that
-has done the imports.
+`TELEMETRY_TEST_COLD=1` starts each command as a new process; without it, short commands are forked from a process that
+has already done the imports.
 """
 
 import os
@@ -41,7 +41,7 @@ class Shell:
         self.environment = {**kept, "COLUMNS": "200", **environment}
 
     def telemetry(self, *arguments: str, environment: Mapping[str, str] | None = None) -> Result:
-        """Run a command to its end, in a process that is forked where that makes no difference."""
+        """Run a command to its end, in a forked process unless that would make a difference."""
         settings = {**self.environment, **(environment or {})}
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
             if COLD or _python_settings(settings) != _python_settings(os.environ):
@@ -94,7 +94,7 @@ class Shell:
 
 
 def _python_settings(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return what the interpreter reads when it starts, or that changes what it imports."""
+    """Return the variables that the interpreter reads when it starts, or that change what it imports."""
     return {name: value for name, value in environment.items() if name.startswith("PYTHON")}
 
 

@@ -46,7 +46,7 @@ class RawMessages:
         if kind < 0.06:
             return made + self._unknown()
         if kind < 0.07:
-            return made + field(1, b"")  # metadata, for the second time
+            return made + field(1, b"")  # metadata a second time
         if kind < 0.09:
             return made + made  # merged, so it has all events twice
         return made
@@ -101,7 +101,7 @@ class RawMessages:
                 field(number, chance.randbytes(chance.choice((0, 10, 10_000)))),
                 varint(number << 3 | 3) + field(5, b"x") + varint(number << 3 | 4),  # a group
                 (varint(number << 3 | 3) * 90) + (varint(number << 3 | 4) * 90),  # groups in groups
-                varint(number << 3 | 3),  # a group that does not end
+                varint(number << 3 | 3),  # a group without an end
                 varint(number << 3 | 2) + varint(2**31),  # a length beyond the end
                 varint(number << 3 | 7),  # an invalid wire type
                 b"\xff" * 11,  # a varint without an end

@@ -29,7 +29,7 @@ def logged(database: Database) -> list[dict[str, Any]]:
 
 
 def queued(database: Database) -> dict[str, pb.Event]:
-    """Return the queue's events by id."""
+    """Return the events in the queue by id."""
     with database.engine.connect() as connection:
         rows = connection.execute(select(export_queue.c.id, export_queue.c.payload_pb)).all()
     return {str(row.id): pb.Event.FromString(row.payload_pb) for row in rows}
@@ -41,6 +41,6 @@ def stored_names(database: Database) -> tuple[list[str], list[str]]:
     return sorted(row["name"] for row in logged(database)), sorted(in_queue)
 
 
-def everything_but_event_logs(database: Database) -> str:
+def queue_as_text(database: Database) -> str:
     """Return the queue as text, to search it for private data."""
     return json.dumps([payload.hex() for payload in (event.SerializeToString() for event in queued(database).values())])

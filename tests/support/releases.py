@@ -18,11 +18,11 @@ RELEASE = Path(__file__).resolve().parents[1] / "upgrade" / "0.1.0"
 
 @dataclass(frozen=True)
 class Written:
-    """A copy of a database that a release wrote, and a folder with its other files.
+    """A copy of a database that a release wrote, and of the release's other files.
 
     Attributes:
-        url: The database.
-        folder: The files; commands run in it.
+        url: The URL of the database.
+        folder: The folder of the files; commands run in it.
     """
 
     url: str

@@ -23,7 +23,7 @@ def sequences(*, steps: int) -> settings:
 
 
 @contextmanager
-def opened_for_many_commits(url: str) -> Iterator[Database]:
+def open_without_syncing(url: str) -> Iterator[Database]:
     """Open a database without fsync, because these sequences test states and not power cuts.
 
     Logging is turned off, too: pytest would keep the log lines of a hundred thousand passes in memory.

@@ -49,4 +49,4 @@ def _address(process: "subprocess.Popen[bytes]", log: Path, patience: float) -> 
             return found.group()
         assert process.poll() is None, log.read_text()
         time.sleep(0.05)
-    raise AssertionError(f"it does not say where it listens: {log.read_text()}")
+    raise AssertionError(f"the server did not print its address: {log.read_text()}")

@@ -1,4 +1,4 @@
-"""A process that records and exports for a while, and samples itself: `... URL FOLDER SECONDS LEAK`."""
+"""A process that records and exports for a while, and prints samples: `... URL FOLDER SECONDS LEAK`."""
 
 import asyncio
 import json
@@ -28,7 +28,7 @@ def sample(database: Path | None) -> dict[str, int]:
     wal = 0 if database is None else database.with_name(database.name + "-wal").stat().st_size
     return {
         "memory": int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE,
-        "descriptors": len(os.listdir("/proc/self/fd")),  # noqa: PTH208 - entries are links to no files
+        "descriptors": len(os.listdir("/proc/self/fd")),  # noqa: PTH208 - the entries do not link to files
         "threads": threading.active_count(),
         "log": wal,
     }

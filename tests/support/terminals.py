@@ -23,7 +23,7 @@ os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 
 
 @dataclass(frozen=True)
-class Seen:
+class TerminalResult:
     """The result of a command in a terminal.
 
     Attributes:
@@ -35,8 +35,10 @@ class Seen:
     screen: str
 
 
-def at_terminal(shell: Shell, *arguments: str, when: Callable[[str], bool] | None = None, answer: str = CTRL_C) -> Seen:
-    """Run a command with a terminal for its three streams.
+def run_in_terminal(
+    shell: Shell, *arguments: str, when: Callable[[str], bool] | None = None, answer: str = CTRL_C
+) -> TerminalResult:
+    """Run a command with a terminal as its standard streams.
 
     Args:
         shell: The shell that runs the command.
@@ -73,7 +75,7 @@ def at_terminal(shell: Shell, *arguments: str, when: Callable[[str], bool] | Non
                 os.write(ours, answer.encode())
                 # Python may miss a Ctrl-C just before it starts to read, so it is sent again.
                 typing_at = time.monotonic() + 5 if answer == CTRL_C else float("inf")
-        return Seen(process.wait(timeout=_PATIENCE), screen.decode(errors="replace"))
+        return TerminalResult(process.wait(timeout=_PATIENCE), screen.decode(errors="replace"))
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGKILL)

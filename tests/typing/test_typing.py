@@ -1,4 +1,4 @@
-"""What the types promise to callers, checked by a type checker."""
+"""Check with a type checker that valid calls pass and invalid calls fail."""
 
 import json
 import re
@@ -10,8 +10,8 @@ FOLDER = Path(__file__).parent
 ROOT = FOLDER.parents[1]
 
 
-def complaints(file: str) -> list[tuple[int, str]]:
-    """Returns what pyright says of a file: line and rule, sorted."""
+def pyright_errors(file: str) -> list[tuple[int, str]]:
+    """Return the errors of pyright in a file: line and rule, sorted."""
     command = [sys.executable, "-m", "pyright", "--pythonpath", sys.executable, "--outputjson", str(FOLDER / file)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=110)
     document = json.loads(done.stdout)
@@ -20,7 +20,7 @@ def complaints(file: str) -> list[tuple[int, str]]:
 
 
 def test_code_as_callers_write_it_passes() -> None:
-    assert complaints("must_pass.py") == []
+    assert pyright_errors("must_pass.py") == []
 
 
 def test_names_from_variables_and_wrong_kinds_fail() -> None:
@@ -28,5 +28,5 @@ def test_names_from_variables_and_wrong_kinds_fail() -> None:
     expected = [
         (number, found.group(1)) for number, line in enumerate(lines, 1) if (found := re.search(r"# E: (\w+)$", line))
     ]
-    assert complaints("must_fail.py") == expected
+    assert pyright_errors("must_fail.py") == expected
     assert len(expected) == 17

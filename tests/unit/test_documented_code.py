@@ -1,4 +1,4 @@
-"""The code on a how-to page is the code of the examples that the tests run."""
+"""The code on how-to pages is part of the examples that the tests run."""
 
 import re
 import textwrap
@@ -11,7 +11,7 @@ PAGES = ("use-with-a-web-framework.md",)
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_each_block_is_part_of_the_example_named_before_it(page: str) -> None:
+def test_each_code_block_is_in_the_example_named_before_it(page: str) -> None:
     text = (ROOT / "docs" / "how-to" / page).read_text()
     example: Path | None = None
     blocks = 0
@@ -20,7 +20,7 @@ def test_each_block_is_part_of_the_example_named_before_it(page: str) -> None:
             example = ROOT / named
             continue
         assert example is not None
-        # Indented alike, however deep it stands there.
+        # Compare without the indentation that the block has in the example.
         wanted = textwrap.dedent(block).splitlines()
         lines = example.read_text().splitlines()
         chunks = (lines[start : start + len(wanted)] for start in range(len(lines)))

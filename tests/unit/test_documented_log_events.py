@@ -1,4 +1,4 @@
-"""The page about logs lists each event that the source logs, with its logger, levels and keys, and no other."""
+"""The page about logs lists exactly the events that the source logs, with logger, levels and keys."""
 
 import ast
 import json
@@ -21,11 +21,11 @@ PAGE = ROOT / "docs" / "reference" / "logs.md"
 LEVELS = {"info", "warning", "error"}
 _NOW = datetime.now(UTC)
 EXPANDED = {"facts": set(PassReport(request_id="r", started_at=_NOW, last_at=_NOW).facts())}
-"""What a call that passes `**name` adds, by that name, beside the keys that the page lists."""
+"""The keys that a call with `**name` adds, by that name."""
 NAMED_LATER = {"kind": ("RecordEvents", "RecordEvent")}
 """The events of a call whose first argument is a variable, by its name."""
 NOT_OURS = SOURCE / "telemetry_cli" / "serving.py"
-"""Passes on what uvicorn logs."""
+"""The module that forwards uvicorn's log lines."""
 RESERVED = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName", "event", "level"}
 
 
@@ -60,7 +60,7 @@ def calls_in(file: Path) -> Iterator[LogCall]:
             case ast.Call(func=ast.Attribute(ast.Name("_log"), "log")) if file == NOT_OURS:
                 continue
             case ast.Call(func=ast.Attribute(ast.Name("_log"), level)):
-                raise AssertionError(f"{file}:{node.lineno}: the event is not a text")
+                raise AssertionError(f"{file}:{node.lineno}: the event is not a string")
             case _:
                 continue
         assert logger is not None, f"{file}: `_log` is not made by `get_logger`"
@@ -82,7 +82,7 @@ def calls() -> list[LogCall]:
 
 
 def documented() -> Iterator[tuple[str, str, str, frozenset[str]]]:
-    """Yields logger, event, level and keys of each row, once for each level."""
+    """Yield logger, event, level and keys of each row, once for each level."""
     logger = ""
     for line in PAGE.read_text().splitlines():
         if heading := re.fullmatch(r"### `([\w.]+)`", line):
@@ -105,7 +105,7 @@ def test_no_key_has_to_be_renamed(calls: list[LogCall]) -> None:
 
 
 def test_each_logger_is_below_the_one_of_its_package(calls: list[LogCall]) -> None:
-    # A host may have disabled the package's own logger: those below it are made with their first line.
+    # A host may have disabled the package's logger. The loggers below it are created with their first line.
     for call in calls:
         package = Path(call.place).parts[1]
         assert call.logger.startswith(f"{package}."), call.place

@@ -1,4 +1,4 @@
-"""What README, docs and examples import is in the face of its package: the `__all__` that others may rely on."""
+"""Names that README, docs and examples import are in the `__all__` of a package, its public interface (face)."""
 
 import ast
 import re
@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = sorted(folder.name for folder in (ROOT / "src").iterdir() if (folder / "__init__.py").exists())
-# Rooms of a package that docs name: the two middlewares have one name, so each stays in its module.
+# Submodules that docs may name: both middlewares have the same name, so each is imported from its module.
 ROOMS = ("telemetry.web", "telemetry.web.asgi", "telemetry.web.wsgi", "telemetry_gateway.sinks")
 PROGRAMS = ("pytest_telemetry", "telemetry_cli")
 FACES = sorted({*PACKAGES, *ROOMS} - set(PROGRAMS))
@@ -48,7 +48,7 @@ def is_ours(module: str) -> bool:
 
 
 def names_used(code: str) -> Iterator[tuple[str, str]]:
-    """Yield what the code takes from our packages, by `from` or as an attribute of an imported module."""
+    """Yield the names that code uses from our packages, by `from` or as attributes of an imported module."""
     tree = ast.parse(code)
     modules = set()
     for node in ast.walk(tree):
@@ -76,20 +76,20 @@ def test_imports_of_every_kind_of_page_are_found() -> None:
 
 
 @pytest.mark.parametrize("used", IMPORTS, ids=lambda used: f"{used.place}: {used.module}.{used.name}")
-def test_what_pages_and_examples_import_is_in_a_face(used: Import) -> None:
-    assert used.module in FACES, f"import it from {used.module.partition('.')[0]}, whose face is to list {used.name}"
+def test_imports_of_pages_and_examples_are_in_a_face(used: Import) -> None:
+    assert used.module in FACES, f"import it from {used.module.partition('.')[0]}, and add {used.name} to its __all__"
     assert used.name in import_module(used.module).__all__
 
 
 @pytest.mark.parametrize("face", FACES)
-def test_a_face_is_sorted_and_has_what_it_lists(face: str) -> None:
+def test_a_face_is_sorted_and_its_names_exist(face: str) -> None:
     module = import_module(face)
     assert list(module.__all__) == sorted(set(module.__all__))
     assert [name for name in module.__all__ if not hasattr(module, name)] == []
 
 
 @pytest.mark.parametrize("package", LAZY)
-def test_a_lazy_face_loads_a_name_when_it_is_used(package: str) -> None:
+def test_a_lazy_face_imports_a_name_on_first_use(package: str) -> None:
     shown = "print(*sys.modules)"
     used = f"{package}.{import_module(package).__all__[0]}"
     code = f"import sys, {package}; {shown}; {used}; {shown}"
@@ -101,7 +101,7 @@ def test_a_lazy_face_loads_a_name_when_it_is_used(package: str) -> None:
 
 
 @pytest.mark.parametrize("package", LAZY)
-def test_a_lazy_face_says_which_name_it_lacks(package: str) -> None:
+def test_a_lazy_face_names_the_missing_attribute(package: str) -> None:
     module = import_module(package)
     with pytest.raises(AttributeError, match=f"module '{package}' has no attribute 'missing'"):
         module.missing  # noqa: B018 - reading it is the test

@@ -1,4 +1,4 @@
-"""What keeps the habits: hooks, the hosted workflow, and the table of what is changed where."""
+"""Checks of the hooks, the hosted workflow, the Makefile, and the table of where to change what."""
 
 import re
 import subprocess
@@ -24,7 +24,7 @@ def test_a_job_calls_ci_run_and_nothing_else(name: str) -> None:
         "actions/setup-python",
     }
     for variable in job["env"]:
-        assert re.search(rf"\b{variable}\b", CI_RUN), f"{variable} chooses nothing in .ci/run"
+        assert re.search(rf"\b{variable}\b", CI_RUN), f"{variable} has no effect in .ci/run"
 
 
 def test_every_supported_version_is_in_the_matrix() -> None:

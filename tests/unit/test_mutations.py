@@ -1,4 +1,4 @@
-"""The list of `make mutations` fits the code, so that its long run does not end before it has begun."""
+"""The list of `make mutations` matches the code, so that its long run does not fail at the start."""
 
 import pytest
 
@@ -7,5 +7,5 @@ from mutations.mutation import Mutation
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.promise.replace(" ", "_"))
-def test_the_code_that_a_mutation_breaks_is_where_it_was(mutation: Mutation) -> None:
+def test_the_code_of_a_mutation_exists_once(mutation: Mutation) -> None:
     assert is_in_place(mutation)

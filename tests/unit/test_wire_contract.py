@@ -1,4 +1,4 @@
-"""The wire contract, pinned: a changed number, name or type breaks deployed peers."""
+"""The pinned wire contract: changing a number, name or type here breaks deployed peers."""
 
 import json
 import subprocess
@@ -122,7 +122,7 @@ def test_every_field_has_the_number_name_and_type_of_the_contract() -> None:
 
 
 def test_names_in_json_are_those_that_protobuf_derives() -> None:
-    # Consumers of the sink read them; a `json_name` in the schema would change them unseen on the wire.
+    # Consumers of the sink read them. A `json_name` in the schema would change them without changing the wire format.
     for message in (message for top in pb.DESCRIPTOR.message_types_by_name.values() for message in whole_tree(top)):
         for field in message.fields:
             first, *rest = field.name.split("_")
@@ -169,13 +169,13 @@ def test_a_minimal_event_is_still_read_and_has_nothing_else_set() -> None:
     assert [field.name for field, _ in event.ListFields()] == ["id", "timestamp", "feature", "action"]
 
 
-def test_metadata_of_a_first_release_exporter_is_legacy_metadata() -> None:
+def test_metadata_of_a_first_release_exporter_is_read_as_legacy_metadata() -> None:
     event = golden("first_release")
     assert dict(event.parameters.legacy_metadata) == {"count": 3, "big": 9007199254740993}
     assert not event.parameters.metadata
 
 
-def test_unknown_fields_of_a_newer_peer_can_be_discarded() -> None:
+def test_unknown_fields_of_a_newer_peers_event_can_be_discarded() -> None:
     event = golden("newer")
     assert event.feature == "search.results"
     assert b"from-the-future" in event.SerializeToString()
@@ -183,7 +183,7 @@ def test_unknown_fields_of_a_newer_peer_can_be_discarded() -> None:
     assert b"from-the-future" not in event.SerializeToString()
 
 
-def test_the_committed_wire_types_are_those_that_the_contract_generates() -> None:
+def test_the_committed_wire_types_match_the_contract() -> None:
     check = subprocess.run(
         [sys.executable, str(ROOT / "tools" / "generate_proto.py"), "--check"],
         capture_output=True,

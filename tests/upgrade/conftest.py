@@ -1,4 +1,4 @@
-"""What releases wrote, copied before use, and the processes of those releases."""
+"""Copies of the databases and files that releases wrote, and the processes of those releases."""
 
 import shutil
 import zipfile
@@ -13,31 +13,31 @@ from support.releases import RELEASE, Written
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Copy the files that 0.1.0 wrote beside its databases, with the times that they have."""
+    """Copy the files that 0.1.0 wrote beside its databases, with their modification times."""
     return Path(shutil.copytree(RELEASE / "folder", tmp_path / "folder"))
 
 
 @pytest.fixture
 def recorded(request: pytest.FixtureRequest, database_kind: str, folder: Path) -> Iterator[Written]:
-    """A database of 0.1.0 with rows in every state."""
+    """Yield a database of 0.1.0 with rows in every state."""
     yield from _database(request, database_kind, folder, "recorded")
 
 
 @pytest.fixture
 def adopted(request: pytest.FixtureRequest, database_kind: str, folder: Path) -> Iterator[Written]:
-    """Tables of the original system, adopted by 0.1.0."""
+    """Yield tables of the original system, adopted by 0.1.0."""
     yield from _database(request, database_kind, folder, "adopted")
 
 
 @pytest.fixture
 def recorded_file(request: pytest.FixtureRequest, folder: Path) -> Iterator[Written]:
-    """The SQLite database of 0.1.0, for tests of what does not depend on the kind."""
+    """Yield the SQLite database of 0.1.0, for tests that do not depend on the kind of database."""
     yield from _database(request, "sqlite", folder, "recorded")
 
 
 @pytest.fixture(scope="session")
 def release_0_1_0(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
-    """Return the environment in which the command line is that of 0.1.0."""
+    """Return environment variables that make the command line that of 0.1.0."""
     (wheel,) = RELEASE.glob("*.whl")
     code = tmp_path_factory.mktemp("release")
     with zipfile.ZipFile(wheel) as packed:

@@ -1,4 +1,4 @@
-"""The databases that 0.1.0 wrote, under the current code and under both."""
+"""The databases of 0.1.0 under the current code, and under both versions at the same time."""
 
 import json
 import subprocess
@@ -35,7 +35,7 @@ KEPT = (
 
 
 def settle(shell: Shell) -> None:
-    """Upgrade, and find nothing missing."""
+    """Upgrade, and check that nothing is missing."""
     assert lines(shell, "db", "upgrade")
     assert shell.telemetry("db", "check").code == 0
     assert lines(shell, "audit")[0]["balanced"]
@@ -74,7 +74,7 @@ def test_each_state_is_read_as_it_was_written(recorded: Written) -> None:
     assert all("more than the sink's 2000" in json.dumps(one) for one in dead)
 
 
-def test_an_export_sends_what_is_due_and_nothing_else(recorded: Written, tmp_path: Path) -> None:
+def test_an_export_sends_only_due_events(recorded: Written, tmp_path: Path) -> None:
     shell = recorded.shell()
     due, leased = (recorded.ids(STATES[state]) for state in ("due", "leased"))
     exported = recorded.ids(STATES["exported"])
@@ -105,7 +105,7 @@ def test_a_dead_letter_of_0_1_0_is_sent_again(recorded: Written, tmp_path: Path)
     assert lines(shell, "queue", "status")[0]["dead"] == 0
 
 
-def test_processes_of_0_1_0_go_on_beside_it(
+def test_processes_of_0_1_0_continue_after_the_upgrade(
     recorded: Written, tmp_path: Path, release_0_1_0: Mapping[str, str]
 ) -> None:
     new, old = recorded.shell(), recorded.shell(**release_0_1_0)
@@ -128,7 +128,7 @@ def test_processes_of_0_1_0_go_on_beside_it(
         assert set(ids) < {one["id"] for one in lines(shell, "exported", "list")}
 
 
-def test_a_recorder_of_0_1_0_goes_on_with_adopted_tables(adopted: Written, release_0_1_0: Mapping[str, str]) -> None:
+def test_a_recorder_of_0_1_0_continues_with_adopted_tables(adopted: Written, release_0_1_0: Mapping[str, str]) -> None:
     settle(adopted.shell())
     old = adopted.shell(**release_0_1_0)
     assert old.telemetry("record", "search.results", "submit", "--user-id", "7").code == 0
@@ -136,7 +136,7 @@ def test_a_recorder_of_0_1_0_goes_on_with_adopted_tables(adopted: Written, relea
         assert lines(shell, "audit")[0]["balanced"]
 
 
-def test_the_processes_of_0_1_0_are_those_of_its_wheel(tmp_path: Path, release_0_1_0: Mapping[str, str]) -> None:
+def test_processes_of_0_1_0_run_the_code_of_its_wheel(tmp_path: Path, release_0_1_0: Mapping[str, str]) -> None:
     code = "import recorder, telemetry_cli, sys; print(recorder.__file__, telemetry_cli.__file__)"
     done = subprocess.run(
         [sys.executable, "-c", code],

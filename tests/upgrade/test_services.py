@@ -1,4 +1,4 @@
-"""The files that the gateway and the ingest service of 0.1.0 wrote, under the current code."""
+"""The files of 0.1.0's gateway and ingest service under the current code."""
 
 import json
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from support.releases import Written, lines, published
 
 
 def make_exported_due(written: Written) -> set[str]:
-    """Make the events that the gateway has due again, as after a crash; return their ids."""
+    """Make events that the gateway already has due again, as after a crash; return their ids."""
     exported = written.ids("exported_at IS NOT NULL")
     written.rows("DELETE FROM telemetry_events_export_queue WHERE exported_at IS NULL")
     written.rows("UPDATE telemetry_events_export_queue SET exported_at = NULL")
@@ -38,7 +38,7 @@ def test_repeats_are_dropped_and_closed_files_kept(recorded_file: Written) -> No
 
 
 @pytest.mark.parametrize("lost", ["events*", "window.db"])
-def test_repeats_are_known_by_the_window_or_the_sink_alone(recorded_file: Written, lost: str) -> None:
+def test_the_window_or_the_sink_alone_recognizes_repeats(recorded_file: Written, lost: str) -> None:
     folder = recorded_file.folder
     exported = make_exported_due(recorded_file)
     known = published(folder)
@@ -59,7 +59,7 @@ def test_a_new_exporter_sends_to_a_gateway_of_0_1_0(recorded_file: Written, rele
     assert sorted(published(recorded_file.folder)) == sorted([*before, *due])
 
 
-def test_a_gateway_of_0_1_0_goes_on_with_the_folder_after_a_new_one(
+def test_a_gateway_of_0_1_0_continues_in_the_folder_of_a_newer_one(
     recorded_file: Written, release_0_1_0: Mapping[str, str]
 ) -> None:
     folder, shell = recorded_file.folder, recorded_file.shell()
@@ -91,14 +91,14 @@ def test_a_gateway_check_finds_nothing_wrong(recorded_file: Written) -> None:
     assert all(one["ok"] for one in checked)
 
 
-def test_a_managed_service_gets_in_by_the_token_of_the_file(recorded_file: Written) -> None:
+def test_a_managed_service_authenticates_with_the_files_token(recorded_file: Written) -> None:
     with recorded_file.gateway().gateway() as address, grpc.insecure_channel(address.removeprefix("http://")) as open_:
         good, stranger = event(), event()
         assert send(open_, [good], SERVICE, token="token-of-billing-0.1.0").succeeded == [good.id]
         assert send(open_, [stranger], SERVICE, token="another").code is grpc.StatusCode.PERMISSION_DENIED
 
 
-def test_a_caller_of_ingest_gets_in_by_the_token_of_the_file(recorded_file: Written) -> None:
+def test_an_ingest_caller_authenticates_with_the_files_token(recorded_file: Written) -> None:
     token = (recorded_file.folder / "ingest-token").read_text().strip()
     body = {"query": RECORD, "variables": {"events": [client_event()]}}
     with recorded_file.shell().ingest("--tokens-file", "ingest-tokens.toml") as url:

@@ -1,4 +1,4 @@
-"""Every setting of 0.1.0, as its settings files write it, under the current code."""
+"""Every setting of 0.1.0, read from its settings files by the current code."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from support.programs import Shell
 from support.releases import lines
 
-# Their files are certificates and keys, which would expire here.
+# These name certificates and keys, which would expire in the fixtures.
 CERTIFICATES = {
     f"TELEMETRY_{program}_TLS_{file}_FILE"
     for program, files in {
@@ -24,7 +24,7 @@ Shown = Mapping[str, Mapping[str, str]]
 
 
 def show(folder: Path, file: str = "", release: Mapping[str, str] | None = None) -> Shown:
-    """Return what a program of the release, or the current one, makes of a settings file; by variable."""
+    """Return the settings that a release, or the current code, reads from a settings file; by variable."""
     shell = Shell(folder, {**({"TELEMETRY_SETTINGS_FILE": file} if file else {}), **(release or {})})
     return {one["variable"]: one for one in lines(shell, "config", "show")}
 

@@ -9,7 +9,7 @@ import pytest
 
 from support.programs import Shell
 from support.recorders import make_recorder
-from support.terminals import at_terminal
+from support.terminals import run_in_terminal
 from telemetry import NewEvent
 from telemetry_store.database import Database
 from telemetry_store.export_queue import ExportQueue
@@ -153,7 +153,7 @@ def test_an_unusable_database_is_reported_on_one_line(
 
 def test_an_audit_shows_progress_only_in_a_terminal(shell: Shell, database: Database) -> None:
     make_recorder(database).batch_record([NewEvent("search", "submit")] * 30)
-    seen = at_terminal(shell, "audit")
+    seen = run_in_terminal(shell, "audit")
     assert seen.code == 0
     assert "rows" in seen.screen
     assert "60/60" in seen.screen
@@ -180,7 +180,7 @@ def test_ctrl_c_ends_a_waiting_command_without_partial_changes(shell: Shell, dat
             release.start()
         return True
 
-    seen = at_terminal(shell, "queue", "retry", when=waits)
+    seen = run_in_terminal(shell, "queue", "retry", when=waits)
     assert (seen.code, "Traceback" in seen.screen) == (130, False)
     release.join()
     holder.close()
@@ -192,7 +192,7 @@ def test_ctrl_c_ends_an_export_and_releases_its_leases(shell: Shell, database: D
     ids = make_recorder(database).batch_record([NewEvent("search", "submit")] * 3)
     with scripted_gateway(delay(10)) as gateway:
         shell.environment["TELEMETRY_GATEWAY_EXPORTER_SHUTDOWN_TIMEOUT"] = "0.5s"
-        seen = at_terminal(
+        seen = run_in_terminal(
             shell, "export", "once", "--addr", gateway.address, when=lambda _screen: bool(gateway.received)
         )
     assert (seen.code, "Traceback" in seen.screen) == (130, False)
@@ -205,11 +205,11 @@ def test_ctrl_c_at_a_confirmation_changes_nothing(shell: Shell, database: Databa
     queue = ExportQueue(database)
     (event_id,) = make_recorder(database).batch_record([NewEvent("search", "submit")])
     queue.set_aside(queue.lease(1, MINUTE), {event_id: "x: y"})
-    seen = at_terminal(shell, "dead", "drop", "--all", when=lambda screen: "[y/N]" in screen)
+    seen = run_in_terminal(shell, "dead", "drop", "--all", when=lambda screen: "[y/N]" in screen)
     assert seen.code in (1, 130)
     assert queue.counts().dead == 1
-    no = at_terminal(shell, "dead", "drop", "--all", when=lambda screen: "[y/N]" in screen, answer="n\n")
+    no = run_in_terminal(shell, "dead", "drop", "--all", when=lambda screen: "[y/N]" in screen, answer="n\n")
     assert (no.code, queue.counts().dead) == (1, 1)
-    yes = at_terminal(shell, "dead", "drop", "--all", when=lambda screen: "[y/N]" in screen, answer="y\n")
+    yes = run_in_terminal(shell, "dead", "drop", "--all", when=lambda screen: "[y/N]" in screen, answer="y\n")
     assert (yes.code, queue.counts().dropped) == (0, 1)
     assert "1 dropped" in yes.screen

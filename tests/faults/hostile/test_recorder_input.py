@@ -28,7 +28,7 @@ from telemetry_store.queue_reading import QueueReading
 EVENTS = int(os.environ.get("TELEMETRY_TEST_HOSTILE", "300"))
 """The number of generated events; `make faults` sets more."""
 ROUND = 1_000
-FIRST_PARTY = Redactor(first_party=True)  # everything leaves, so everything gets to the gateway
+FIRST_PARTY = Redactor(first_party=True)  # strips nothing, so that all values reach the gateway
 
 Verdict = tuple[str, str]
 
@@ -87,7 +87,7 @@ class Instance:
 
 
 def _plain(value: Any) -> Any:
-    """Return a column's value as both databases can give it: jsonb gives 1e300 as the integer that it is."""
+    """Return a column's value in a form that both databases share: jsonb returns 1e300 as an integer."""
     if isinstance(value, dict):
         return {key: _plain(inner) for key, inner in value.items()}
     if isinstance(value, list):
@@ -122,7 +122,7 @@ def test_generated_calls(instances: list[Instance], gateway: RunningGateway) -> 
     for start in range(0, EVENTS, ROUND):
         calls = HostileCalls(start)
         for number in range(start, min(start + ROUND, EVENTS)):
-            # By INSERT or, three at a time, by COPY.
+            # One event is an INSERT; three events are a COPY.
             try:
                 events = [calls() for _ in range(3 if number % 10 == 0 else 1)]
             except InvalidInputError as error:

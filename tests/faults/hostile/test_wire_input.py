@@ -31,7 +31,7 @@ from telemetry_store.migrations import upgrade_database
 from telemetry_store.queue_reading import QueueReading
 
 EVENTS = int(os.environ.get("TELEMETRY_TEST_HOSTILE", "300"))
-"""How many messages are generated; `make faults` sets more."""
+"""The number of generated messages; `make faults` raises it."""
 STREAM = 25
 RECORD_EVENTS = "/telemetrygateway.v1.TelemeteryGatewayService/RecordEvents"
 
@@ -78,7 +78,7 @@ def test_generated_messages(gateway: RunningGateway, tmp_path: Path) -> None:
             for message in messages:
                 request = _parsed(message)
                 if request is None or request.HasField("metadata"):
-                    break  # no message, or metadata for the second time
+                    break  # not a message, or metadata a second time
                 readable += 1
                 if request.events.events:
                     expected.append(request)
@@ -105,7 +105,7 @@ def test_generated_messages(gateway: RunningGateway, tmp_path: Path) -> None:
     assert len(kinds) > 4
 
 
-def test_a_message_of_empty_events_costs_no_multiple_of_its_size(gateway: RunningGateway) -> None:
+def test_memory_for_empty_events_is_bounded_by_the_message_size(gateway: RunningGateway) -> None:
     with gateway.channel() as channel:
         answers, code = _stream(channel, [field(2, b"\x0a\x00" * 100_001)])
         assert (len(answers), code) == (0, grpc.StatusCode.INVALID_ARGUMENT)
@@ -114,10 +114,10 @@ def test_a_message_of_empty_events_costs_no_multiple_of_its_size(gateway: Runnin
 
 
 @pytest.mark.timeout(120 + EVENTS // 20)
-def test_rows_of_an_adopted_queue_that_hold_anything(gateway: RunningGateway, postgres: Any, tmp_path: Path) -> None:
+def test_arbitrary_payloads_in_an_adopted_queue(gateway: RunningGateway, postgres: Any, tmp_path: Path) -> None:
     make = RawMessages(seed=EVENTS + 1)
     rows = {}
-    for _ in range(max(200, EVENTS // 10)):  # some are of a megabyte
+    for _ in range(max(200, EVENTS // 10)):  # some are a megabyte
         event_id = new_event_id()
         rows[event_id] = make.event(event_id)
     large = _larger_than_a_message()

@@ -1,4 +1,4 @@
-"""A secret in every private place: found in `event_logs`, and nowhere else."""
+"""Secrets in every private place are found in `event_logs` and nowhere else."""
 
 import contextlib
 import os
@@ -20,7 +20,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from sqlalchemy import make_url
 
-from support.canaries import decoded_rejects, found, found_in_files
+from support.canaries import count_canaries, count_canaries_in_files, decoded_rejects
 from support.canary_recording import bad, good
 from support.gateway_certificates import CertificateAuthority
 from support.ledger import until
@@ -32,12 +32,12 @@ from telemetry_store.database import Database
 from telemetry_store.engine import create_database_engine
 
 CANARIES = int(os.environ.get("TELEMETRY_TEST_CANARIES", "400"))
-"""How many at least, for each database; `make faults` sets more."""
+"""The least number of canaries for each database; `make faults` raises it."""
 PER_EVENT = 25
 HERE = Path(__file__).parents[2] / "support"
 
 # The command line with the most verbose logging of every library.
-TALKATIVE = "import logging; logging.basicConfig(level=logging.DEBUG); from telemetry_cli.main import main; main()"
+DEBUG_LOGS = "import logging; logging.basicConfig(level=logging.DEBUG); from telemetry_cli.main import main; main()"
 LICENSE = "CANARY-license-000001"
 TOKEN = "CANARY-token-000001"
 WRONG_TOKEN = "CANARY-token-000002"
@@ -52,7 +52,7 @@ approved_on = 2026-01-31
 
 
 class Scene:
-    """A folder, an environment, and programs that run in it."""
+    """A folder and an environment in which programs run."""
 
     def __init__(self, folder: Path, url: str) -> None:
         self.folder = folder
@@ -82,7 +82,7 @@ class Scene:
         return done.stdout.decode()
 
     def export(self, name: str, address: str, environment: dict[str, str], *, expect: int = 0) -> str:
-        command = ("-c", TALKATIVE, "export", "once", "--addr", address)
+        command = ("-c", DEBUG_LOGS, "export", "once", "--addr", address)
         return self.run(name, *command, environment=environment, expect=expect)
 
     @contextmanager
@@ -91,7 +91,7 @@ class Scene:
         log = self.folder / "gateway.log"
         with log.open("wb") as file:
             process = subprocess.Popen(
-                [sys.executable, "-c", TALKATIVE, "gateway", "serve", "--listen", "127.0.0.1:0"],
+                [sys.executable, "-c", DEBUG_LOGS, "gateway", "serve", "--listen", "127.0.0.1:0"],
                 cwd=self.folder, env={**self.environment, **environment}, stdout=file, stderr=file,
             )  # fmt: skip
         try:
@@ -107,13 +107,13 @@ class Scene:
 @pytest.fixture
 def scene(migrated_url: str, tmp_path: Path) -> Scene:
     url = make_url(migrated_url)
-    if url.get_backend_name() == "postgresql":  # a server that trusts this machine reads no password
+    if url.get_backend_name() == "postgresql":  # a server that trusts local connections ignores the password
         url = url.set(password="CANARY-password-000000")
     return Scene(tmp_path, url.render_as_string(hide_password=False))
 
 
 @pytest.mark.timeout(240 + CANARIES // 20)
-def test_nothing_private_is_anywhere_else(scene: Scene, database: Database) -> None:
+def test_private_data_is_nowhere_else(scene: Scene, database: Database) -> None:
     metrics_at = f"127.0.0.1:{free_port()}"
     with scene.gateway(
         TELEMETRY_GATEWAY_SINK_ROTATE_BYTES="200000", TELEMETRY_GATEWAY_METRICS_ADDR=metrics_at
@@ -125,8 +125,8 @@ def test_nothing_private_is_anywhere_else(scene: Scene, database: Database) -> N
         instance = {"TELEMETRY_LICENSE_KEY": LICENSE, "TELEMETRY_INSTANCE_ID": "i"}
         assert "drained" in scene.export("exporter", f"http://{proxy.address}", instance)
         metrics = httpx2.get(f"http://{metrics_at}/metrics", timeout=30).text
-        scene.run("operator", "-c", TALKATIVE, "queue", "status")
-        scene.run("operator2", "-c", TALKATIVE, "exported", "list", "--json")
+        scene.run("operator", "-c", DEBUG_LOGS, "queue", "status")
+        scene.run("operator2", "-c", DEBUG_LOGS, "exported", "list", "--json")
     proxy.close()
 
     kept = _rows(database, "event_logs")
@@ -135,20 +135,20 @@ def test_nothing_private_is_anywhere_else(scene: Scene, database: Database) -> N
     assert "telemetry_gateway_events_total" in metrics
     leaks = {
         "queue": _rows(database, "telemetry_events_export_queue"),
-        "wire": found(proxy.kept()),
-        "metrics": found(metrics),
-        **found_in_files(file for file in scene.folder.iterdir() if not file.name.startswith("telemetry.db")),
+        "wire": count_canaries(proxy.kept()),
+        "metrics": count_canaries(metrics),
+        **count_canaries_in_files(file for file in scene.folder.iterdir() if not file.name.startswith("telemetry.db")),
     }
     rejected, streams = decoded_rejects(scene.folder / "rejects.jsonl")
-    leaks["rejected events"] = found(rejected)
+    leaks["rejected events"] = count_canaries(rejected)
     print(f"{made} canaries, {sum(kept.values())} in event_logs; elsewhere: {leaks}")
     # By the wire contract the gateway receives and publishes the license key; the allowlist allows one key.
-    assert found(streams) == {"license": 1}
+    assert count_canaries(streams) == {"license": 1}
     for place in ("wire", *(name for name in leaks if name.startswith("published"))):
         leaks[place].pop("license", None)
     assert leaks.pop("wire") == {"allowed": 1}
     assert leaks.pop("queue") == {"allowed": 1}
-    assert leaks.pop("operator2.log") == {"allowed": 1}  # the list of what has left
+    assert leaks.pop("operator2.log") == {"allowed": 1}  # lists the events that have left
     assert sum((leaks.pop(name) for name in list(leaks) if name.startswith("published")), Counter()) == {"allowed": 1}
     assert {place: canaries for place, canaries in leaks.items() if canaries} == {}
 
@@ -159,12 +159,12 @@ def test_the_bytes_of_a_database_without_event_logs(scene: Scene) -> None:
     recording = (str(HERE / "canary_recording.py"), scene.environment["TELEMETRY_DATABASE_URL"])
     reader = sqlite3.connect(scene.folder / "telemetry.db", isolation_level=None)
     reader.execute("BEGIN")
-    reader.execute("SELECT count(*) FROM event_logs").fetchone()  # keeps the log from being folded into the file
+    reader.execute("SELECT count(*) FROM event_logs").fetchone()  # prevents a checkpoint of the WAL
     scene.run("recorder", *recording, str(CANARIES // PER_EVENT), "True")
     files = [file for file in scene.folder.iterdir() if file.name.startswith("telemetry.db")]
     assert {file.name for file in files} == {"telemetry.db", "telemetry.db-wal", "telemetry.db-shm"}
     assert any(b"search.results" in file.read_bytes() for file in files)
-    leaks = sum(found_in_files(files).values(), Counter[str]())
+    leaks = sum(count_canaries_in_files(files).values(), Counter[str]())
     reader.close()
     assert set(leaks) == {"allowed"}
 
@@ -185,8 +185,10 @@ def test_tokens_are_never_logged(scene: Scene) -> None:
         # A token is rejected if it would be sent in plain text, and the error does not quote it.
         scene.export("plain", "http://127.0.0.1:1", {**service, token: TOKEN}, expect=2)
     (scene.folder / "tokens.toml").unlink()
-    leaks: dict[str, Any] = found_in_files(file for file in scene.folder.iterdir() if file.suffix in (".log", ".jsonl"))
-    window = found_in_files(scene.folder.glob("window.db*"))
+    leaks: dict[str, Any] = count_canaries_in_files(
+        file for file in scene.folder.iterdir() if file.suffix in (".log", ".jsonl")
+    )
+    window = count_canaries_in_files(scene.folder.glob("window.db*"))
     allowed = {"published.jsonl": {"allowed": 1}}
     assert {**leaks, **window} == allowed
 
@@ -203,15 +205,15 @@ def test_traces_contain_nothing_of_events(database: Database) -> None:
             recorder.record_event(event)
     recorder.close()
     finished = spans.get_finished_spans()
-    assert sum(span.status.is_ok is False for span in finished) > 5  # each with its error's text and its traceback
+    assert sum(span.status.is_ok is False for span in finished) > 5  # each with the text and traceback of its error
     assert "exception.stacktrace" in finished[-1].to_json()
-    assert sum((found(span.to_json()) for span in finished), Counter[str]()) == {}
+    assert sum((count_canaries(span.to_json()) for span in finished), Counter[str]()) == {}
     assert set(_rows(database, "event_logs")) == {"private", "key", "marketing"}
 
 
 def test_the_search_can_fail(tmp_path: Path) -> None:
     (tmp_path / "some.log").write_text('{"error": "CANARY-private-000007"}')
-    assert found_in_files(tmp_path.iterdir()) == {"some.log": {"private": 1}}
+    assert count_canaries_in_files(tmp_path.iterdir()) == {"some.log": {"private": 1}}
 
 
 def _rows(database: Database, table: str) -> Counter[str]:
@@ -219,7 +221,7 @@ def _rows(database: Database, table: str) -> Counter[str]:
     every = Counter[str]()
     for row in rows:
         for value in row:
-            every += found(bytes(value) if isinstance(value, bytes | memoryview) else str(value))
+            every += count_canaries(bytes(value) if isinstance(value, bytes | memoryview) else str(value))
     return every
 
 

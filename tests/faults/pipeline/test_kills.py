@@ -13,11 +13,11 @@ from support.ledger import Pipeline
 from support.ports import free_port
 
 KILLS = int(os.environ.get("TELEMETRY_TEST_KILLS", "3"))
-"""For each kind of process and each database; `make faults` sets more."""
+"""The number of kills for each kind of process and each database; `make faults` raises it."""
 ROUNDS = max(1, KILLS // 20)
-"""How often each named point is reached."""
+"""How often each named point kills a process."""
 EACH = ("recorder", "exporter", "gateway")
-# Each kind of process alone, so often, is for the long run; a short one mixes them.
+# The long run kills each kind of process separately; a short run mixes them.
 ALONE = tuple((victim,) for victim in EACH) if KILLS >= 20 else ()
 DATABASE_ALONE = (("database",),) if KILLS >= 20 else ()
 
@@ -28,7 +28,7 @@ def seed_of(request: pytest.FixtureRequest) -> int:
 
 @pytest.mark.timeout(300 + 5 * KILLS)
 @pytest.mark.parametrize("victims", [*ALONE, EACH], ids="-".join)
-def test_at_any_moment(
+def test_kills_at_random_moments(
     migrated_url: str, tmp_path: Path, victims: tuple[str, ...], request: pytest.FixtureRequest
 ) -> None:
     found = Pipeline(tmp_path, migrated_url, seed_of(request), free_port()).run(KILLS, victims)
@@ -39,7 +39,7 @@ def test_at_any_moment(
 
 
 @pytest.mark.timeout(600 + 300 * ROUNDS)
-def test_at_named_points(migrated_url: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+def test_kills_at_named_points(migrated_url: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     pipeline = Pipeline(tmp_path, migrated_url, seed_of(request), free_port(), rotate_bytes=30_000)
     found = pipeline.run_to_points(ROUNDS)
     print(found)
@@ -56,7 +56,7 @@ def killable() -> Iterator[KillablePostgres]:
 
 @pytest.mark.timeout(300 + 10 * KILLS)
 @pytest.mark.parametrize("victims", [*DATABASE_ALONE, (*EACH, "database")], ids="-".join)
-def test_of_postgresql_itself(
+def test_kills_of_postgresql(
     killable: KillablePostgres, tmp_path: Path, victims: tuple[str, ...], request: pytest.FixtureRequest
 ) -> None:
     def outage(chance: random.Random) -> None:

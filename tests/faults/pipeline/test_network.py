@@ -21,7 +21,7 @@ from telemetry_store.export_queue import ExportQueue
 from telemetry_testing import FaultProxy, scripted_gateway
 
 FAULTS = int(os.environ.get("TELEMETRY_TEST_FAULTS", "8"))
-"""For each database; `make faults` sets more."""
+"""The number of faults for each database; `make faults` raises it."""
 DEADLINE = 0.5
 ANSWER = 0.3
 CONNECT = 2
@@ -36,7 +36,7 @@ def proxies() -> Iterator[list[FaultProxy]]:
 
 
 @pytest.mark.timeout(120 + 3 * FAULTS)
-def test_between_exporter_and_gateway(database: Database, proxies: list[FaultProxy]) -> None:
+def test_faults_between_exporter_and_gateway(database: Database, proxies: list[FaultProxy]) -> None:
     queue = ExportQueue(database)
     recorder = make_recorder(database)
     with scripted_gateway() as gateway:
@@ -55,7 +55,7 @@ def test_between_exporter_and_gateway(database: Database, proxies: list[FaultPro
     assert set(recorded) == set(gateway.received)
     counts = queue.counts()
     assert (counts.exported, counts.dead, counts.pending) == (len(recorded), 0, 0)
-    # Two streams at most, each within its deadline, and a moment for the database.
+    # At most two streams, each within its deadline, plus time for the database.
     assert longest < 2 * DEADLINE + 3
 
 
@@ -88,7 +88,9 @@ def until_drained(queue: ExportQueue, address: str) -> None:
 
 @pytest.mark.timeout(120 + 3 * FAULTS)
 @pytest.mark.parametrize("database_kind", ["postgresql"])
-def test_between_recorder_and_postgresql(migrated_url: str, database: Database, proxies: list[FaultProxy]) -> None:
+def test_faults_between_recorder_and_postgresql(
+    migrated_url: str, database: Database, proxies: list[FaultProxy]
+) -> None:
     real = make_url(migrated_url)
     proxy = FaultProxy(postgresql_target(real), FAULTS)
     proxies.append(proxy)
@@ -111,5 +113,5 @@ def test_between_recorder_and_postgresql(migrated_url: str, database: Database, 
     print(dict(proxy.faults), f"{len(promised)} promised, {refused} refused, the longest call {longest:.2f} s")
     assert set(promised) <= set(queued(database))
     assert len(logged(database)) == len(queued(database)) <= len(promised) + refused
-    # A connection, then statements: each answered in time, or cancelled in 2 s, or the connection is closed in 2 more.
+    # Connecting, then statements: each is answered in time, or cancelled within 2 s, or disconnected 2 s later.
     assert longest < CONNECT + 3 * (ANSWER + 4) + 3

@@ -1,4 +1,4 @@
-/* Preloaded, it keeps a log of what a process does to one folder: the writes with their bytes, the names that are made,
+/* When preloaded, logs the calls of a process on the files of one folder: writes with their bytes, the names created,
    changed and taken away, and the syncs of files and of the folder. tests/support/power.py reads it.
    An entry of the log: kind, name, offset, length, bytes. */
 #define _GNU_SOURCE
@@ -28,7 +28,7 @@ static int log_file(void) {
     return file;
 }
 
-/* Returns whether a path is one of the folder's, and its name there; the folder's own name is empty. */
+/* Returns whether a path is in the folder, and its name there; the folder itself has an empty name. */
 static int name_at(const char *path, char *name) {
     const char *folder = getenv("RECORDED_FOLDER");
     if (!folder || log_file() < 0) return 0;

@@ -17,7 +17,7 @@ from telemetry_store.engine import create_database_engine
 from telemetry_store.migrations import upgrade_database
 
 CUTS = int(os.environ.get("TELEMETRY_TEST_CUTS", "30"))
-"""For each test; `make faults` sets more."""
+"""The number of power cuts for each test; `make faults` raises it."""
 
 RECORDING = """
 import os, sys
@@ -43,7 +43,7 @@ from telemetry.event import new_event_id
 folder, count = sys.argv[1], int(sys.argv[2])
 ledger = os.open(f"{folder}/ledger", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 path = Path(folder) / "published.jsonl"
-path.touch()  # an earlier process made it, and was killed before it came to anything else
+path.touch()  # created by an earlier process that was killed right afterwards
 sink = JsonlSink(path, 1024 * 1024, rotation=Rotation(max_bytes=20_000, compress=True))
 for number in range(count):
     ids = [new_event_id() for _ in range(1 + number % 7)]
@@ -100,7 +100,7 @@ def cuts(disk: Disk, log: Path, folder: Path) -> Iterator[set[str]]:
 
 
 @pytest.mark.timeout(120 + CUTS)
-def test_of_a_recorder_on_sqlite(tmp_path: Path) -> None:
+def test_power_cuts_of_a_recorder_on_sqlite(tmp_path: Path) -> None:
     folder = tmp_path / "recording"
     folder.mkdir()
     file = folder / "telemetry.db"
@@ -110,11 +110,11 @@ def test_of_a_recorder_on_sqlite(tmp_path: Path) -> None:
     disk = Disk({"telemetry.db": file.read_bytes()})
     log = record_calls(folder, RECORDING, 400)
     names = {call.name for call in read_calls(log)}
-    assert {"telemetry.db", "telemetry.db-wal", LEDGER} <= names  # checkpoints are among what is cut
+    assert {"telemetry.db", "telemetry.db-wal", LEDGER} <= names  # the cuts include checkpoints
 
     checked = 0
     for promised in cuts(disk, log, tmp_path / "after"):
-        (tmp_path / "after" / "telemetry.db-shm").unlink(missing_ok=True)  # memory, gone with the power
+        (tmp_path / "after" / "telemetry.db-shm").unlink(missing_ok=True)  # shared memory, lost with the power
         found = sqlite3.connect(tmp_path / "after" / "telemetry.db")
         assert found.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         queued = {row[0] for row in found.execute("SELECT id FROM telemetry_events_export_queue")}
@@ -122,19 +122,19 @@ def test_of_a_recorder_on_sqlite(tmp_path: Path) -> None:
         found.close()
         assert promised <= queued
         assert len(queued) == logged
-        assert len(queued) - len(promised) <= 5  # one call of the recorder, at most, was on its way
+        assert len(queued) - len(promised) <= 5  # at most one call of the recorder was in progress
         checked += 1
     print(f"{checked} power cuts of a recorder, {len(promised)} events promised at the last")
     assert checked >= min(CUTS, 50)
 
 
 @pytest.mark.timeout(120 + CUTS)
-def test_of_a_gateway_with_a_jsonl_sink(tmp_path: Path) -> None:
+def test_power_cuts_of_a_gateway_with_a_jsonl_sink(tmp_path: Path) -> None:
     folder = tmp_path / "publishing"
     folder.mkdir()
     log = record_calls(folder, PUBLISHING, 400)
     kinds = {call.kind for call in read_calls(log)}
-    assert kinds >= {"w", "s", "c", "r", "u"}  # closing, compressing and deleting files are among what is cut
+    assert kinds >= {"w", "s", "c", "r", "u"}  # the cuts include closing, compressing and deleting files
     checked = 0
     for promised in cuts(Disk(), log, tmp_path / "after"):
         file = tmp_path / "after" / "published.jsonl"
@@ -150,7 +150,7 @@ def test_of_a_gateway_with_a_jsonl_sink(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(120 + CUTS)
-def test_of_a_gateway_that_keeps_rejects(tmp_path: Path) -> None:
+def test_power_cuts_of_a_gateway_with_a_rejects_file(tmp_path: Path) -> None:
     folder = tmp_path / "rejecting"
     folder.mkdir()
     log = record_calls(folder, REJECTING, 400)

@@ -1,4 +1,4 @@
-"""A coroutine that records is cancelled at its first step, its second, and so on: the event is whole, or reported."""
+"""A recording coroutine is cancelled at each of its steps: the event is stored completely, or its loss is logged."""
 
 import asyncio
 import contextlib
@@ -24,7 +24,7 @@ async def cancelled_after(steps: int, work: Coroutine[Any, Any, object]) -> bool
     for _ in range(steps):
         if task.done():
             break
-        await asyncio.sleep(0.0005 if steps > 5 else 0)  # else the loop would spin while a thread writes
+        await asyncio.sleep(0.0005 if steps > 5 else 0)  # not 0, or the loop would spin while a thread writes
     over = task.done()
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
@@ -50,9 +50,9 @@ def test_at_every_step(database: Database, events: int) -> None:
         steps = asyncio.run(service())
     event_logs, queue = stored_names(database)
     assert event_logs == queue
-    assert len(queue) % events == 0  # all of a batch, or none
+    assert len(queue) % events == 0  # only complete batches
     assert events <= len(queue) <= events * (steps + 1)
-    assert logs == []  # nothing failed, so nothing is reported
+    assert logs == []  # nothing failed, so nothing is logged
 
 
 @pytest.mark.parametrize("events", [1, 3])
@@ -80,7 +80,7 @@ def test_of_a_write_that_fails(database: Database, events: int) -> None:
     with capture_logs() as logs:
         steps, raised = asyncio.run(service())
     assert raised == 1
-    # The first was cancelled before it began to run; each later one is reported, an event a line.
+    # The first was cancelled before it began to run; each later one is logged, one line for each event.
     assert len([line for line in logs if line["event"] == "event not recorded"]) == events * (steps - 2)
     assert len(stored_names(database)[1]) == events
 
@@ -96,7 +96,7 @@ def test_in_the_callers_transaction(database: Database, migrated_url: str, event
             super().__init__(*args, **options)
             opened.append(self)
 
-    # A cancellation in the middle of the host's own connecting leaves aiosqlite's connection open.
+    # A cancellation while the host connects leaves aiosqlite's connection open.
     options: dict[str, Any] = (
         {"factory": Remembered, "check_same_thread": False} if migrated_url.startswith("sqlite") else {}
     )
@@ -108,7 +108,7 @@ def test_in_the_callers_transaction(database: Database, migrated_url: str, event
             try:
                 await recorder.batch_record(batch, connection=connection)
             finally:
-                with contextlib.suppress(Exception):  # a connection may be spoilt by a cancellation, and says so
+                with contextlib.suppress(Exception):  # a cancellation may break a connection, which then raises
                     await connection.commit()
 
     async def service() -> int:

@@ -26,7 +26,7 @@ for _ in range(2_500):
     buffered.record("search", "submit")
 if ending == "exception":
     raise SystemExit(3)
-if ending == "thread":  # the last thread that is not a daemon ends later than the main one
+if ending == "thread":  # a non-daemon thread ends after the main thread
     threading.Thread(target=lambda: (time.sleep(0.5), buffered.record("too", "late"))).start()
 if ending == "signal":
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
@@ -43,7 +43,7 @@ def test_a_full_buffer_is_stored_at_the_end(migrated_url: str, database: Databas
     lost = _lost(done.stdout)
     stored = len(queued(database))
     assert stored == 2_000
-    # What found no room is counted, to the last one.
+    # Every event that found no room is counted.
     assert lost == {"the buffer is full": 500 + (ending == "thread")}
 
 

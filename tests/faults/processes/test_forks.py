@@ -27,7 +27,7 @@ def record_async(recorder: AsyncRecorder) -> None:
 def record_buffered(recorder: BufferedRecorder) -> None:
     for _ in range(EVENTS):
         recorder.record("child", "buffered")
-    # No close: the end of the process stores what waits.
+    # Without close: the buffered events are stored when the process ends.
 
 
 def record_in_turn(recorder: Recorder) -> None:
@@ -46,13 +46,13 @@ def record_in_turn(recorder: Recorder) -> None:
     ],
 )
 @pytest.mark.interpreter
-def test_children_of_a_process_that_recorded_already(
+def test_children_of_a_process_that_has_already_recorded(
     database: Database, wrap: Callable[[Recorder], Any], record: Callable[[Any], None], action: str
 ) -> None:
     recorder = make_recorder(database)
     wrapped = wrap(recorder)
     record(wrapped)
-    time.sleep(0.2)  # its threads are idle: what a child must not wait for
+    time.sleep(0.2)  # its threads are idle: a child must not wait for them
     context = multiprocessing.get_context("fork")
     children = [context.Process(target=record, args=(wrapped,)) for _ in range(PROCESSES)]
     for child in children:

@@ -25,9 +25,9 @@ from datetime import timedelta
 from recorder import BufferedRecorder, Recorder
 from telemetry import EventParameters
 recorder = Recorder.from_url(os.environ["TELEMETRY_DATABASE_URL"], service_version="1")
-# So long that only the end of a worker can have stored what it took.
+# The interval is so long that only the end of a worker can store its events.
 buffered = BufferedRecorder(recorder, flush_interval=timedelta(hours=1), close_timeout=timedelta(seconds=20))
-recorder.record("app", "preloaded")  # before any fork: with a connection and a thread of the parent
+recorder.record("app", "preloaded")  # before any fork, on the parent's connection and thread
 buffered.record("app", "preloaded")
 """
 WSGI = f"""{PRELUDE}
@@ -57,7 +57,7 @@ import tasks, sys
 for _ in range(int(sys.argv[1])):
     tasks.work.delay()
 import os
-os._exit(0)  # what this process preloaded is not what is looked at
+os._exit(0)  # without storing the events that this process preloaded
 """
 
 
@@ -175,7 +175,7 @@ if mode == "fork":
     assert os.waitpid(child, 0)[1] == 0
 for _ in range(50):
     buffered.record("greenlet", "buffered")
-# No close: the end of the process stores what waits.
+# Without close: the buffered events are stored when the process ends.
 """
 
 
@@ -209,7 +209,7 @@ if __name__ == "__main__":
 """
 
 
-def test_processes_that_are_spawned(migrated_url: str, database: Database, tmp_path: Path) -> None:
+def test_spawned_processes(migrated_url: str, database: Database, tmp_path: Path) -> None:
     (tmp_path / "spawned.py").write_text(SPAWNED)
     command = [sys.executable, "spawned.py", migrated_url]
     subprocess.run(command, cwd=tmp_path, env=environment(migrated_url), timeout=110, check=True)

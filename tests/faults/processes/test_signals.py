@@ -1,4 +1,4 @@
-"""A signal may come at any moment, also where the main thread holds a lock."""
+"""A signal may arrive at any moment, even while the main thread holds a lock."""
 
 import subprocess
 import sys
@@ -8,7 +8,7 @@ import os, signal, threading
 from telemetry_cli.commands.export import _stop_on_signals
 stopping = threading.Event()
 _stop_on_signals(stopping.set)
-with stopping._cond:  # as in the middle of `stopping.wait`
+with stopping._cond:  # as in `stopping.wait`
     os.kill(os.getpid(), signal.SIGTERM)
     os.getpid()
 assert stopping.wait(30)

@@ -19,12 +19,12 @@ from telemetry_store.export_queue import ExportQueue
 
 EXPORTERS = int(os.environ.get("TELEMETRY_TEST_STORM_EXPORTERS", "3"))
 EVENTS = int(os.environ.get("TELEMETRY_TEST_STORM_EVENTS", "2000"))
-"""`make faults` sets more."""
+"""The number of events; `make faults` raises it."""
 FROZEN_EVENTS = 2_000
-LONGEST_STOP = 20.0  # 0.5 s for what is on its way, and a slow machine
+LONGEST_STOP = 20.0  # 0.5 s for requests in progress, and time for a slow machine
 
 
-class Signalled(Pipeline):
+class SignalledPipeline(Pipeline):
     """A pipeline whose queue is filled before the start, and whose exporters receive signals."""
 
     longest = 0.0
@@ -60,18 +60,18 @@ class Signalled(Pipeline):
 
 
 @pytest.fixture
-def pipeline(migrated_url: str, tmp_path: Path) -> Signalled:
-    return Signalled(tmp_path, migrated_url, EVENTS, free_port(), recorders=0, exporters=EXPORTERS)
+def pipeline(migrated_url: str, tmp_path: Path) -> SignalledPipeline:
+    return SignalledPipeline(tmp_path, migrated_url, EVENTS, free_port(), recorders=0, exporters=EXPORTERS)
 
 
 @pytest.mark.timeout(240 + EVENTS // 20)
-def test_a_storm_of_sigterm(pipeline: Signalled, database: Database) -> None:
+def test_a_storm_of_sigterm(pipeline: SignalledPipeline, database: Database) -> None:
     chance = random.Random(EVENTS)
     queue = ExportQueue(database)
     pipeline.fill(database, EVENTS)
 
     def storm() -> None:
-        # Until the queue is empty, and each was hit twice at least.
+        # Until the queue is empty and each exporter was stopped at least twice.
         while pipeline.kills["SIGTERM"] < 2 * EXPORTERS or queue.counts().pending:
             name = f"exporter{chance.randrange(EXPORTERS)}"
             time.sleep(chance.uniform(0, 0.3))
@@ -84,7 +84,7 @@ def test_a_storm_of_sigterm(pipeline: Signalled, database: Database) -> None:
 
 
 @pytest.mark.timeout(240 + EVENTS // 20)
-def test_exporters_that_are_frozen_beyond_their_lease(pipeline: Signalled, database: Database) -> None:
+def test_exporters_frozen_for_longer_than_their_lease(pipeline: SignalledPipeline, database: Database) -> None:
     """Another exporter sends their rows in the meantime; their late acknowledgements and marks do no harm."""
     chance = random.Random(EVENTS)
     pipeline.fill(database, FROZEN_EVENTS)

@@ -17,7 +17,7 @@ from support.databases import ManualClock
 from support.events import CANARY, sensitive_event
 from support.fake_gateway import OUTCOMES, FakeGateway, Killed
 from support.recorders import EXPORT_ALL, make_recorder
-from support.sequences import SEQUENCES, empty_the_queue, opened_for_many_commits, sequences
+from support.sequences import SEQUENCES, empty_the_queue, open_without_syncing, sequences
 from telemetry import EventParameters, NewEvent, Redactor
 from telemetry_store.database import Database
 from telemetry_store.export_queue import ExportQueue, Lease, export_queue
@@ -61,7 +61,7 @@ class MortalQueue(ExportQueue):
 
 
 class ExporterMachine(RuleBasedStateMachine):
-    """Three exporters, one gateway, one clock that jumps."""
+    """Three exporters, one gateway, and a clock that jumps."""
 
     database: Database  # set by the test
 
@@ -78,7 +78,7 @@ class ExporterMachine(RuleBasedStateMachine):
             self.queues.append(MortalQueue(self.database, clock=self.clock))
             self.exporters.append(self.new_exporter(number))
         self.at_work: list[int] = []
-        self.late: set[int] = set()  # those at work whose lease has ended
+        self.late: set[int] = set()  # exporters at work whose lease has ended
         self.marks_may_miss = False
 
     def new_exporter(self, number: int) -> Exporter:
@@ -91,12 +91,12 @@ class ExporterMachine(RuleBasedStateMachine):
     def meanwhile(self, what: str) -> None:
         at_work = self.at_work[-1]
         if what == "look":
-            self.no_event_is_lost_and_none_is_marked_for_nothing()
+            self.no_event_is_lost_or_marked_without_an_acknowledgement()
         elif what.startswith("exporter killed"):
             self.queues[at_work].killed = self.marks_may_miss = True
         elif what == "database busy":
             self.queues[at_work].busy = 2
-            # Once its lease has ended an exporter marks no second time: its events are sent again.
+            # An exporter does not retry a mark after its lease has ended: its events are sent again.
             self.marks_may_miss = self.marks_may_miss or at_work in self.late
         else:
             # The exporter is so slow that its lease ends, and another exporter leases the same events.
@@ -181,7 +181,7 @@ class ExporterMachine(RuleBasedStateMachine):
         self.queues[0].prune_exported(self.clock.now, limit)
 
     @invariant()
-    def no_event_is_lost_and_none_is_marked_for_nothing(self) -> None:
+    def no_event_is_lost_or_marked_without_an_acknowledgement(self) -> None:
         if not hasattr(self, "recorded"):
             return
         states = self.states()
@@ -212,7 +212,7 @@ class ExporterMachine(RuleBasedStateMachine):
         if not hasattr(self, "recorded"):
             return
         self.gateway.plan.clear()
-        for _ in range(3):  # leases and retries of three exporters end
+        for _ in range(3):  # until leases and retries of three exporters have ended
             self.clock.advance(hours=2)
             self.run_pass(0)
         assert self.queues[0].counts().pending == 0
@@ -225,6 +225,6 @@ def test_no_behaviour_of_the_gateway_loses_an_event(migrated_url: str) -> None:
     class Machine(ExporterMachine):
         pass
 
-    with opened_for_many_commits(migrated_url) as database:
+    with open_without_syncing(migrated_url) as database:
         Machine.database = database
         run_state_machine_as_test(Machine, settings=sequences(steps=15))

@@ -1,4 +1,4 @@
-"""The statements that run beside a long queue use the index that they were designed for."""
+"""Statements on a long queue use the index that they were designed for."""
 
 import os
 from datetime import UTC, datetime, timedelta
@@ -15,7 +15,7 @@ from telemetry_store.database import Database
 from telemetry_store.export_queue import ExportQueue, export_queue
 
 ROWS = int(os.environ.get("TELEMETRY_TEST_ROWS", "30000"))
-"""Exported events beside those that are at work; enough for a planner to choose. `make faults` sets more."""
+"""The number of exported events: enough for a planner to choose an index. `make faults` raises it."""
 
 UNEXPORTED = f"{export_queue.name}_unexported"
 EXPORTED = f"{export_queue.name}_exported"
@@ -77,7 +77,7 @@ def fill(database: Database, rows: int) -> None:
 
 @pytest.fixture
 def long_queue(database: Database) -> Database:
-    """Many exported events, 1,000 that are not, 100 dead letters."""
+    """Return a database with many exported events, 1,000 unexported ones and 100 dead letters."""
     fill(database, ROWS)
     make_recorder(database).batch_record([NewEvent("search", "submit")] * 1_100)
     queue = ExportQueue(database)
@@ -107,7 +107,7 @@ def test_each_statement_uses_its_index(long_queue: Database) -> None:
     }  # fmt: skip
 
     statements = {**working.STATEMENTS.on(database.dialect), **reading.STATEMENTS.on(database.dialect)}
-    assert statements.keys() == INDEXES.keys(), "say in INDEXES by what each statement finds its rows"
+    assert statements.keys() == INDEXES.keys(), "add the index of each statement to INDEXES"
     for name, statement in statements.items():
         if INDEXES[name] is WHOLE:
             continue

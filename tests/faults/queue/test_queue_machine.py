@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from support.databases import ManualClock
 from support.recorders import make_recorder
-from support.sequences import SEQUENCES, empty_the_queue, opened_for_many_commits, sequences
+from support.sequences import SEQUENCES, empty_the_queue, open_without_syncing, sequences
 from telemetry import NewEvent
 from telemetry.event import new_event_id
 from telemetry_store.database import Database
@@ -34,7 +34,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.clock = ManualClock()
         self.queue = ExportQueue(self.database, clock=self.clock)
         self.recorder = make_recorder(self.database)
-        self.due: dict[str, datetime] = {}  # unexported: when it is due
+        self.due: dict[str, datetime] = {}  # unexported id -> when it is due
         self.attempts: dict[str, int] = {}
         self.exported: dict[str, datetime] = {}
         self.dead: set[str] = set()
@@ -133,7 +133,7 @@ class QueueMachine(RuleBasedStateMachine):
         assert pruned == min(limit, len(old))
         for event_id in sorted(old, key=lambda event_id: self.exported[event_id])[:pruned]:
             del self.exported[event_id]
-        # Which of equally old rows went is the database's choice.
+        # The database chooses among equally old rows.
         self.exported = {event.id: event.exported_at for event in QueueReading(self.database).exported(1_000)}
         self.cleaned += pruned
 
@@ -150,10 +150,10 @@ class QueueMachine(RuleBasedStateMachine):
 
 
 @pytest.mark.timeout(120 + SEQUENCES)
-def test_no_sequence_of_events_loses_one(migrated_url: str) -> None:
+def test_no_sequence_loses_an_event(migrated_url: str) -> None:
     class Machine(QueueMachine):
         pass
 
-    with opened_for_many_commits(migrated_url) as database:
+    with open_without_syncing(migrated_url) as database:
         Machine.database = database
         run_state_machine_as_test(Machine, settings=sequences(steps=25))

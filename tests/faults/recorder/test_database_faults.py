@@ -93,7 +93,7 @@ def test_a_missing_file_is_not_created(tmp_path: Path) -> None:
     recorder.close()
 
 
-def test_a_postgresql_server_that_does_not_know_the_database_or_the_user(postgres: Any) -> None:
+def test_an_unknown_database_or_user_on_a_postgresql_server(postgres: Any) -> None:
     with postgres.fresh_database(migrated=False) as url:
         known = make_url(url)
         for wrong, text in (
@@ -106,7 +106,7 @@ def test_a_postgresql_server_that_does_not_know_the_database_or_the_user(postgre
             assert "no_such" not in "".join(traceback.format_exception(caught.value))
 
 
-def test_a_database_that_may_not_be_written(migrated_url: str, database: Database) -> None:
+def test_a_read_only_database(migrated_url: str, database: Database) -> None:
     if database.dialect.name == "sqlite":
         engine = create_database_engine(f"sqlite:///file:{database.engine.url.database}?mode=ro&uri=true")
     else:
@@ -127,7 +127,7 @@ from telemetry_store.migrations import upgrade_database
 
 recorder = make_recorder(Database(create_database_engine(sys.argv[1])))
 new = create_database_engine(sys.argv[2])
-try:  # what is imported late is imported now: another user may not be able to read it
+try:  # import lazy modules now: the other user may not be able to read them
     recorder.check()
     upgrade_database(create_database_engine(sys.argv[3]))
 finally:
@@ -143,8 +143,8 @@ for call in (lambda: recorder.record("search", "submit"), recorder.check, lambda
 """
 
 
-def test_a_sqlite_database_in_a_folder_that_may_not_be_written() -> None:
-    # Not in pytest's folder for temporary files, which another user may not enter.
+def test_a_sqlite_database_in_a_read_only_folder() -> None:
+    # Not in pytest's temporary folder: the other user has no access to it.
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "database"
         folder.mkdir()
@@ -257,7 +257,7 @@ def test_a_server_that_never_responds_to_statements_times_out(postgres: Any, cap
             with pytest.raises(DatabaseUnavailableError, match="the database did not answer in time"):
                 recorder.record("search", "submit", SECRET)
             assert_refused(recorder, DatabaseUnavailableError, "the database cannot be reached")
-            # The answer, the request to cancel, a connection for each of the other calls.
+            # The sum of timeouts: the answer, the cancel request, and a connection for each of the other calls.
             assert time.monotonic() - started < PATIENT
             assert "Traceback" not in caplog.text
             queue = ExportQueue(database)
@@ -285,7 +285,7 @@ def test_the_timeout_of_statements_is_a_setting(postgres: Any) -> None:
         recorder.close()
 
 
-def test_a_sqlite_that_is_too_old() -> None:
+def test_a_sqlite_version_that_is_too_old() -> None:
     with pytest.raises(UnsupportedDatabaseError, match=r"is 3\.34\.1; 3\.35 or later is required"):
         SqliteDialect(version=(3, 34, 1)).check_database(make_url("sqlite:///x.db"))
 
@@ -441,10 +441,10 @@ def test_what_record_returned_survives_a_kill(migrated_url: str, database: Datab
             threading.Event().wait(0.02 + 0.03 * round_number)
             os.kill(process.pid, signal.SIGKILL)
     promised = {line for line in ledger.read_text().split("\n")[:-1] if len(line) == 36}
-    assert len(promised) >= 6  # each process promised one at least before it was killed
+    assert len(promised) >= 6  # each process promised at least one before it was killed
     in_queue = set(queued(database))
     assert promised <= in_queue
-    assert len(logged(database)) == len(in_queue)  # never half of an event
+    assert len(logged(database)) == len(in_queue)  # no event is half stored
 
 
 def test_the_policy_of_these_tests_exports_all_events() -> None:

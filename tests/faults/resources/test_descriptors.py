@@ -83,9 +83,9 @@ with running_gateway(Path(sys.argv[1])) as gateway:
         taken = exhaust()
         good, bad = event(), event()
         bad.feature = "BAD"
-        answer = send(channel, [good])  # over the connection and into the files that are open
+        answer = send(channel, [good])  # uses the open connection and the open files
         print("open", answer.code.name)
-        answer = send(channel, [bad])  # the rejects file is opened for each batch
+        answer = send(channel, [bad])  # opens the rejects file for each batch
         print("rejects", answer.code.name)
         give_back(taken)
         answer = send(channel, [bad])
@@ -109,18 +109,18 @@ def run(program: str, *arguments: str) -> list[str]:
     return [line for line in done.stdout.splitlines() if not line.startswith("20")]
 
 
-def test_a_recorder(migrated_url: str, database: Database) -> None:
+def test_a_recorder_without_descriptors(migrated_url: str, database: Database) -> None:
     output = run(RECORDER, migrated_url)
     assert output == ["stored used", "refused fresh DatabaseUnavailableError"]
     names = sorted(event.action for event in queued(database).values())
     assert names == ["after", "after", "before", "used"]
 
 
-def test_an_exporter(migrated_url: str, tmp_path: Path) -> None:
+def test_an_exporter_without_descriptors(migrated_url: str, tmp_path: Path) -> None:
     exhausted, exported = run(EXPORTER, migrated_url, str(tmp_path))
     assert exhausted in ("exhausted outage", "exhausted database", "exhausted drained")
     assert exported == "exported 2 dead 0 published 2"
 
 
-def test_a_gateway(tmp_path: Path) -> None:
+def test_a_gateway_without_descriptors(tmp_path: Path) -> None:
     assert run(GATEWAY, str(tmp_path)) == ["open OK", "rejects UNAVAILABLE", "afterwards OK True", "new OK"]

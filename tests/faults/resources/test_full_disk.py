@@ -64,7 +64,7 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
         ["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", str(folder)], capture_output=True, check=False
     )
     if mounted.returncode != 0:
-        pytest.skip("this machine allows no mounting; RLIMIT_FSIZE and max_page_count are tested elsewhere")
+        pytest.skip("mounting is not allowed here; RLIMIT_FSIZE and max_page_count are tested elsewhere")
     try:
         yield Disk(folder)
     finally:
@@ -90,7 +90,7 @@ def record_until_full(recorder: Recorder) -> tuple[list[str], RecorderError]:
     raise AssertionError("the disk is never full")
 
 
-def test_a_recorder(disk: Disk, database: Database) -> None:
+def test_a_recorder_on_a_full_disk(disk: Disk, database: Database) -> None:
     recorder = make_recorder(database)
     promised = recorder.batch_record([NewEvent("search", "submit")] * 3)
     disk.fill(leave=200_000)
@@ -111,7 +111,7 @@ def test_a_recorder(disk: Disk, database: Database) -> None:
         assert connection.exec_driver_sql("PRAGMA integrity_check").scalar() == "ok"
 
 
-def test_the_marks_of_an_exporter(disk: Disk, database: Database) -> None:
+def test_marks_of_an_exporter_on_a_full_disk(disk: Disk, database: Database) -> None:
     """Acknowledged events that could not be marked are sent again, and the gateway recognizes them as duplicates."""
     ids = make_recorder(database).batch_record([NewEvent("search", "submit")] * 300)
     clock = ManualClock()
@@ -129,7 +129,7 @@ def test_the_marks_of_an_exporter(disk: Disk, database: Database) -> None:
         def fill_then_acknowledge(batch: Any) -> Any:
             if len(gateway.batches) == 3:
                 disk.fill()
-                clock.advance(minutes=10)  # the lease is over: no mark is tried again
+                clock.advance(minutes=10)  # ends the lease, so that the mark is not retried
             return acknowledge(batch)
 
         gateway.script = fill_then_acknowledge
@@ -147,7 +147,7 @@ def test_the_marks_of_an_exporter(disk: Disk, database: Database) -> None:
     assert set(received) == set(ids)
 
 
-def test_a_gateways_sink_window_and_rejects(disk: Disk) -> None:
+def test_sink_window_and_rejects_of_a_gateway_on_a_full_disk(disk: Disk) -> None:
     promised: list[str] = []
     refused = 0
     with running_gateway(disk.folder) as gateway, gateway.channel() as channel:
@@ -167,7 +167,7 @@ def test_a_gateways_sink_window_and_rejects(disk: Disk) -> None:
             else:
                 raise AssertionError("the disk is never full")
             disk.make_room()
-            answer = send(channel, some)  # they come again
+            answer = send(channel, some)  # the exporter sends them again
             assert answer.code is grpc.StatusCode.OK, answer
             promised += answer.succeeded
         published = gateway.published_ids()

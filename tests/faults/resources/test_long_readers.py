@@ -24,7 +24,7 @@ EVENTS = 500
 
 
 @pytest.mark.parametrize("database_kind", ["sqlite"])
-def test_a_reader_that_holds_sqlites_log(database: Database) -> None:
+def test_a_reader_that_prevents_sqlites_checkpoints(database: Database) -> None:
     file = Path(str(database.engine.url.database))
     log = file.with_name(file.name + "-wal")
     recorder = make_recorder(database)
@@ -55,7 +55,7 @@ def test_a_transaction_that_pins_postgresqls_oldest_snapshot(database: Database)
     queue = ExportQueue(database)
     updates: list[tuple[int, int]] = []
     with scripted_gateway() as gateway, idle.connect() as pinning:
-        pinning.exec_driver_sql("SELECT count(*) FROM event_logs")  # and now it says nothing any more
+        pinning.exec_driver_sql("SELECT count(*) FROM event_logs")  # and stays idle from now on
         client = GatewayClient.from_settings(ExporterSettings.load(export_addr=gateway.address, instance_id="i"))
         exporter = Exporter(
             queue, client, load_redactor=Redactor, load_policy=lambda: EXPORT_ALL, settings=PassSettings(),
@@ -72,8 +72,8 @@ def test_a_transaction_that_pins_postgresqls_oldest_snapshot(database: Database)
     recorder.close()
     total, heap_only = updates[-1]
     print(f"of {total} updates {heap_only} were heap-only beside a pinned snapshot")
-    # A lease and a mark for each event. A mark moves the row to another index, so it never is; where the lease's
-    # version still fits on the page, it is.
+    # A lease and a mark for each event. A mark moves the row to another index, so it is never heap-only. A lease is, if
+    # the new version still fits on the page.
     assert heap_only >= total / 2 * 0.1
 
 

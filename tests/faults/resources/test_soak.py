@@ -11,7 +11,7 @@ from statistics import median
 import pytest
 
 MINUTES = float(os.environ.get("TELEMETRY_TEST_SOAK_MINUTES", "0.34"))
-"""`make faults` sets more."""
+"""The duration; `make faults` raises it."""
 SUPPORT = Path(__file__).parents[2] / "support"
 # The allowed growth from the second third of the samples to the last one: normal variation of a process, but less than
 # a leak adds. In half an hour 24 MB are less than 200 bytes per event.
@@ -55,7 +55,7 @@ def test_nothing_grows(migrated_url: str, tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("database_kind", ["sqlite"])
 @pytest.mark.timeout(300)
-def test_the_criterion_sees_a_leak(migrated_url: str, tmp_path: Path) -> None:
+def test_the_limits_detect_a_leak(migrated_url: str, tmp_path: Path) -> None:
     *samples, _ = soak(migrated_url, tmp_path, 0.2, leak=True)
     assert {"descriptors"} <= set(grown(samples))
     leaking = [{**each, "memory": each["memory"] + 1_000_000 * number} for number, each in enumerate(samples * 5)]

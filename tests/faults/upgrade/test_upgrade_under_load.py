@@ -1,6 +1,6 @@
-"""A database of the original system, with rows, is upgraded while a process keeps writing to it.
+"""Upgrade a database of the original system, with rows, while a process keeps writing to it.
 
-`TELEMETRY_TEST_ROWS` says how many rows; the long form has a million: `make upgrade-load`.
+`TELEMETRY_TEST_ROWS` is the number of rows; the long form, `make upgrade-load`, has a million.
 """
 
 import json
@@ -35,7 +35,7 @@ sqlite = engine.dialect.name == "sqlite"
 connection = engine.connect().execution_options(isolation_level="SERIALIZABLE" if sqlite else "AUTOCOMMIT")
 place = "?" if sqlite else "%s"
 if not sqlite:
-    # A statement that was prepared for another type of column fails once; see docs/how-to/upgrade.md.
+    # A statement that was prepared for another column type fails once; see docs/how-to/upgrade.md.
     connection.connection.driver_connection.prepare_threshold = None
 statements = (
     "INSERT INTO event_logs (name, url, user_id, anonymous_user_id, source, argument, version, timestamp)"
@@ -60,7 +60,7 @@ with open(report, "a", buffering=1) as out:
 
 
 class Write(NamedTuple):
-    """One insert: when it began and ended, and what went wrong."""
+    """One insert: its start, its end, and its error."""
 
     began: float
     ended: float
@@ -68,7 +68,7 @@ class Write(NamedTuple):
 
 
 class Writer:
-    """What the process that writes has reported so far."""
+    """The reports of the writing process so far."""
 
     def __init__(self, report: Path) -> None:
         self._report = report
@@ -146,17 +146,17 @@ def test_an_upgrade_blocks_no_writer_and_loses_nothing(empty_url: str, tmp_path:
         before = len(writer.writes)
         until(lambda: len(writer.writes) > before + 20, 60, lambda: "nothing is written after the upgrade")
     writes = writer.writes
-    # Those that overlap it; a small table may be upgraded between two of them.
+    # The inserts that overlap the upgrade; a small table may be upgraded between two inserts.
     meanwhile = [write.ended - write.began for write in writes if write.began <= began + took and write.ended >= began]
     longest = max(meanwhile, default=0.0)
     print(
         f"\n{engine.dialect.name}: {ROWS:,} rows upgraded in {took:.1f} s; {len(meanwhile):,} inserts meanwhile, "
         f"the longest {longest * 1000:.0f} ms"
     )
-    # On SQLite a writer waits while an index is built, but not as long as it may: that would be an error.
+    # On SQLite a writer waits while an index is built. Its timeout, which would be an error, is longer.
     assert [write.error for write in writes if write.error] == []
     database = Database(engine)
-    # A change that stops PostgreSQL's writers stops them for most of the time that the upgrade takes.
+    # A change that blocks PostgreSQL's writers would block them for most of the upgrade.
     assert database.dialect.name == "sqlite" or longest < max(5.0, took / 4)
     assert find_schema_faults(database) == []
     logged = count(database, "SELECT count(*) FROM event_logs")

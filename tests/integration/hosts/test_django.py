@@ -237,7 +237,7 @@ class TestBothServers:
         get("/async-stream" if behind_asgi else "/sync-stream", behind_asgi=behind_asgi)
         assert [context.user_id for context in seen] == [user_id()] * (2 if behind_asgi else 3)
 
-    def test_each_request_sees_a_sign_in_within_it(self, behind_asgi: bool) -> None:
+    def test_a_sign_in_changes_the_context_of_its_request(self, behind_asgi: bool) -> None:
         get("/sign-in-async" if behind_asgi else "/sign-in", behind_asgi=behind_asgi, signed_in=False)
         assert [context.user_id for context in seen] == [None, user_id()]
 
@@ -279,7 +279,7 @@ class TestBothServers:
         assert [context.user_id for context in seen] == [None if behind_asgi else user_id(), user_id()]
 
 
-def test_a_request_that_records_nothing_costs_no_query() -> None:
+def test_a_request_that_records_nothing_makes_no_query() -> None:
     client = Client()
     client.force_login(get_user_model().objects.get())
     with CaptureQueriesContext(connections["default"]) as queries:

@@ -132,7 +132,7 @@ def test_ipv6_addresses_have_brackets() -> None:
         assert httpx2.get(f"http://{address}/address", timeout=60).text == "::1"
 
 
-def test_a_missing_extra_says_what_to_install() -> None:
+def test_the_error_for_a_missing_extra_says_what_to_install() -> None:
     needed = "no_such_module is not installed: pip install 'telemetry-recorder"
     with pytest.raises(MissingExtraError, match=needed), needs_extra("ingest"):
         __import__("no_such_module")

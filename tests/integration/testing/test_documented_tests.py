@@ -15,7 +15,7 @@ ALLOWLIST = """
 [[event]]
 feature = "assistant.chat"
 action = "submit"
-keys = { language = "says which parser to mend" }
+keys = { language = "shows which parser to improve" }
 approved_by = "ada"
 approved_on = 2026-01-01
 """

@@ -239,7 +239,7 @@ def test_the_exported_form(run_tests: RunTests, pytester: pytest.Pytester, monke
         [[event]]
         feature = "search"
         action = "submit"
-        keys = { language = "says which parser to mend" }
+        keys = { language = "shows which parser to improve" }
         approved_by = "ada"
         approved_on = 2026-01-01
     """)

@@ -1,4 +1,4 @@
-"""The plugin in the runs of others: it is installed with the recorder, and loaded in every pytest run beside it."""
+"""The plugin in unrelated pytest runs: it is installed with the recorder, and loaded in every run."""
 
 import os
 import subprocess
@@ -25,7 +25,7 @@ LOADED = """
 
 
 def run_pytest(*arguments: str, path: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Run pytest as a project does that has installed the recorder."""
+    """Run pytest as in a project that has installed the recorder."""
     command = [sys.executable, "-m", "pytest", "-p", plugin.__name__, "-p", "no:cacheprovider", *arguments]
     environment = dict(os.environ) if path is None else {**os.environ, "PYTHONPATH": str(path)}
     return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
@@ -91,7 +91,7 @@ def test_the_end_of_a_run_leaves_nothing_behind(pytester: pytest.Pytester) -> No
 
 
 @pytest.mark.parametrize(("name", "file"), [("telemetry", "telemetry/__init__.py"), ("recorder", "recorder.py")])
-def test_the_plugin_is_off_where_a_name_is_a_package_of_the_project(
+def test_the_plugin_is_off_if_a_name_is_a_package_of_the_project(
     pytester: pytest.Pytester, name: str, file: str
 ) -> None:
     place = pytester.path / "theirs"
@@ -131,7 +131,7 @@ def test_a_folder_without_a_package_in_it_is_not_ours(tmp_path: Path) -> None:
     assert is_ours(find_spec("recorder.diversion"))
 
 
-def test_the_plugin_is_off_where_a_name_is_a_stub(pytester: pytest.Pytester) -> None:
+def test_the_plugin_is_off_if_a_name_is_a_stub(pytester: pytest.Pytester) -> None:
     pytester.makeconftest("import sys, types\nsys.modules['telemetry'] = types.ModuleType('telemetry')\n")
     pytester.makepyfile("def test_it(): pass")
     done = run_pytest()
@@ -139,7 +139,7 @@ def test_the_plugin_is_off_where_a_name_is_a_stub(pytester: pytest.Pytester) -> 
     assert "telemetry: disabled, because `telemetry` is not found, not from telemetry-recorder" in done.stdout
 
 
-def test_a_projects_own_module_of_the_same_name_is_loaded_as_it_is(pytester: pytest.Pytester) -> None:
+def test_a_projects_module_of_the_same_name_is_loaded_unchanged(pytester: pytest.Pytester) -> None:
     place = pytester.path / "theirs"
     write(place / "recorder" / "__init__.py", "")
     write(place / "recorder" / "diversion.py", "MINE = 1")
