@@ -1,4 +1,4 @@
-"""Report lines of Markdown pages that are too long to read as source, or in a diff.
+"""Report lines of Markdown pages that are too long to read as source or in a diff.
 
 `python tools/check_docs_width.py [PATH ...]` prints `file:line: N characters` for each line over 130 characters, and
 for each cell of a table over 240 characters, which holds a paragraph. It exits with 1 if there are any. Without a path
@@ -26,7 +26,7 @@ def check_pages(paths: Iterable[Path]) -> list[str]:
 
 
 def check_page(path: Path) -> list[str]:
-    """Return a line of report for each line or cell that is too long."""
+    """Return a message for each line or cell that is too long."""
     return [f"{_shown(path)}:{number}: {problem}" for number, problem in _problems(path.read_text(encoding="utf-8"))]
 
 
@@ -53,7 +53,7 @@ def _shown(path: Path) -> Path:
 
 
 def main(arguments: list[str]) -> int:
-    """Print what is too long; return the exit status."""
+    """Print the messages; return the exit status."""
     parser = argparse.ArgumentParser(description="Report lines of Markdown pages that are too long.")
     parser.add_argument("paths", nargs="*", type=Path, help="pages and folders; all pages if none is given")
     paths = parser.parse_args(arguments).paths or [ROOT / each for each in PAGES]

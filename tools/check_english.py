@@ -1,13 +1,13 @@
-"""Report phrases that strangers cannot search for, or stumble over, in code and docs.
+"""Report phrases in code and docs that are unclear, or that readers would not search for.
 
 `python tools/check_english.py [PATH ...]` prints `file:line: phrase` for each, and exits with 1 if there are any.
-Without a path it reads the whole project. What is read of a file depends on its kind:
+Without a path it reads the whole project. The part of a file that is read depends on its kind:
 
-- Python: docstrings, comments, names of functions, and messages (texts of several words);
+- Python: docstrings, comments, names of functions, and messages (strings of several words);
 - Markdown: everything except fenced blocks;
 - other files: comments that begin with `#` or `//`, and the whole of HTML templates.
 
-Text in backticks is code, and is not read.
+Text in backticks is code and is not read.
 """
 
 import argparse
@@ -25,7 +25,7 @@ EVERYWHERE: Final = (
     "src", "docs", "examples", "tools", "tests", "benchmarks", "deploy", "proto",
     "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "Makefile", "pyproject.toml", ".ci/run",
 )  # fmt: skip
-# This file and its test hold the phrases; the others are generated, or are what a release or another project wrote.
+# This file and its test contain the phrases; the others are generated, or written by a release or another project.
 SKIPPED: Final = ("tools/check_english.py", "tests/unit/tools/test_check_english.py", "src/telemetry/v1", "tests/npm",
                   "tests/upgrade/0.1.0", "docs/performance")  # fmt: skip
 COMMENTED: Final = {".toml", ".yml", ".yaml", ".sh", ".proto", ".ini", ".cfg", ".c", ""}
@@ -62,14 +62,14 @@ _FENCED: Final = re.compile(r"^( *)(```+|~~~+).*?^ *\2", re.MULTILINE | re.DOTAL
 
 
 class Passage(NamedTuple):
-    """Text of a file, and the line it begins on."""
+    """A text in a file, and its first line's number."""
 
     line: int
     text: str
 
 
 class Finding(NamedTuple):
-    """A phrase on the list."""
+    """A denied phrase in a file."""
 
     path: Path
     line: int
@@ -78,12 +78,12 @@ class Finding(NamedTuple):
 
 
 def check_files(paths: Iterable[Path]) -> list[Finding]:
-    """Return the phrases of these files, and of the files in these folders."""
+    """Return the denied phrases in these files, and in the files of these folders."""
     return [finding for path in paths for file in _files(path) for finding in check_file(file)]
 
 
 def check_file(path: Path) -> list[Finding]:
-    """Return the phrases of one file, by line."""
+    """Return the denied phrases in one file, by line."""
     found = {
         Finding(path, passage.line + text.count("\n", 0, match.start()), " ".join(match.group().split()), better)
         for passage in _passages(path)
@@ -134,7 +134,7 @@ def _of_python(code: str) -> Iterator[Passage]:
             case ast.Constant(value=str(text)) if text.count(" ") > 1:
                 yield Passage(node.lineno, text)
             case ast.JoinedStr(values=parts):
-                # What is filled in is one word, which may be the noun of a phrase.
+                # Replace each placeholder with one word, which may be the noun of a phrase.
                 yield Passage(
                     node.lineno, "".join(str(each.value) if isinstance(each, ast.Constant) else "x" for each in parts)
                 )
@@ -150,7 +150,7 @@ def _of_comments(path: Path) -> Iterator[Passage]:
 
 
 def _joined(comments: Iterable[Passage]) -> Iterator[Passage]:
-    """Yield comments of one line each, those on consecutive lines as one: a phrase may be broken between them."""
+    """Yield comments, joining those on consecutive lines, because a phrase may be split between lines."""
     first, lines = 0, list[str]()
     for line, text in comments:
         if lines and line != first + len(lines):
@@ -168,7 +168,7 @@ def _blank(match: re.Match[str]) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Print what was found; return the exit status."""
+    """Print the findings; return the exit status."""
     parser = argparse.ArgumentParser(description="Report phrases on the project's deny list.")
     parser.add_argument("paths", nargs="*", type=Path, help="files and folders; all of the project if none is given")
     paths = parser.parse_args(arguments).paths or [ROOT / each for each in EVERYWHERE]

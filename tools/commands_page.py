@@ -1,4 +1,4 @@
-"""The reference of the command line, from the command line."""
+"""Render the reference of the commands from the command line itself."""
 
 import textwrap
 from typing import Final
@@ -20,7 +20,7 @@ def render_commands() -> str:
     """Return the page."""
     command = typer.main.get_command(make_app())
     text = get_docs_for_click(obj=command, ctx=typer.Context(command, info_name="telemetry"), name="telemetry")
-    # The page has one heading of the first level, its own.
+    # The page's title is its only heading of the first level.
     lines = [f"#{line}" if line.startswith("#") else _filled(line.rstrip()) for line in text.splitlines()]
     return _HEAD + "\n" + "\n".join(lines).strip() + "\n"
 

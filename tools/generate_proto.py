@@ -1,10 +1,10 @@
-"""Generates the wire types of `telemetry.v1` from the contract under `proto/`.
+"""Generate the wire types of `telemetry.v1` from the contract under `proto/`.
 
 The descriptor keeps the contract's own file name, `telemetrygateway/v1/...`, because
 peers see it through gRPC reflection; only the Python import path is ours.
 
     python tools/generate_proto.py           # write
-    python tools/generate_proto.py --check   # exit 1 when what is committed differs
+    python tools/generate_proto.py --check   # exit with 1 if the committed files differ
 """
 
 import subprocess
@@ -21,13 +21,13 @@ PACKAGE_IMPORT = "telemetry.v1"
 
 
 def generate() -> dict[str, str]:
-    """Return the generated files' texts by file name."""
+    """Return the contents of the generated files by file name."""
     well_known = resources.files("grpc_tools") / "_proto"
     with tempfile.TemporaryDirectory() as out:
         command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{ROOT / 'proto'}", f"-I{well_known}"]
         command += [f"--python_out={out}", f"--grpc_python_out={out}"]
         command += [f"--mypy_out=quiet:{out}", f"--mypy_grpc_out=quiet:{out}", PROTO]
-        # The mypy plugins are console scripts that stand beside this interpreter.
+        # The mypy plugins are console scripts in the folder of this interpreter.
         scripts = str(Path(sys.executable).parent)
         subprocess.run(command, check=True, env={"PATH": scripts})
         return {
@@ -37,7 +37,7 @@ def generate() -> dict[str, str]:
 
 
 def main() -> int:
-    """Write the generated files, or with `--check` compares them."""
+    """Write the generated files, or compare them with `--check`."""
     files = generate()
     if "--check" in sys.argv[1:]:
         stale = [name for name, text in files.items() if not _same(TARGET / name, text)]

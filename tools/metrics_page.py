@@ -1,4 +1,4 @@
-"""The reference of Prometheus metrics, from the instruments."""
+"""Render the reference of Prometheus metrics from the instruments."""
 
 from collections.abc import Iterator
 from typing import Any, Final
@@ -35,8 +35,8 @@ def _section(title: str, text: str, instruments: Any) -> str:
 
 
 def _rows(registry: CollectorRegistry) -> Iterator[str]:
-    # The instruments themselves: one with labels has no samples before it was used.
-    instruments: list[Any] = list(registry._collector_to_names)  # noqa: SLF001 - there is no public way
+    # The instruments themselves, because one with labels has no samples before its first use.
+    instruments: list[Any] = list(registry._collector_to_names)  # noqa: SLF001 - there is no public API
     for instrument in instruments:
         labels = ", ".join(f"`{label}`" for label in instrument._labelnames)  # noqa: SLF001
         (metric,) = instrument.describe()

@@ -1,9 +1,9 @@
-"""Breaks each promise in turn, in copies of the code, and shows that some test notices.
+"""Break each promise in turn, in copies of the code, and check that a test fails.
 
     make mutations                    # all, two at a time
-    make mutations ARGS="retention"   # those whose promise or file holds the word
+    make mutations ARGS="retention"   # those whose promise or file contains the word
 
-Ends with 1 when a break goes unnoticed, or when the code to break is not where it was.
+Exits with 1 if a broken promise is not noticed, or if the code to break is missing or not unique.
 """
 
 import os
@@ -36,7 +36,7 @@ _POSTGRES = "TELEMETRY_TEST_POSTGRES_URL"
 
 
 def main(words: list[str]) -> int:
-    """Check the mutations that hold all of these words; returns the exit code."""
+    """Check the mutations that contain all of these words; return the exit status."""
     chosen = [each for each in MUTATIONS if all(word in f"{each.promise} {each.file}" for word in words)]
     if misplaced := [each for each in chosen if not is_in_place(each)]:
         for mutation in misplaced:
@@ -68,17 +68,17 @@ def main(words: list[str]) -> int:
 
 
 def is_in_place(mutation: Mutation) -> bool:
-    """Return whether the code to break is where it was, once."""
+    """Return whether the code to break is in the file exactly once."""
     return (ROOT / "src" / mutation.file).read_text(encoding="utf-8").count(mutation.right) == 1
 
 
 def check(copy: Path, mutation: Mutation, postgres_url: str) -> str:
-    """Return whether a test fails on the mutation: `noticed`, `UNNOTICED`, or what kept the tests from telling."""
+    """Return `noticed` if a test fails on the mutation, `UNNOTICED` if all pass, and `ERROR` if they cannot run."""
     file = copy / "src" / mutation.file
     right = file.read_text(encoding="utf-8")
     file.write_text(right.replace(mutation.right, mutation.wrong), encoding="utf-8")
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "--timeout=60"]
-    # The copy's code, not the one that is installed.
+    # Import the copy's code, not the installed one.
     environment = {**os.environ, "PYTHONPATH": str(copy / "src"), _POSTGRES: postgres_url}
     try:
         done = subprocess.run(
@@ -90,16 +90,16 @@ def check(copy: Path, mutation: Mutation, postgres_url: str) -> str:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return "noticed"  # what hangs is no test that passed
+        return "noticed"  # a test that hangs has not passed
     finally:
         file.write_text(right, encoding="utf-8")
-    # 1: tests failed; 0: all passed; anything else (no test, no import) is no finding.
+    # 1: tests failed; 0: all passed; anything else (no tests, a failed import) shows nothing.
     return {1: "noticed", 0: "UNNOTICED"}.get(done.returncode, f"ERROR {done.returncode}")
 
 
 @contextmanager
 def postgres() -> Iterator[str]:
-    """Yield the URL of one server for all; the one that is named, or one started from the wheel."""
+    """Yield the URL of one server for all checks: TELEMETRY_TEST_POSTGRES_URL, or a server started from the wheel."""
     sys.path.insert(0, str(ROOT / "tests"))
     from support.databases import postgres_server  # noqa: PLC0415 - the path is set just above
 

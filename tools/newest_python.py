@@ -1,6 +1,6 @@
-"""Find the newest Python of this machine, and repeat tests on it if it is newer than the one that runs this script.
+"""Find the newest installed Python, and repeat tests on it if it is newer than the one that runs this script.
 
-The unit tests run whole; of the others those that are marked `interpreter`. Their environment is `.venv-newest`.
+All unit tests run, and other tests that are marked `interpreter`. Their environment is `.venv-newest`.
 """
 
 import os
@@ -25,7 +25,7 @@ if usable and not sysconfig.get_config_var("Py_GIL_DISABLED"):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Interpreter:
-    """A Python that can make environments.
+    """A Python that can create virtual environments.
 
     Attributes:
         version: Major, minor and micro.
@@ -36,12 +36,12 @@ class Interpreter:
     program: str
 
     def __str__(self) -> str:
-        """Return both, as one reads them."""
+        """Return the version and the path in readable form."""
         return f"Python {'.'.join(map(str, self.version))} ({self.program})"
 
 
 def candidates(environ: Mapping[str, str]) -> Iterator[Path]:
-    """Yield the programs on the path and pyenv's versions. Some may not run: pyenv's shims depend on its settings."""
+    """Yield the programs on PATH and pyenv's versions. Some may not run: pyenv's shims depend on its settings."""
     for folder in environ.get("PATH", "").split(os.pathsep):
         yield from sorted(Path(folder or ".").glob("python3.[0-9][0-9]"))
     versions = Path(environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
@@ -52,7 +52,7 @@ def newest(programs: Iterable[Path], than: tuple[int, ...]) -> Interpreter | Non
     """Return the newest interpreter whose minor version is newer, or None.
 
     Args:
-        programs: Where to look. What does not run, is a pre-release or cannot make environments is left out.
+        programs: The candidates. Those that do not run, are pre-releases or cannot create environments are left out.
         than: Major and minor version to compare with.
     """
     found = (interpreter for program in programs if (interpreter := _describe(program)) is not None)
@@ -69,7 +69,7 @@ def _describe(program: Path) -> Interpreter | None:
 
 
 def prepare(interpreter: Interpreter) -> Path:
-    """Make the environment if it is missing or outdated; return its Python."""
+    """Create the environment if it is missing or outdated; return its Python."""
     python = ENVIRONMENT / "bin" / "python"
     stamp = ENVIRONMENT / ".prepared"
     described = str(interpreter)
@@ -85,7 +85,7 @@ def prepare(interpreter: Interpreter) -> Path:
 
 
 def run_tests(python: Path) -> int:
-    """Run the tests; return the exit code of the first run that failed, or 0."""
+    """Run the tests; return the exit status of the first failed run, or 0."""
     for chosen in (("tests/unit",), ("-m", "interpreter", *OTHER_TESTS)):
         done = subprocess.run(
             [python, "-m", "pytest", "-q", "-n", "2", "--dist", "loadfile", *chosen], cwd=ROOT, check=False
@@ -96,7 +96,7 @@ def run_tests(python: Path) -> int:
 
 
 def main() -> int:
-    """Repeat the tests, or say why not."""
+    """Repeat the tests, or print why not."""
     own = sys.version_info
     found = newest(candidates(os.environ), own[:2])
     if found is None:

@@ -1,4 +1,4 @@
-"""What an event may hold, and what of it may leave."""
+"""Mutations of the rules for events, and for the parts of them that may leave the instance."""
 
 from mutations.mutation import Mutation
 
@@ -14,17 +14,17 @@ EVENTS = (
         "a name ends where the rule ends", "telemetry/names.py", "_NAME.fullmatch(name)", "_NAME.match(name)", _NAMES
     ),
     Mutation(
-        "a name has 64 characters at most",
+        "a name has at most 64 characters",
         "telemetry/names.py",
         "len(name) <= MAX_NAME_LENGTH",
         "len(name) <= MAX_NAME_LENGTH + 1",
         _NAMES,
     ),
     Mutation(
-        "a name has two characters at least", "telemetry/names.py", r"[a-z][a-zA-Z\-.]+", r"[a-z][a-zA-Z\-.]*", _NAMES
+        "a name has at least two characters", "telemetry/names.py", r"[a-z][a-zA-Z\-.]+", r"[a-z][a-zA-Z\-.]*", _NAMES
     ),
     Mutation(
-        "an id is a UUID of version 7, whole",
+        "an id is a complete UUID of version 7",
         "telemetry/event.py",
         "_UUID7.fullmatch(event_id)",
         "_UUID7.match(event_id)",
@@ -38,14 +38,14 @@ EVENTS = (
         _EVENT,
     ),
     Mutation(
-        "a timestamp lies in protobuf's range",
+        "a timestamp is in protobuf's range",
         "telemetry/event.py",
         "if not MIN_SECONDS <= seconds <= MAX_SECONDS:",
         "if False:",
         _EVENT,
     ),
     Mutation(
-        "an event has its largest size", "telemetry/event.py", "if size > self._max_event_bytes:", "if False:", _EVENT
+        "the size of an event is limited", "telemetry/event.py", "if size > self._max_event_bytes:", "if False:", _EVENT
     ),
     Mutation("text has no NUL", "telemetry/text.py", 'if "\\0" in value:', "if False:", f"{_PARAMETERS} {_EVENT}"),
     Mutation(
@@ -77,21 +77,21 @@ EVENTS = (
         _PARAMETERS,
     ),
     Mutation(
-        "private metadata is 16 levels deep at most",
+        "private metadata is at most 16 levels deep",
         "telemetry/parameters.py",
         "if depth == MAX_PRIVATE_METADATA_DEPTH:",
         "if depth == MAX_PRIVATE_METADATA_DEPTH + 1:",
         _PARAMETERS,
     ),
     Mutation(
-        "a structure that shares its parts does not unfold to any size",
+        "a structure that shares its parts does not unfold without a limit",
         "telemetry/parameters.py",
         "if self._written > self._max_bytes:",
         "if False:",
         _PARAMETERS,
     ),
     Mutation(
-        "a key is shown in an error only where it is a name",
+        "an error names a key only if it looks like a name",
         "telemetry/parameters.py",
         "    name = _NAMEABLE_KEY.fullmatch(key)\n",
         '    name = re.fullmatch("(?s).+", key)\n',
@@ -106,7 +106,7 @@ EVENTS = (
         _REDACTION,
     ),
     Mutation(
-        "what was redacted is checked",
+        "the result of a redaction is checked",
         "telemetry/redaction.py",
         "            self._assert_redacted(event, entry)\n",
         "",
@@ -134,7 +134,7 @@ EVENTS = (
         _REDACTION,
     ),
     Mutation(
-        "where no allowed key is left, the field is unset",
+        "the field is unset if no allowed key is left",
         "telemetry/redaction.py",
         '    if not fields:\n        parameters.ClearField("private_metadata")',
         "    return",
@@ -148,21 +148,21 @@ EVENTS = (
         _REDACTION,
     ),
     Mutation(
-        "an approval that ran out opens nothing",
+        "an expired approval allows nothing",
         "telemetry/allowlist.py",
         "self.expires_on is None or today <= self.expires_on",
         "True",
         f"{_ALLOWLIST} {_REDACTION}",
     ),
     Mutation(
-        "the exact action's entry stands before the feature's",
+        "the entry of an exact action wins over the feature's entry",
         "telemetry/allowlist.py",
         "return self._by_type.get((feature, None)) if exact is None else exact",
         "return self._by_type.get((feature, None)) or exact",
         f"{_ALLOWLIST} {_REDACTION}",
     ),
     Mutation(
-        "an event type stands in the allowlist once",
+        "an event type is in the allowlist only once",
         "telemetry/allowlist.py",
         "if first := self._by_type.get(event_type):",
         "if first := None:",
@@ -190,14 +190,14 @@ EVENTS = (
         _POLICY,
     ),
     Mutation(
-        "export is off until somebody turns it on",
+        "export is off by default",
         "telemetry/policy.py",
         "    everything: bool = False",
         "    everything: bool = True",
         _POLICY,
     ),
     Mutation(
-        "a word for yes is not taken as a feature's prefix",
+        "a word for yes is not used as a feature prefix",
         "telemetry/policy.py",
         "    if lower in _YES:\n",
         "    if False:\n",
@@ -211,7 +211,7 @@ EVENTS = (
         _POLICY,
     ),
     Mutation(
-        "a user whose flag is off stays",
+        "events of a user whose flag is off are not exported",
         "telemetry/policy.py",
         'event.feature_flags.flags.get(EXPORT_FLAG, "true").lower() != "true"',
         "False",

@@ -1,4 +1,4 @@
-"""Who records over HTTP, and what of it is believed."""
+"""Mutations of recording over HTTP: authentication, and which values of a request are trusted."""
 
 from mutations.mutation import Mutation
 
@@ -7,35 +7,35 @@ _HTTP = "tests/integration/ingest/test_graphql_over_http.py"
 
 INGESTING = (
     Mutation(
-        "who is signed in is the hook's word alone",
+        "the user id comes only from the authentication hook",
         "telemetry_ingest/graphql/endpoint.py",
         "user_id=None if caller is None else caller.user_id,",
         "user_id=known.user_id,",
         _CALLERS,
     ),
     Mutation(
-        "without credentials nobody gets in unless an operator said so",
+        "anonymous requests are rejected unless an operator allows them",
         "telemetry_ingest/graphql/endpoint.py",
         "if caller is None and not self._limits.anonymous:",
         "if False:",
         _CALLERS,
     ),
     Mutation(
-        "a token that is not known is refused",
+        "an unknown token is rejected",
         "telemetry_ingest/tokens.py",
         "hmac.compare_digest(known.sha256, given)",
         "known.sha256",
         _CALLERS,
     ),
     Mutation(
-        "what has left is for site administrators",
+        "only site administrators see exported events",
         "telemetry_ingest/graphql/schema.py",
         "if context.caller is None or not context.caller.site_admin:",
         "if context.caller is None:",
         "tests/integration/ingest/test_exported_events.py",
     ),
     Mutation(
-        "one wrong event refuses its batch",
+        "one invalid event rejects its batch",
         "telemetry_ingest/graphql/schema.py",
         "    if faults:\n        raise InvalidBatchError(faults)\n",
         "",
@@ -49,21 +49,21 @@ INGESTING = (
         _HTTP,
     ),
     Mutation(
-        "browsers are asked before a page of another origin may send",
+        "a page of another origin needs a CORS preflight",
         "telemetry_ingest/graphql/endpoint.py",
         'if media_type != "application/json" or',
         "if",
         _HTTP,
     ),
     Mutation(
-        "addresses are kept under a salt",
+        "addresses are hashed with a salt",
         "telemetry_ingest/limits.py",
         "salt=self._salt",
         "salt=b''",
         "tests/unit/ingest/test_limits.py",
     ),
     Mutation(
-        "a page of what has left begins where the one before ended",
+        "a page of exported events begins where the page before ended",
         "telemetry_store/queue_reading.py",
         "(exported_at, id) < ({at}, {id})",
         "exported_at < {at}",

@@ -1,4 +1,4 @@
-"""What a broken promise is."""
+"""The description of a broken promise."""
 
 from dataclasses import dataclass
 
@@ -8,11 +8,11 @@ class Mutation:
     """A broken promise.
 
     Attributes:
-        promise: What holds no more.
-        file: Where, below `src`.
-        right: The code that keeps it; stands there once.
-        wrong: What stands there instead.
-        tests: Where it should be noticed: the arguments of pytest, the narrowest that do.
+        promise: The promise that is broken.
+        file: The file, below `src`.
+        right: The code that keeps the promise; it must be in the file exactly once.
+        wrong: The code that replaces it.
+        tests: The narrowest arguments of pytest that select the tests that should fail.
     """
 
     promise: str

@@ -1,24 +1,24 @@
-"""What is kept of a ping, and when one is sent."""
+"""Mutations of pings: which values are kept, and when a ping is sent."""
 
 from mutations.mutation import Mutation
 
 PINGING = (
     Mutation(
-        "how deep a cut body is read does not depend on the interpreter",
+        "the depth limit of a truncated body does not depend on the interpreter",
         "telemetry_ingest/collection/partial_json.py",
         "and text_is_too_deep(self._text, at):",
         "and False:",
         "tests/unit/ingest/test_collection_variables.py",
     ),
     Mutation(
-        "how deep a kept value goes does not depend on the interpreter",
+        "the depth limit of a kept value does not depend on the interpreter",
         "telemetry_ingest/collection/variables.py",
         "if value_is_too_deep(value):",
         "if False:",
         "tests/unit/ingest/test_collection_variables.py",
     ),
     Mutation(
-        "what no package declares is not kept",
+        "variables that a package does not declare are dropped",
         "telemetry_ingest/collection/variables.py",
         "            if name in self._declared:\n                found[name] = value\n",
         "            if name:\n                found[name] = value\n",
@@ -32,21 +32,21 @@ PINGING = (
         "tests/unit/ingest/test_collection_endpoint.py",
     ),
     Mutation(
-        "of a shared write an item that fails fails its own caller alone",
+        "an item that fails in a shared write fails only its own caller",
         "recorder/gathering/together_or_alone.py",
         "        yield [part], error\n",
         "        yield [part], None\n",
         "tests/unit/recorder/test_shared_writes.py",
     ),
     Mutation(
-        "a user's no is asked for before each attempt",
+        "a user's opt-out is checked before each attempt",
         "telemetry_pings/event_logger.py",
         "        if self.opted_out():\n            return Outcome.REFUSED\n",
         "",
         "tests/integration/pings/test_background.py",
     ),
     Mutation(
-        "a ping has one deadline for all of it",
+        "one deadline covers all steps of a ping",
         "telemetry_pings/delivery.py",
         "        connection.settimeout(deadline.remaining())\n        received",
         "        received",

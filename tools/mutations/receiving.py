@@ -1,5 +1,5 @@
-"""What the gateway acknowledges is durable, published once, and from whom it says."""
-# ruff: noqa: E501 - code as it stands elsewhere
+"""Mutations of the gateway: acknowledged events are durable, published once, and of an authenticated publisher."""
+# ruff: noqa: E501 - code as in the source
 
 from mutations.mutation import Mutation
 
@@ -17,7 +17,7 @@ _NATS = "tests/integration/gateway/test_nats_sink.py"
 
 RECEIVING = (
     Mutation(
-        "an id is acknowledged when the sink is synced",
+        "an id is acknowledged after the sink is synced",
         "telemetry_gateway/sinks/jsonl.py",
         "sync: Callable[[int], None] = os.fsync",
         "sync: Callable[[int], None] = lambda _: None",
@@ -38,28 +38,28 @@ RECEIVING = (
         _SINK,
     ),
     Mutation(
-        "a failed write is taken back",
+        "a failed write is undone",
         "telemetry_gateway/sinks/jsonl.py",
         "            self._cut_back()\n",
         "            pass\n",
         _SINK,
     ),
     Mutation(
-        "after a sync that failed nothing more is taken",
+        "after a failed sync the sink accepts nothing more",
         "telemetry_gateway/sinks/jsonl.py",
         '            self._broken = doing == "synced"\n',
         "",
         _SINK,
     ),
     Mutation(
-        "one gateway writes to a file",
+        "only one gateway writes to a file",
         "telemetry_gateway/sinks/jsonl.py",
         "fcntl.LOCK_EX | fcntl.LOCK_NB",
         "fcntl.LOCK_SH | fcntl.LOCK_NB",
         _SINK,
     ),
     Mutation(
-        "a compressed file is whole before the other goes",
+        "a compressed file is complete before the original is deleted",
         "telemetry_gateway/sinks/rotation.py",
         "    closed.unlink()\n    return target",
         "    return target",
@@ -73,7 +73,7 @@ RECEIVING = (
         _FAULTS,
     ),
     Mutation(
-        "a batch is acknowledged when it is published",
+        "a batch is acknowledged after it is published",
         "telemetry_gateway/intake.py",
         "await self._queue.publish(messages)",
         "_ = self._queue.publish",
@@ -101,11 +101,11 @@ RECEIVING = (
         f"{_RULES} {_OPERATION} -k 'twice or duplicates'",
     ),
     Mutation(
-        "what could not be remembered is remembered first",
+        "ids that could not be remembered are remembered first",
         "telemetry_gateway/publishing/publishing_queue.py",
         "            self._remember(self._unremembered)\n",
         "",
-        f"{_FAULTS} -k remembered",
+        f"{_FAULTS} -k stored_before",
     ),
     Mutation(
         "a crash between sink and window repeats nothing",
@@ -115,7 +115,7 @@ RECEIVING = (
         f"{_FAULTS} -k window",
     ),
     Mutation(
-        "duplicates are told by their publisher",
+        "duplicates are recognized for each publisher separately",
         "telemetry_gateway/publishing/deduplication.py",
         "WHERE publisher = ? AND event_id IN",
         "WHERE (publisher = ? OR 1) AND event_id IN",
@@ -136,21 +136,21 @@ RECEIVING = (
         _WINDOW,
     ),
     Mutation(
-        "a rejected event is kept before it is told",
+        "a rejected event is kept before the rejection is sent",
         "telemetry_gateway/intake.py",
         "            await asyncio.to_thread(self._keep, maker, rejected)\n",
         "            pass\n",
         _OPERATION,
     ),
     Mutation(
-        "a rejected event is on the disk before it is told",
+        "a rejected event is synced before the rejection is sent",
         "telemetry_gateway/publishing/rejects.py",
         "            os.fsync(file)\n",
         "",
         "tests/faults/power -k rejects",
     ),
     Mutation(
-        "a torn reject costs no other",
+        "a torn line of a rejected event does not affect the next one",
         "telemetry_gateway/publishing/rejects.py",
         'data = b"\\n" + data',
         "pass",
@@ -164,11 +164,11 @@ RECEIVING = (
         f"{_RULES} -k both_lists",
     ),
     Mutation(
-        "and stands alone for managed services",
+        "a rejection is only in the list of rejections for managed services",
         "telemetry_gateway/intake.py",
         "if event_id and not publisher.is_managed:",
         "if event_id:",
-        f"{_RULES} -k stand_alone",
+        f"{_RULES} -k only_rejected",
     ),
     Mutation(
         "metadata comes first",
@@ -189,7 +189,7 @@ RECEIVING = (
         "telemetry_gateway/service.py",
         'if request.metadata.identifier.WhichOneof("identifier") in ("licensed_instance", "unlicensed_instance"):',
         "if False:",
-        f"{_RULES} -k anybody_else",
+        f"{_RULES} -k of_an_instance",
     ),
     Mutation(
         "an invalid event alone is an invalid argument",
@@ -199,28 +199,28 @@ RECEIVING = (
         f"{_RULES} -k one_event",
     ),
     Mutation(
-        "streams are bounded",
+        "the number of streams is limited",
         "telemetry_gateway/service.py",
         "if self._streams > self._max_streams:",
         "if False:",
-        f"{_FAULTS} -k too_many --timeout=30",
+        f"{_FAULTS} -k over_the_limit --timeout=30",
     ),
     Mutation(
-        "an identifier holds what its kind needs",
+        "an identifier has the fields that its kind requires",
         "telemetry_gateway/publishing/publisher.py",
         "if not getattr(getattr(identifier, kind), required):",
         "if False:",
         f"{_RULES} -k protocol",
     ),
     Mutation(
-        "a service does not pass for instances",
+        "a service cannot use the name of instances",
         "telemetry_gateway/publishing/publisher.py",
         "if service_id in _REQUIRED:",
         "if False:",
         f"{_RULES} {_MESSAGES}",
     ),
     Mutation(
-        "nobody speaks for a service without its token",
+        "a call for a service needs its token",
         "telemetry_gateway/identity/identification.py",
         "            await self._authenticator.authenticate(bearer_token(call_metadata), publisher.source)\n",
         "",
@@ -234,28 +234,28 @@ RECEIVING = (
         f"{_RULES} -k token",
     ),
     Mutation(
-        "one header holds the token",
+        "only one header may hold the token",
         "telemetry_gateway/identity/auth.py",
         "if len(values) == 1 and isinstance(values[0], str):",
         "if values and isinstance(values[0], str):",
-        f"{_RULES} -k readable",
+        f"{_RULES} -k malformed_token",
     ),
     Mutation(
-        "an authority that cannot answer is no pass",
+        "a token is not accepted if the authority cannot answer",
         "telemetry_gateway/identity/auth.py",
         "        if unavailable is not None:\n            raise unavailable\n",
         "        if unavailable is not None:\n            return\n",
         "tests/unit/gateway/test_small_parts.py tests/integration/gateway/test_tokens.py -k 'without_authenticators or several'",
     ),
     Mutation(
-        "a token taken out of its file stops passing, without a restart",
+        "a token removed from its file is rejected without a restart",
         "telemetry_runtime/watched_files.py",
         "            content = self._read_again(content)\n",
         "            self._read_again(content)\n",
-        f"{_TOKENS} -k listed",
+        f"{_TOKENS} -k added_and_removed",
     ),
     Mutation(
-        "an authority of clients taken out of its file is trusted no longer",
+        "a client authority removed from its file is no longer trusted",
         "telemetry_gateway/certificates.py",
         "files.content(), files.content, ",
         "files.content(), lambda now=files.content(): now, ",
@@ -311,7 +311,7 @@ RECEIVING = (
         f"{_TOKENS} -k authority_decides",
     ),
     Mutation(
-        "a cached token ends with its time",
+        "a cached token expires",
         "telemetry_gateway/identity/introspection.py",
         'claims.get("active") is not True or expired',
         'claims.get("active") is not True',
@@ -339,14 +339,14 @@ RECEIVING = (
         _LIMITS,
     ),
     Mutation(
-        "a burst is bounded",
+        "a burst is limited",
         "telemetry_runtime/token_buckets.py",
         "bucket.level = min(self._size, bucket.level + (now - bucket.at) * self.rate)",
         "bucket.level += (now - bucket.at) * self.rate",
         _LIMITS,
     ),
     Mutation(
-        "a limit is asked",
+        "limits are applied",
         "telemetry_gateway/intake.py",
         "        self._limits.take(maker.publisher.name, len(events), size)\n",
         "",
@@ -367,7 +367,7 @@ RECEIVING = (
         _HOSTILE,
     ),
     Mutation(
-        "a timestamp is there",
+        "a timestamp is required",
         "telemetry_gateway/validation.py",
         'if not event.HasField("timestamp"):',
         "if False:",
@@ -402,11 +402,11 @@ RECEIVING = (
         f"{_RULES} -k too_large",
     ),
     Mutation(
-        "a private recording is flagged above 0",
+        "a private recording is flagged only for values above 0",
         "telemetry_gateway/publishing/messages.py",
         "len(key) > len(_RECORDS_PRIVATE_METADATA) and value > 0:",
         "len(key) > len(_RECORDS_PRIVATE_METADATA):",
-        f"{_RULES} -k published_as",
+        f"{_RULES} -k documented_format",
     ),
     Mutation(
         "a silent stream is ended",
@@ -416,28 +416,28 @@ RECEIVING = (
         f"{_FAULTS} -k silent --timeout=40",
     ),
     Mutation(
-        "what is wrong inside stays inside",
+        "internal errors are not shown to clients",
         "telemetry_gateway/statuses.py",
         '"the batch was not accepted; send it again later"',
         "str(error)",
         _FAULTS,
     ),
     Mutation(
-        "JetStream tells duplicates by publisher",
+        "JetStream recognizes duplicates for each publisher separately",
         "telemetry_gateway/sinks/jetstream.py",
         "publisher = hashlib.sha256(message.publisher.encode()).hexdigest()[:16]",
         'publisher = ""',
         _NATS,
     ),
     Mutation(
-        "a stream that would lose messages is refused",
+        "a JetStream stream that would lose messages is rejected",
         "telemetry_gateway/sinks/jetstream.py",
         "        if problems:\n",
         "        if False:\n",
         _NATS,
     ),
     Mutation(
-        "plain text from other machines is refused",
+        "plain text from other machines is rejected",
         "telemetry_runtime/listening.py",
         "if certificate is None and not settings.insecure and not is_loopback(",
         "if False and not is_loopback(",

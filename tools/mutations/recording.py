@@ -1,5 +1,5 @@
-"""What is recorded is stored, whole, and says nothing private."""
-# ruff: noqa: E501 - code as it stands elsewhere
+"""Mutations of recording: events are stored completely, and nothing private is in the queue, errors or logs."""
+# ruff: noqa: E501 - code as in the source
 
 from mutations.mutation import Mutation
 
@@ -13,21 +13,21 @@ _JOBS = "tests/integration/export/test_jobs.py"
 
 RECORDING = (
     Mutation(
-        "a log handler that fails costs the caller nothing",
+        "a failing log handler does not affect the caller",
         "telemetry/logger.py",
         "        except Exception:  # noqa: BLE001, S110 - there is no place left to report to\n",
         "        except KeyboardInterrupt:\n",
         f"{_LOGGER} -k fails",
     ),
     Mutation(
-        "a host that has configured structlog gets the log lines there",
+        "a host that has configured structlog gets the log lines through it",
         "telemetry/logger.py",
         "if is_configured is not None and is_configured():",
         "if False:",
         f"{_LOGGER} -k wins",
     ),
     Mutation(
-        "a host without logging gets no line on its standard error",
+        "a host without logging gets no log line on standard error",
         "telemetry/logger.py",
         "        package.addHandler(logging.NullHandler())\n",
         "        pass\n",
@@ -48,14 +48,14 @@ RECORDING = (
         f"{_RECORDING} -k private",
     ),
     Mutation(
-        "a check notices a database that may not be written",
+        "a check notices a read-only database",
         "telemetry_store/readiness.py",
         "                connection.exec_driver_sql(statement)\n",
         "                pass\n",
         "tests/integration/recorder/test_check.py -k read_only_database",
     ),
     Mutation(
-        "a check asks for the version each time",
+        "a check reads the schema version each time",
         "telemetry_store/readiness.py",
         "    check_schema_version(database)\n",
         "",
@@ -69,7 +69,7 @@ RECORDING = (
         "tests/integration/recorder/test_autogenerate.py -k left_alone",
     ),
     Mutation(
-        "what may not leave is not queued",
+        "events that may not leave are not queued",
         "recorder/tee.py",
         "        if not exportable:\n            return EventRows(logs_row, None)\n",
         "",
@@ -104,35 +104,35 @@ RECORDING = (
         f"{_FAULTS} -k dropped",
     ),
     Mutation(
-        "what failed is rolled back",
+        "a failed write is rolled back",
         "telemetry_store/dialects/sqlite.py",
         "        except BaseException:\n            driver.rollback()\n            raise\n",
         "        except BaseException:\n            driver.commit()\n            raise\n",
         f"{_FAULTS} -k dropped",
     ),
     Mutation(
-        "a caller's transaction is undone as far as the event went",
+        "the event's part of a caller's transaction is undone",
         "recorder/tee.py",
         "with savepoint(connection):",
         "if True:",
         _TRANSACTIONS,
     ),
     Mutation(
-        "a connection in autocommit mode is refused",
+        "a connection in autocommit mode is rejected",
         "recorder/transaction.py",
         "    if not dialect.joins_transaction(connection):\n",
         "    if False:\n",
         f"{_TRANSACTIONS} -k autocommit",
     ),
     Mutation(
-        "a row that fails fails alone",
+        "a failing row does not fail the other rows",
         "recorder/gathering/together_or_alone.py",
         "        yield [part], error\n",
         "        yield [part], None\n",
         _GROUP,
     ),
     Mutation(
-        "a follower is told of a failure that is no row's fault",
+        "a follower gets an error that is not caused by a row",
         "recorder/gathering/group_commit.py",
         "caller.finish(error if caller is callers[0] else copy(error))",
         "caller.finish(error if caller is callers[0] else None)",
@@ -160,28 +160,28 @@ RECORDING = (
         "tests/faults/processes/test_forks.py -k strict",
     ),
     Mutation(
-        "an idle connection that died is replaced unseen",
+        "an idle connection that died is replaced silently",
         "telemetry_store/dialects/postgresql.py",
         "return not (driver.closed or has_unread_data(driver.fileno()))",
         "return not driver.closed",
         f"{_FAULTS} -k idle",
     ),
     Mutation(
-        "a silent PostgreSQL is given up",
+        "a silent PostgreSQL server times out",
         "telemetry_store/dialects/bounded_connection.py",
         "while monotonic() < end:",
         "while True:",
         f"{_FAULTS} -k never_responds_to_statements --timeout=40",
     ),
     Mutation(
-        "what waits for a lock is cancelled, and not done later",
+        "a statement that waits for a lock is cancelled, and not executed later",
         "telemetry_store/dialects/bounded_connection.py",
         "                self.cancel_safe(timeout=_SECONDS_TO_CANCEL)\n",
         "                pass\n",
         f"{_FAULTS} -k 'locked_table or stays_locked'",
     ),
     Mutation(
-        "the time for an answer is a setting",
+        "the timeout of an answer is a setting",
         "recorder/recorder.py",
         ", timeout=settings.record_timeout",
         "",
@@ -202,7 +202,7 @@ RECORDING = (
         "tests/integration/recorder/test_best_effort.py",
     ),
     Mutation(
-        "a log line holds no invalid name",
+        "a log line contains no invalid name",
         "recorder/best_effort.py",
         'feature=feature if is_valid_name(feature) else "(invalid)"',
         "feature=feature",
@@ -216,21 +216,21 @@ RECORDING = (
         f"{_RECORDING} -k telemetry_off",
     ),
     Mutation(
-        "a database of another version is refused",
+        "a database of another schema version is rejected",
         "telemetry_store/schema_version.py",
         "    if found == SCHEMA_VERSION:\n        return\n",
         "    return\n",
         "tests/integration/recorder/test_migrations.py -k another_version",
     ),
     Mutation(
-        "what cannot be translated costs the event nothing",
+        "an event is recorded even if it cannot be translated",
         "recorder/translation.py",
         "    except Exception as error:  # noqa: BLE001 - see above\n        problem = type(error).__name__",
         "    except ZeroDivisionError as error:\n        problem = type(error).__name__",
         "tests/integration/recorder/test_event_logs.py",
     ),
     Mutation(
-        "only its holder gives a lease back",
+        "only its holder releases a lease",
         "telemetry_store/export_queue.py",
         'WHERE id {ids} AND lease = {lease} AND exported_at IS NULL\n    """,\n    "fail"',
         'WHERE id {ids} AND exported_at IS NULL\n    """,\n    "fail"',
@@ -272,14 +272,14 @@ RECORDING = (
         f"{_QUEUE} -k leases_take",
     ),
     Mutation(
-        "exporters that lease at once get different rows",
+        "exporters that lease at the same time get different rows",
         "telemetry_store/dialects/postgresql.py",
         '"FOR UPDATE SKIP LOCKED"',
         '""',
-        f"{_QUEUE} -k at_the_same_time",
+        f"{_QUEUE} -k concurrent_exporters",
     ),
     Mutation(
-        "the oldest goes first",
+        "the oldest event is exported first",
         "telemetry_store/export_queue.py",
         "rows.sort(key=itemgetter(1, 0))",
         "rows.sort(key=itemgetter(0))",
@@ -293,7 +293,7 @@ RECORDING = (
         f"{_JOBS} -k retention",
     ),
     Mutation(
-        "what is cleaned up is counted",
+        "deleted events are counted",
         "telemetry_store/export_queue.py",
         "counted = {entry: len(rows), ",
         "counted = {entry: 0, ",
