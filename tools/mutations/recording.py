@@ -38,7 +38,7 @@ RECORDING = (
         "telemetry/logger.py",
         "        self._logger: logging.Logger | None = None\n",
         "        self._logger: logging.Logger | None = logging.getLogger(name)\n",
-        f"{_LOGGER} -k disables_loggers",
+        f"{_LOGGER} -k does_not_disable",
     ),
     Mutation(
         "the queue's copy is redacted",
