@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, TextClause
 from sqlalchemy.types import TypeEngine
@@ -56,15 +56,11 @@ class DatabaseDialect(Protocol):
 
     # URLs, engines and sessions
 
-    @property
-    def name(self) -> str:
-        """SQLAlchemy's name of the database."""
-        ...
+    name: ClassVar[str]
+    """SQLAlchemy's name of the database."""
 
-    @property
-    def url_names(self) -> tuple[str, ...]:
-        """The names with which a URL may begin, including `name`."""
-        ...
+    url_names: ClassVar[tuple[str, ...]]
+    """The names with which a URL may begin, including `name`."""
 
     def with_driver(self, url: URL) -> URL:
         """Return the URL in SQLAlchemy's form, with the default driver if it does not name one."""
@@ -114,54 +110,38 @@ class DatabaseDialect(Protocol):
 
     # Columns of the tables
 
-    @property
-    def row_id_type(self) -> TypeEngine[Any]:
-        """The type of an auto-incrementing primary key."""
-        ...
+    row_id_type: ClassVar[TypeEngine[Any]]
+    """The type of an auto-incrementing primary key."""
 
-    @property
-    def event_id_type(self) -> TypeEngine[Any]:
-        """The type of an event's id: a UUID, which is text in Python."""
-        ...
+    event_id_type: ClassVar[TypeEngine[Any]]
+    """The type of an event's id: a UUID, which is text in Python."""
 
-    @property
-    def json_type(self) -> TypeEngine[Any]:
-        """The type of a JSON document."""
-        ...
+    json_type: ClassVar[TypeEngine[Any]]
+    """The type of a JSON document."""
 
-    @property
-    def updated_table_statement(self) -> str | None:
-        """SQL that prepares a new table whose rows are updated often, with `{}` for its name; None if not needed.
+    updated_table_statement: ClassVar[str | None]
+    """SQL that prepares a new table whose rows are updated often, with `{}` for its name; None if not needed.
 
-        A statement, because SQLAlchemy 2.0 does not have such an option of a `Table`.
-        """
-        ...
+    A statement, because SQLAlchemy 2.0 does not have such an option of a `Table`.
+    """
 
     def conditional_index_options(self, condition: TextClause) -> Mapping[str, Any]:
         """Return options for a partial SQLAlchemy `Index`, of the rows that meet a condition."""
         ...
 
-    @property
-    def keeps_column_types(self) -> bool:
-        """Whether a column holds only values of its type, so that another column type is a fault."""
-        ...
+    keeps_column_types: ClassVar[bool]
+    """Whether a column holds only values of its type, so that another column type is a fault."""
 
     # SQL
 
-    @property
-    def named_parameter(self) -> str:
-        """The format of a named parameter in SQL, with `{}` for the name."""
-        ...
+    named_parameter: ClassVar[str]
+    """The format of a named parameter in SQL, with `{}` for the name."""
 
-    @property
-    def positional_parameter(self) -> str:
-        """A positional parameter in SQL."""
-        ...
+    positional_parameter: ClassVar[str]
+    """A positional parameter in SQL."""
 
-    @property
-    def placeholders(self) -> Mapping[str, str]:
-        """The SQL of placeholders in templates; `telemetry_store.statements` lists the names."""
-        ...
+    placeholders: ClassVar[Mapping[str, str]]
+    """The SQL of placeholders in templates; `telemetry_store.statements` lists the names."""
 
     def in_list(self, parameter: str, kind: str) -> str:
         """Return the SQL condition that a value is in a parameter made by `list_parameter`.
@@ -182,10 +162,8 @@ class DatabaseDialect(Protocol):
 
     # Writing events
 
-    @property
-    def writes_both_at_once(self) -> bool:
-        """Whether a single statement can insert into two tables: `WITH ... AS (INSERT ...) INSERT ...`."""
-        ...
+    writes_both_at_once: ClassVar[bool]
+    """Whether a single statement can insert into two tables: `WITH ... AS (INSERT ...) INSERT ...`."""
 
     def insert_many(self, cursor: Any, insertion: Insertion, rows: Sequence[tuple[Any, ...]]) -> None:
         """Insert many rows in the fastest way that the cursor supports."""
@@ -204,10 +182,8 @@ class DatabaseDialect(Protocol):
         """Return the engine for the connection that is held open."""
         ...
 
-    @property
-    def locks_in_process(self) -> bool:
-        """Whether locks are kept in the process's memory, so that a fork must wait for the open transaction."""
-        ...
+    locks_in_process: ClassVar[bool]
+    """Whether locks are kept in the process's memory, so that a fork must wait for the open transaction."""
 
     def is_alive(self, driver: Any) -> bool:
         """Return whether an idle connection can be used, without a round trip to the server."""
@@ -231,10 +207,8 @@ class DatabaseDialect(Protocol):
         """Let other upgrades of the database wait while the block runs, if the database supports that."""
         ...
 
-    @property
-    def upgrades_wait(self) -> bool:
-        """Whether `exclusive_upgrade` lets other upgrades wait. If not, they may overtake each other."""
-        ...
+    upgrades_wait: ClassVar[bool]
+    """Whether `exclusive_upgrade` lets other upgrades wait. If not, they may overtake each other."""
 
     def limit_lock_wait(self, connection: Connection, milliseconds: int) -> None:
         """Limit how long statements of the open transaction wait for a lock; 0 waits forever."""
@@ -244,15 +218,11 @@ class DatabaseDialect(Protocol):
         """Return whether a driver's error means that a lock was not granted, so that a retry can succeed."""
         ...
 
-    @property
-    def builds_indexes_beside_writers(self) -> bool:
-        """Whether an index is built while others write, outside a transaction."""
-        ...
+    builds_indexes_beside_writers: ClassVar[bool]
+    """Whether an index is built while others write, outside a transaction."""
 
-    @property
-    def online_index_options(self) -> Mapping[str, Any]:
-        """Options for a SQLAlchemy `Index` that is built or dropped while others write."""
-        ...
+    online_index_options: ClassVar[Mapping[str, Any]]
+    """Options for a SQLAlchemy `Index` that is built or dropped while others write."""
 
     def index_is_valid(self, connection: Connection, name: str) -> bool | None:
         """Return whether queries can use an index; None if it does not exist."""

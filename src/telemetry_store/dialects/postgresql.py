@@ -5,7 +5,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, ClassVar, Final, TypeVar
 
 from sqlalchemy import JSON, URL, BigInteger, Connection, Engine, TextClause, Uuid, create_engine, event
 from sqlalchemy.exc import DisconnectionError, NoSuchModuleError
@@ -48,9 +48,9 @@ class _Jsonb(JSON):
 class PostgresqlDialect:
     """PostgreSQL 13 or later."""
 
-    name: Final = "postgresql"
+    name: ClassVar[str] = "postgresql"
     # Many hosting services provide URLs with the short name, which SQLAlchemy does not accept.
-    url_names: Final = ("postgresql", "postgres")
+    url_names: ClassVar[tuple[str, ...]] = ("postgresql", "postgres")
 
     # URLs, engines and sessions
 
@@ -116,12 +116,12 @@ class PostgresqlDialect:
 
     # Columns of the tables
 
-    row_id_type: Final[TypeEngine[Any]] = BigInteger()
-    event_id_type: Final[TypeEngine[Any]] = Uuid(as_uuid=False)
-    json_type: Final[TypeEngine[Any]] = _Jsonb()
+    row_id_type: ClassVar[TypeEngine[Any]] = BigInteger()
+    event_id_type: ClassVar[TypeEngine[Any]] = Uuid(as_uuid=False)
+    json_type: ClassVar[TypeEngine[Any]] = _Jsonb()
     # Leaves space on each page for the new version of an updated row.
-    updated_table_statement: Final[str | None] = "ALTER TABLE {} SET (fillfactor = 80)"
-    keeps_column_types: Final = True
+    updated_table_statement: ClassVar[str | None] = "ALTER TABLE {} SET (fillfactor = 80)"
+    keeps_column_types: ClassVar[bool] = True
 
     def conditional_index_options(self, condition: TextClause) -> Mapping[str, Any]:
         """Return the option."""
@@ -129,9 +129,9 @@ class PostgresqlDialect:
 
     # SQL
 
-    named_parameter: Final = "%({})s"
-    positional_parameter: Final = "%s"
-    placeholders: Final[Mapping[str, str]] = {
+    named_parameter: ClassVar[str] = "%({})s"
+    positional_parameter: ClassVar[str] = "%s"
+    placeholders: ClassVar[Mapping[str, str]] = {
         "text_id": "id::text",
         # PostgreSQL returns times in the session's time zone. There, the earliest and latest times of events may be
         # outside the years 1 to 9999, which Python cannot represent. One such row would prevent leasing all others.
@@ -161,7 +161,7 @@ class PostgresqlDialect:
 
     # Writing events
 
-    writes_both_at_once: Final = True
+    writes_both_at_once: ClassVar[bool] = True
 
     def insert_many(self, cursor: Any, insertion: Insertion, rows: Sequence[tuple[Any, ...]]) -> None:
         """Insert with COPY, several times faster than INSERT for many rows; SQLAlchemy's asyncio cursors lack it."""
@@ -180,7 +180,7 @@ class PostgresqlDialect:
 
     # The connection that a process holds open for writing events
 
-    locks_in_process: Final = False
+    locks_in_process: ClassVar[bool] = False
 
     def keeping(self, engine: Engine) -> Engine:
         """Return the engine in autocommit mode: a single statement is then a transaction, in one round trip."""
@@ -205,9 +205,9 @@ class PostgresqlDialect:
 
     # Upgrades
 
-    upgrades_wait: Final = True
-    builds_indexes_beside_writers: Final = True
-    online_index_options: Final[Mapping[str, Any]] = {"postgresql_concurrently": True}
+    upgrades_wait: ClassVar[bool] = True
+    builds_indexes_beside_writers: ClassVar[bool] = True
+    online_index_options: ClassVar[Mapping[str, Any]] = {"postgresql_concurrently": True}
 
     def exclusive_upgrade(self, connection: Connection) -> AbstractContextManager[None]:
         """Hold an advisory lock while the block runs."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, ClassVar, Final, TypeVar
 
 from sqlalchemy import JSON, URL, Connection, Engine, Integer, String, TextClause, create_engine, event
 from sqlalchemy.pool import QueuePool
@@ -34,8 +34,8 @@ class SqliteDialect:
         version: The version of this Python's SQLite library.
     """
 
-    name: Final = "sqlite"
-    url_names: Final = ("sqlite",)
+    name: ClassVar[str] = "sqlite"
+    url_names: ClassVar[tuple[str, ...]] = ("sqlite",)
 
     def __init__(self, version: tuple[int, int, int] = sqlite3.sqlite_version_info) -> None:
         self._version = version
@@ -94,11 +94,11 @@ class SqliteDialect:
     # Columns of the tables
 
     # SQLite increments only a column whose type is exactly INTEGER.
-    row_id_type: Final[TypeEngine[Any]] = Integer()
-    event_id_type: Final[TypeEngine[Any]] = String(36)
-    json_type: Final[TypeEngine[Any]] = JSON()
-    updated_table_statement: Final[str | None] = None
-    keeps_column_types: Final = False
+    row_id_type: ClassVar[TypeEngine[Any]] = Integer()
+    event_id_type: ClassVar[TypeEngine[Any]] = String(36)
+    json_type: ClassVar[TypeEngine[Any]] = JSON()
+    updated_table_statement: ClassVar[str | None] = None
+    keeps_column_types: ClassVar[bool] = False
 
     def conditional_index_options(self, condition: TextClause) -> Mapping[str, Any]:
         """Return the option."""
@@ -106,9 +106,9 @@ class SqliteDialect:
 
     # SQL
 
-    named_parameter: Final = ":{}"
-    positional_parameter: Final = "?"
-    placeholders: Final[Mapping[str, str]] = {
+    named_parameter: ClassVar[str] = ":{}"
+    positional_parameter: ClassVar[str] = "?"
+    placeholders: ClassVar[Mapping[str, str]] = {
         "text_id": "id",
         "in_utc": "",
         "day": "replace(substr(timestamp, 1, 10), '-', '')",
@@ -137,7 +137,7 @@ class SqliteDialect:
 
     # Writing events
 
-    writes_both_at_once: Final = False
+    writes_both_at_once: ClassVar[bool] = False
 
     def insert_many(self, cursor: Any, insertion: Insertion, rows: Sequence[tuple[Any, ...]]) -> None:
         """Insert with a prepared statement that is executed for each row."""
@@ -154,7 +154,7 @@ class SqliteDialect:
 
     # The connection that a process holds open for writing events
 
-    locks_in_process: Final = True
+    locks_in_process: ClassVar[bool] = True
 
     def keeping(self, engine: Engine) -> Engine:
         """Return the engine unchanged: `run_transaction` begins transactions."""
@@ -187,9 +187,9 @@ class SqliteDialect:
 
     # Upgrades
 
-    upgrades_wait: Final = False
-    builds_indexes_beside_writers: Final = False
-    online_index_options: Final[Mapping[str, Any]] = {}
+    upgrades_wait: ClassVar[bool] = False
+    builds_indexes_beside_writers: ClassVar[bool] = False
+    online_index_options: ClassVar[Mapping[str, Any]] = {}
 
     def exclusive_upgrade(self, connection: Connection) -> AbstractContextManager[None]:  # noqa: ARG002
         """Do nothing: SQLite has no lock that outlasts a transaction."""

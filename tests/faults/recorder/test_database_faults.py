@@ -345,7 +345,7 @@ def test_connections_lost_while_idle_are_replaced(postgres: Any) -> None:
         admin = create_engine(database.engine.url, isolation_level="AUTOCOMMIT")
         with admin.connect() as connection:
             connection.exec_driver_sql(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity "
                 "WHERE datname = current_database() AND pid <> pg_backend_pid()"
             )
         recorder.record("search", "after")
