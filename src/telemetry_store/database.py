@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from telemetry_runtime.forks import Forkable
 from telemetry_store.dialects import dialect_of
 from telemetry_store.engine import check_engine
-from telemetry_store.errors import database_failure
+from telemetry_store.errors import DatabaseBusyError, RecorderError
 from telemetry_store.held_connection import HeldConnection
 from telemetry_store.schema_version import check_schema_version
 
@@ -64,9 +65,15 @@ class Database(Forkable):
         try:
             return work()
         except self.driver_errors as error:
-            failure = database_failure(error, self.file)
+            failure = self._failure(error)
         # Raised outside the handler, so that not even `__context__` refers to the driver's error.
         raise failure
+
+    def _failure(self, error: Exception) -> RecorderError:
+        if isinstance(error, PoolTimeoutError):
+            return DatabaseBusyError("no database connection became free in time (pool timeout)")
+        original = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+        return self.dialect.failure(original, self.file)
 
     def read(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in a read-only transaction."""

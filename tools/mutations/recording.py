@@ -190,8 +190,8 @@ RECORDING = (
     Mutation(
         "a driver's error is not chained",
         "telemetry_store/database.py",
-        "            failure = database_failure(error, self.file)\n        # Raised",
-        "            failure = database_failure(error, self.file)\n            raise failure from error\n        # Raised",
+        "            failure = self._failure(error)\n        # Raised",
+        "            failure = self._failure(error)\n            raise failure from error\n        # Raised",
         f"{_FAULTS} -k dropped",
     ),
     Mutation(

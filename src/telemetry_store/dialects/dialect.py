@@ -10,6 +10,8 @@ from typing import Any, ClassVar, Protocol, TypeVar
 from sqlalchemy import URL, Connection, Engine, TextClause
 from sqlalchemy.types import TypeEngine
 
+from telemetry_store.errors import RecorderError
+
 T = TypeVar("T")
 
 
@@ -238,7 +240,16 @@ class DatabaseDialect(Protocol):
         """Report the progress of the index build in the block from time to time."""
         ...
 
-    # Health
+    # Errors and health
+
+    def failure(self, error: BaseException, file: Path | None) -> RecorderError:
+        """Return the error to raise for an error of a driver, without its text, which may quote a row.
+
+        Args:
+            error: The error of the driver.
+            file: The file of the database; None if it is on a server or in memory.
+        """
+        ...
 
     def report(self, connection: Connection) -> DatabaseReport:
         """Return the state of the database. The caller rolls back the transaction afterwards."""

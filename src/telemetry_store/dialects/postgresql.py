@@ -14,7 +14,8 @@ from sqlalchemy.types import TypeEngine
 from telemetry_store.dialects.build_progress import build_progress
 from telemetry_store.dialects.dialect import DatabaseReport, Insertion
 from telemetry_store.dialects.liveness import has_unread_data
-from telemetry_store.errors import UnsupportedDatabaseError
+from telemetry_store.dialects.postgresql_failures import postgresql_failure
+from telemetry_store.errors import RecorderError, UnsupportedDatabaseError
 from telemetry_store.times import as_utc
 
 _DEFAULT_TIMEOUTS: Final = {
@@ -241,7 +242,11 @@ class PostgresqlDialect:
         """Report the server's progress from a separate session."""
         return build_progress(connection, what, notify)
 
-    # Health
+    # Errors and health
+
+    def failure(self, error: BaseException, file: Path | None) -> RecorderError:  # noqa: ARG002
+        """Return the error to raise, by SQLSTATE."""
+        return postgresql_failure(error)
 
     def report(self, connection: Connection) -> DatabaseReport:
         """Return version, clock and size, and whether commits are durable."""

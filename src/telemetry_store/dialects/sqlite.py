@@ -13,7 +13,8 @@ from sqlalchemy.pool import QueuePool
 from sqlalchemy.types import TypeEngine
 
 from telemetry_store.dialects.dialect import DatabaseReport, Insertion
-from telemetry_store.errors import UnsupportedDatabaseError
+from telemetry_store.dialects.sqlite_failures import sqlite_failure
+from telemetry_store.errors import RecorderError, UnsupportedDatabaseError
 from telemetry_store.times import as_utc
 
 BUSY_TIMEOUT_SECONDS: Final = 10
@@ -220,7 +221,11 @@ class SqliteDialect:
         """Report nothing."""
         return nullcontext()
 
-    # Health
+    # Errors and health
+
+    def failure(self, error: BaseException, file: Path | None) -> RecorderError:
+        """Return the error to raise, by SQLite's name of the error."""
+        return sqlite_failure(error, file)
 
     def report(self, connection: Connection) -> DatabaseReport:
         """Return version and journal mode; raise if the file cannot be written."""

@@ -10,10 +10,16 @@ import telemetry_store
 from telemetry_store.dialects import DIALECTS
 
 SOURCE = Path(telemetry_store.__file__).parent.parent
-MAY_KNOW = ("telemetry_store/dialects/", "telemetry_store/migrations/versions/")
-ASKING = {"is_sqlite", "is_postgresql", "get_backend_name", "get_dialect", "drivername"}
+GATEWAYS_OWN_FILE = "telemetry_gateway/publishing/deduplication.py"  # always SQLite
+MAY_KNOW = ("telemetry_store/dialects/", "telemetry_store/migrations/versions/", GATEWAYS_OWN_FILE)
+ASKING = {"is_sqlite", "sqlstate", "sqlite_errorname", "is_postgresql", "get_backend_name", "get_dialect", "drivername"}
 OF_A_DIALECT = {"name", "driver"}
-NAMES = {name for dialect in DIALECTS for name in dialect.url_names} | {"psycopg", "pysqlite"}
+NAMES = {name for dialect in DIALECTS for name in dialect.url_names} | {
+    "psycopg",
+    "pysqlite",
+    "sqlstate",
+    "sqlite_errorname",
+}
 PREFIXES = tuple(f"{dialect.name}_" for dialect in DIALECTS)
 
 
@@ -51,6 +57,7 @@ def test_no_other_file_branches_on_the_database() -> None:
         "kind = url.get_backend_name()",
         "def statement(*, is_sqlite): ...",
         "if kind == 'postgresql': ...",
+        "code = getattr(error, 'sqlstate', None)",
         "Index('x', sqlite_where=condition)",
     ],
 )
