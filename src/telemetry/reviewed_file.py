@@ -1,7 +1,6 @@
 """Reviewed TOML files: lists of tables, with errors that name the line."""
 
 import re
-import tomllib
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -130,6 +129,8 @@ def read_tables(text: str, origin: str, table: str, error: type[InvalidInputErro
     Raises:
         InvalidInputError: An error of the class `error`: the text is not valid TOML, or contains anything else.
     """
+    import tomllib  # noqa: PLC0415 - most processes that record read no such file
+
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as fault:
