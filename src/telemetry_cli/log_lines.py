@@ -46,7 +46,10 @@ def stop_logging_to_stderr() -> None:
 
 
 class _FirstLine(logging.Handler):
-    """A handler that loads and configures structlog with the first line. Later lines go to structlog directly."""
+    """A handler that loads and configures structlog with the first line. Later lines go to structlog directly.
+
+    It stays in place: another thread may have chosen it while structlog was being loaded.
+    """
 
     def __init__(self, level: int, stream: Any) -> None:
         super().__init__()
@@ -54,14 +57,15 @@ class _FirstLine(logging.Handler):
         self._stream = stream
 
     def emit(self, record: logging.LogRecord) -> None:
-        stop_logging_to_stderr()
-        get_logger = _configure_structlog(self._lines_from, self._stream)
+        import structlog  # noqa: PLC0415 - loaded with the first line, not with the module
+
+        if not structlog.is_configured():
+            _configure_structlog(self._lines_from, self._stream)
         facts = facts_of(record)
-        get_logger(record.name).log(record.levelno, facts.pop("event", record.getMessage()), **facts)
+        structlog.get_logger(record.name).log(record.levelno, facts.pop("event", record.getMessage()), **facts)
 
 
-def _configure_structlog(level: int, stream: Any) -> Any:
-    """Configure structlog and return its `get_logger`."""
+def _configure_structlog(level: int, stream: Any) -> None:
     import structlog  # noqa: PLC0415 - loaded with the first line, not with the module
 
     render: Any = structlog.dev.ConsoleRenderer() if stream.isatty() else structlog.processors.JSONRenderer()
@@ -75,4 +79,3 @@ def _configure_structlog(level: int, stream: Any) -> Any:
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(stream),
     )
-    return structlog.get_logger

@@ -31,6 +31,14 @@ log.log(logging.DEBUG, "below the level")
 get_logger("recorder.best_effort").error("event not recorded")
 assert "structlog" in sys.modules
 """
+TWO_THREADS = """
+import logging
+from telemetry.logger import get_logger
+from telemetry_cli.log_lines import log_to_stderr
+log_to_stderr(logging.INFO)
+get_logger("export.jobs").info("export jobs started")
+logging.getLogger("export.exporter").info("export pass")  # the way of the other thread
+"""
 
 
 class Terminal(io.StringIO):
@@ -53,6 +61,13 @@ def test_json_lines_outside_of_a_terminal() -> None:
         [("request_id", "r2"), ("left", None), ("event", "export pass"), ("level", "info")],
         [("event", "event not recorded"), ("level", "error")],
     ]
+
+
+def test_a_line_of_another_thread_is_printed_while_structlog_is_loaded() -> None:
+    # A thread may have looked for handlers just before the thread of the first line configures structlog.
+    done = subprocess.run([sys.executable, "-c", TWO_THREADS], capture_output=True, text=True, timeout=120, check=True)
+    events = [json.loads(line)["event"] for line in done.stderr.splitlines()]
+    assert events == ["export jobs started", "export pass"]
 
 
 def test_readable_lines_in_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
