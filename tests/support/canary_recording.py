@@ -84,6 +84,16 @@ def bad() -> Iterator[Any]:
     yield "not an event"
 
 
+class WholeRecords(logging.Handler):
+    """Prints all that a handler of a host can read of a record."""
+
+    printed = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(record.getMessage(), vars(record))
+        self.printed += 1
+
+
 def log_error(error: BaseException) -> None:
     """Log an error in every way that services do, including local variables of this project's stack frames."""
     print(str(error), repr(error))
@@ -122,9 +132,12 @@ def provoke(recorder: Recorder, events: Iterator[Any]) -> None:
 
 def main(url: str, events: int, *, without_event_logs: bool) -> None:
     logging.basicConfig(level=logging.DEBUG)
+    recorder = Recorder.from_url(url, service_version="1")
+    logging.getLogger("recorder").addHandler(whole := WholeRecords())
+    provoke(recorder, bad())  # logged through the standard library, as long as structlog is not configured
+    assert whole.printed
     # The default formatter also shows local variables of the service, which this project cannot hide.
     structlog.configure(processors=[structlog.processors.format_exc_info, structlog.processors.JSONRenderer()])
-    recorder = Recorder.from_url(url, service_version="1")
     asynchronous = AsyncRecorder(recorder)
     host = create_engine(url.replace("postgresql://", "postgresql+psycopg://"), echo=True)
     for number in range(events):
